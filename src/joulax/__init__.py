@@ -1,0 +1,34 @@
+"""Joulax: what does this spiking network cost?
+
+activity → operations → costs → energy → report: each arrow is a pure function, each noun a pytree.
+"""
+
+from . import losses as losses
+from ._account import Account as Account, Convention as Convention, SiteNote as SiteNote
+from ._accountant import (
+    EnergyAccountant as EnergyAccountant,
+    EnergyReport as EnergyReport,
+    HardwareCostModel as HardwareCostModel,
+    LayerEnergy as LayerEnergy,
+)
+from ._activity import Activity as Activity, activity as activity
+from ._catalogue import (
+    Datasheet as Datasheet,
+    Quantity as Quantity,
+    catalogue as catalogue,
+    datasheet as datasheet,
+    hardware as hardware,
+    reference as reference,
+    stack as stack,
+)
+from ._costs import Costs as Costs, costs as costs
+from ._count import count as count
+from ._energy import Energy as Energy, Result as Result, energy as energy
+from ._estimate import estimate as estimate
+from ._explain import Explanation as Explanation, explain as explain
+from ._hardware import Chip as Chip, Hardware as Hardware
+from ._marks import spikes as spikes, synapses as synapses
+from ._operations import Operations as Operations
+from ._recorded import activity_of as activity_of
+from ._report import Report as Report, report as report
+from ._version import __version__ as __version__

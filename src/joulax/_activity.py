@@ -1,0 +1,108 @@
+"""What a network did: one record of counts for each synaptic layer."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+Count = Float[Array, "..."] | None
+
+
+class Activity(eqx.Module):
+    """Counts at one layer; they know nothing of any hardware.
+
+    Every field is an array with any leading axes (samples, steps, chips), or `None` where the
+    thing cannot occur in the program: an account of a purely spiking layer has no `mac`.
+
+    **Attributes:**
+
+    - `ac`: synaptic operations driven by spikes; a spike of value 3 is three events [operations].
+    - `ac_graded`: the same with every nonzero event counted once [operations].
+    - `mac`: synaptic operations driven by nonzero analog inputs [operations].
+    - `dense_ac`, `dense_mac`: the same sites with nothing skipped [operations].
+    - `spikes`, `spikes_graded`: spikes fired by the neurons of the layer [spikes].
+    - `updates`: neurons advanced by one time step, spiking or not [updates].
+    - `neurons`: neurons of the layer, without batch and time.
+    - `synapses`: synapse positions, zero weights included.
+    - `nonzero`: synapses that exist, i.e. whose weight is not zero.
+    - `lookups`: weights read by index and used without arithmetic, as in an embedding.
+    - `writes`: weights written, as in on-chip learning.
+    """
+
+    ac: Count = None
+    ac_graded: Count = None
+    mac: Count = None
+    dense_ac: Count = None
+    dense_mac: Count = None
+    spikes: Count = None
+    spikes_graded: Count = None
+    updates: Count = None
+    neurons: Count = None
+    synapses: Count = None
+    nonzero: Count = None
+    lookups: Count = None
+    writes: Count = None
+
+    @property
+    def synops(self) -> Array:
+        """Synaptic operations, `ac + mac` [operations]."""
+        return total([self.ac, self.mac])
+
+    @property
+    def dense(self) -> Array:
+        """Synaptic operations with nothing skipped, `dense_ac + dense_mac` [operations]."""
+        return total([self.dense_ac, self.dense_mac])
+
+
+FIELDS = tuple(Activity.__dataclass_fields__)
+
+
+def total(parts: list[Any]) -> Array:
+    """Sum of the parts that exist; zero where none does."""
+    there = [p for p in parts if p is not None]
+    return sum(there[1:], start=there[0]) if there else jnp.zeros((), jnp.float32)
+
+
+def is_activity(x: Any) -> bool:
+    """For `jax.tree` functions: stop at records."""
+    return isinstance(x, Activity)
+
+
+def activity(**counts: Any) -> Activity:
+    """An activity record made by hand.
+
+    **Arguments:**
+
+    - `counts`: any fields of [`joulax.Activity`][] as numbers or arrays [operations]. Where only `ac`
+      or only `spikes` is given, the graded count is the same array: the spikes are taken as 0 or 1.
+      Where no dense count is given it stays `None`, and a chip that skips nothing cannot price the record.
+
+    **Returns:**
+
+    An [`joulax.Activity`][] whose leaves are float32 (float64 under x64) arrays.
+
+    **Raises:**
+
+    `TypeError` for an unknown field; `ValueError` for a count that is negative or not finite, named.
+    """
+    unknown = sorted(set(counts) - set(FIELDS))
+    if unknown:
+        raise TypeError(f"activity() has no field {', '.join(unknown)}; the fields are {', '.join(FIELDS)}")
+    for name in ("ac", "spikes"):
+        if counts.get(name) is not None:
+            counts.setdefault(f"{name}_graded", counts[name])
+    return Activity(**{name: _count(name, value) for name, value in counts.items()})
+
+
+def _count(name: str, value: Any) -> Count:
+    if value is None:
+        return None
+    array = jnp.asarray(value)
+    if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == jnp.bool_) or jnp.issubdtype(array.dtype, jnp.complexfloating):
+        raise ValueError(f"activity({name}=…) must be a real number or array of counts, got dtype {array.dtype}")
+    array = array.astype(jnp.result_type(float))
+    if not isinstance(array, jax.core.Tracer) and array.size and not bool(jnp.all((array >= 0) & jnp.isfinite(array))):
+        raise ValueError(f"activity({name}=…) must be counts ≥ 0 and finite, got {value}; check the sign or the recording")
+    return array

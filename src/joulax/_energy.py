@@ -1,0 +1,163 @@
+"""Energy: operations times costs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ._account import Account, Convention, named_records
+from ._activity import FIELDS, Activity, total
+from ._hardware import Hardware, price
+from ._operations import OPERATIONS, Operations
+
+Joules = Float[Array, "..."] | None
+
+
+class Energy(eqx.Module):
+    """Energy of one layer by operation [pJ]; the fields are those of [`joulax.Operations`][].
+
+    **Attributes:** `ac`, `mac`, `neuron_update`, `spike`, `weight_read`, `weight_write`, `state_read`,
+    `state_write`, `hop`, `neuron_seconds` [pJ]; `None` where nothing of the kind can occur.
+    """
+
+    ac: Joules = None
+    mac: Joules = None
+    neuron_update: Joules = None
+    spike: Joules = None
+    weight_read: Joules = None
+    weight_write: Joules = None
+    state_read: Joules = None
+    state_write: Joules = None
+    hop: Joules = None
+    neuron_seconds: Joules = None
+
+    @property
+    def total(self) -> Array:
+        """Sum over the operations [pJ]."""
+        return total([getattr(self, name) for name in OPERATIONS])
+
+
+class Result(eqx.Module):
+    """What `energy` returns.
+
+    **Attributes:**
+
+    - `layers`: energy of each layer by operation [pJ].
+    - `static`: static power times duration [pJ], or `None` where the chip has none.
+    - `operations`: what the chip executed, by layer.
+    - `activity`: what the network did, by layer.
+    - `order`, `convention`, `chip`: names in program order, how it was counted, where it was priced; static.
+    """
+
+    layers: dict[str, Energy]
+    static: Joules
+    operations: dict[str, Operations]
+    activity: dict[str, Activity]
+    order: tuple[str, ...] = eqx.field(static=True)
+    convention: Convention | None = eqx.field(static=True)
+    chip: str = eqx.field(static=True)
+
+    @property
+    def total(self) -> Array:
+        """Energy of the call [pJ]: all layers, all operations, and static power."""
+        parts = [self.layers[name].total for name in self.order]
+        return total(parts if self.static is None else [*parts, self.static])
+
+    @property
+    def per_layer(self) -> dict[str, Array]:
+        """Energy of each layer [pJ], in program order."""
+        return {name: self.layers[name].total for name in self.order}
+
+    @property
+    def per_operation(self) -> Energy:
+        """Energy of each operation over all layers [pJ]."""
+        return Energy(**{op: _maybe_total([getattr(e, op) for e in self.layers.values()]) for op in OPERATIONS})
+
+    @property
+    def table(self) -> dict[str, dict[str, Array]]:
+        """Energy by layer and operation [pJ], without the operations that cannot occur."""
+        return {n: {op: v for op in OPERATIONS if (v := getattr(self.layers[n], op)) is not None} for n in self.order}
+
+
+def _maybe_total(parts: list[Any]) -> Any:
+    return None if all(p is None for p in parts) else total(parts)
+
+
+def energy(account: Any, hardware: Hardware, duration: Any = None) -> Result:
+    """Energy of an activity on a chip.
+
+    A pure function: differentiable in counts, prices and duration, and bilinear in counts and prices.
+    To price on many chips: `jax.vmap(joulax.energy, in_axes=(None, 0, None))(account, joulax.stack([...]), duration)`.
+
+    **Arguments:**
+
+    - `account`: an [`joulax.Account`][], or any pytree of [`joulax.Activity`][] records with equal leading axes.
+    - `hardware`: a chip; see [`joulax.hardware`][].
+    - `duration`: length of the call [s], for static power and leakage.
+
+    **Returns:**
+
+    A [`joulax.Result`][]; `.total` is the energy of the call [pJ].
+
+    **Raises:**
+
+    `ValueError` while tracing, if the chip has no price for an operation that occurs, if it has static
+    power and no `duration` is given, or if records have different leading axes; for concrete counts also
+    if one is negative.
+    """
+    if not isinstance(hardware, Hardware):
+        hint = f"joulax.hardware({hardware!r})" if isinstance(hardware, str) else "joulax.hardware(name)"
+        raise ValueError(f"energy() takes a chip like {hint}, got {type(hardware).__name__}")
+    records = named_records(account)
+    _check_shapes(records)
+    _check_values(records)
+    convention = account.convention if isinstance(account, Account) else None
+    if hardware.static_power is not None and duration is None:
+        raise ValueError(
+            f"{hardware.name} draws static power: energy(account, chip, duration) needs the duration of the call "
+            "in seconds (0.0 leaves static energy out, as an explicit choice)"
+        )
+    operations = {name: hardware.operations(record, duration) for name, record in records.items()}
+    layers = {name: _priced(name, ops, hardware, convention) for name, ops in operations.items()}
+    static = None if hardware.static_power is None else hardware.static_power * jnp.asarray(duration, hardware.static_power.dtype)
+    return Result(layers, static, operations, records, tuple(records), convention, hardware.name)
+
+
+def _priced(layer: str, operations: Operations, hardware: Hardware, convention: Convention | None) -> Energy:
+    return Energy(**{op: price(getattr(operations, op), getattr(hardware.costs, op), _unpriced(layer, op, hardware.name, convention)) for op in OPERATIONS})
+
+
+def _unpriced(layer: str, op: str, chip: str, convention: Convention | None) -> str:
+    """What to say where a price is missing."""
+    head = f"layer {layer!r} executes `{op}`, and {chip} has no price for it"
+    why = f" ({convention.why(layer)})" if convention and op in ("mac", "ac") else ""
+    if op != "mac":
+        return f"{head}{why}. Give one: joulax.costs(..., {op}=…), or choose a chip whose sheet has it: joulax.catalogue()"
+    return (
+        f"{head}{why}. If the input carries spikes, say so: joulax.count(model, spikes=0). "
+        "Otherwise encode it into spikes inside the model, or choose a chip with a MAC price, like '45nm'"
+    )
+
+
+def _check_shapes(records: Mapping[str, Activity]) -> None:
+    """Leading axes must agree: steps of one layer cannot be added to samples of another."""
+    shapes: dict[tuple[int, ...], str] = {}
+    for name, record in records.items():
+        for leaf in jax.tree.leaves(record):
+            if jnp.ndim(leaf):
+                shapes.setdefault(jnp.shape(leaf), name)
+    if len(shapes) > 1:
+        (first, one), (second, two) = list(shapes.items())[:2]
+        raise ValueError(f"records have different leading axes: layer {one!r} has {first}, layer {two!r} has {second}; sum one of them first")
+
+
+def _check_values(records: Mapping[str, Activity]) -> None:
+    for name, record in records.items():
+        for field in FIELDS:
+            value = getattr(record, field)
+            if value is not None and not isinstance(value, jax.core.Tracer) and np.any(np.asarray(value) < 0):
+                raise ValueError(f"layer {name!r} has a negative count: {field} = {np.min(np.asarray(value))}; counts are ≥ 0")

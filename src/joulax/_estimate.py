@@ -1,0 +1,53 @@
+"""`estimate`: from a model and a batch to a printed report in one line."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+from rich.console import Console
+
+from ._catalogue import hardware
+from ._count import count
+from ._energy import energy
+from ._hardware import Hardware
+from ._report import Report, report
+from ._trace import is_array
+
+
+def estimate(model: Callable, *inputs: Any, on: str | Hardware, duration: float | None = None, batch: bool | None = None, **options: Any) -> Report:
+    """Count a model on its inputs, price it on a chip and print the report.
+
+    **Arguments:**
+
+    - `model`: any JAX callable that takes one sample.
+    - `inputs`: its arguments, with a leading batch axis if `batch`.
+    - `on`: a name of the catalogue or a chip.
+    - `duration`: length of one sample [s], for chips with static power.
+    - `batch`: whether the first axis of every input is a batch. By default it is if the model accepts
+      one slice of it; the report says how many samples it averages over.
+    - `options`: those of [`joulax.count`][].
+
+    **Returns:**
+
+    The [`joulax.Report`][] that was printed; its `result` holds the numbers, one per sample.
+    """
+    counter = count(model, **options)
+    chip = hardware(on) if isinstance(on, str) else on
+    batched = _batched(counter, inputs) if batch is None else batch
+    arrays, rest = eqx.partition(inputs, is_array)
+    call = lambda a: energy(counter(*eqx.combine(a, rest))[1], chip, duration)
+    result = jax.jit(jax.vmap(call) if batched else call)(arrays)
+    made = report(result)
+    Console().print(str(made), soft_wrap=True, markup=False, highlight=False)
+    return made
+
+
+def _batched(counter, inputs: tuple) -> bool:
+    """Whether the model accepts one slice of every input."""
+    slices = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype) if is_array(x) and x.ndim else x, inputs)
+    try:
+        counter.plan(*slices)
+    except (TypeError, ValueError, IndexError, AssertionError):
+        return False
+    return True

@@ -1,0 +1,165 @@
+"""Hardware: which operations a chip executes because of an activity, and what each costs."""
+
+import abc
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ._activity import Activity
+from ._costs import Costs, Price
+from ._operations import Operations
+
+Scalar = Float[Array, "*chips"] | None
+
+
+class Hardware(eqx.Module):
+    """Anything that turns activity into operations and has a price for them.
+
+    Implement `operations` and give `costs`, `static_power` and `name`; everything else follows.
+    """
+
+    costs: eqx.AbstractVar[Costs]
+    static_power: eqx.AbstractVar[Scalar]
+    name: eqx.AbstractVar[str]
+
+    @abc.abstractmethod
+    def operations(self, activity: Activity, duration: Any = None) -> Operations:
+        """Operations that this chip executes because of the activity of one layer.
+
+        **Arguments:**
+
+        - `activity`: one record; leaves of any leading shape.
+        - `duration`: length of the call [s], where leakage needs it.
+        """
+
+
+class Chip(Hardware):
+    """The hardware behind the catalogue: prices, static power, and how much work is really skipped.
+
+    **Attributes:**
+
+    - `costs`: energy of one operation of each kind [pJ].
+    - `static_power`: power that flows whatever happens [pW]; `None` where the sheet excludes it.
+    - `hops`: routers that a spike passes; `None` where routing is not modelled.
+    - `skips_spikes`: share of the accumulates without an event that are skipped; `None` is all of them.
+    - `skips_zeros`: share of the multiply-accumulates with a zero input that are skipped; `None` is all.
+    - `graded`: 1 where an event costs once whatever its value, 0 where it costs once per unit.
+    - `accumulates`: 1 (or `None`) where accumulates exist, 0 where they are executed as `mac`.
+    - `name`: how errors and reports call it; static.
+    """
+
+    costs: Costs
+    static_power: Scalar = None
+    hops: Scalar = None
+    skips_spikes: Scalar = None
+    skips_zeros: Scalar = None
+    graded: Float[Array, "*chips"] = eqx.field(default_factory=lambda: jnp.zeros(()), converter=jnp.asarray)
+    accumulates: Scalar = None
+    name: str = eqx.field(default="chip", static=True)
+
+    def operations(self, activity: Activity, duration: Any = None) -> Operations:
+        """The derivation table of the documentation, page *Operations*."""
+        a = activity
+        accumulates = self._executed(self._graded(a.ac_graded, a.ac, "ac"), a.dense_ac, self.skips_spikes, "ac")
+        mac = self._executed(a.mac, a.dense_mac, self.skips_zeros, "mac")
+        if self.accumulates is not None:
+            mac = _add(mac, _times(1 - self.accumulates, accumulates))
+            accumulates = _times(self.accumulates, accumulates)
+        synops = _add(accumulates, mac)
+        spikes = self._graded(a.spikes_graded, a.spikes, "spikes")
+        states = _add(synops, a.updates)
+        return Operations(
+            ac=accumulates,
+            mac=mac,
+            neuron_update=a.updates,
+            spike=spikes,
+            weight_read=_add(synops, a.lookups),
+            weight_write=a.writes,
+            state_read=states,
+            state_write=states,
+            hop=None if self.hops is None else _times(self.hops, spikes),
+            neuron_seconds=self._neuron_seconds(a.neurons, duration),
+        )
+
+    def _graded(self, once: Any, each: Any, field: str) -> Any:
+        """Events by the convention of the chip."""
+        if (once is None) != (each is None):
+            raise ValueError(f"a record needs both {field} and {field}_graded, or neither; joulax.activity(...) sets both")
+        return once if once is each else _add(_times(self.graded, once), _times(1 - self.graded, each))
+
+    def _executed(self, effective: Any, dense: Any, skipped: Scalar, field: str) -> Any:
+        """Work that is left after skipping."""
+        if skipped is None or (effective is None and dense is None):
+            return effective
+        if dense is None or effective is None:
+            raise ValueError(
+                f"{self.name} also executes {field} work that could be skipped, but a record has no {'dense_' + field if dense is None else field}; "
+                f"give dense_{field} to joulax.activity(...), or count the model"
+            )
+        return _add(_times(skipped, effective), _times(1 - skipped, dense))
+
+    def _neuron_seconds(self, neurons: Any, duration: Any) -> Any:
+        if self.costs.neuron_seconds is None or neurons is None:
+            return None
+        if duration is None:
+            raise ValueError(f"the neurons of {self.name} leak: energy(account, chip, duration) needs the duration in seconds (0.0 leaves leakage out)")
+        return _times(jnp.asarray(duration, neurons.dtype), neurons)
+
+
+def _add(a: Any, b: Any) -> Any:
+    return b if a is None else a if b is None else a + b
+
+
+def _times(factor: Any, counts: Any) -> Any:
+    """Factor of the shape (*chips) times counts of any shape; chips lead."""
+    if counts is None:
+        return None
+    factor, counts = jnp.asarray(factor), jnp.asarray(counts)
+    if factor.ndim and counts.ndim:
+        factor, counts = factor.reshape(factor.shape + (1,) * counts.ndim), counts.reshape((1,) * factor.ndim + counts.shape)
+    return factor * counts
+
+
+def price(counts: Any, cost: Price, what: str) -> Any:
+    """Counts times the price of one, by the four states of a cost.
+
+    No counts: `None`. Counts without a price: an error. An unknown price in a stack (NaN): NaN where
+    something is counted, zero elsewhere, with finite gradients.
+    """
+    if counts is None:
+        return None
+    if cost is None:
+        raise ValueError(what)
+    safe = jnp.where(jnp.isnan(cost), jnp.zeros_like(cost), cost)
+    unknown = jnp.where(jnp.isnan(cost), cost, jnp.zeros_like(cost))
+    holes = _times(jax.lax.stop_gradient(unknown), jnp.ones_like(counts))
+    spent = _times(safe, counts)
+    there = jnp.broadcast_to(_times(jnp.ones_like(cost), counts), holes.shape) != 0
+    return jnp.where(there & jnp.isnan(holes), holes, spent)
+
+
+_WITHOUT = {"static_power": 0.0, "hops": 0.0, "skips_spikes": 1.0, "skips_zeros": 1.0, "accumulates": 1.0}
+
+
+def stack_chips(chips: Sequence[Chip]) -> Chip:
+    """Several chips as one pytree with a leading chip axis; unknown prices become NaN."""
+    if not chips:
+        raise ValueError("stack() needs at least one chip")
+    other = [type(c).__name__ for c in chips if type(c) is not type(chips[0])]
+    if other:
+        raise ValueError(f"stack() takes chips of one class, got {type(chips[0]).__name__} and {other[0]}")
+
+    def field(parts: list[Any], missing: float) -> Any:
+        if all(p is None for p in parts):
+            return None
+        filled = [jnp.asarray(missing if p is None else p, jnp.result_type(float)) for p in parts]
+        return jnp.stack(jnp.broadcast_arrays(*filled))
+
+    prices = {n: field([getattr(c.costs, n) for c in chips], 0.0 if n == "neuron_seconds" else jnp.nan) for n in Costs.__dataclass_fields__}
+    rest = {n: field([getattr(c, n) for c in chips], missing) for n, missing in _WITHOUT.items()}
+    graded = jnp.stack(jnp.broadcast_arrays(*(jnp.asarray(c.graded, jnp.result_type(float)) for c in chips)))
+    return Chip(Costs(**prices), **rest, graded=graded, name=", ".join(c.name for c in chips))

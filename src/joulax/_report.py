@@ -1,0 +1,182 @@
+"""`report`: an energy result as a table, with what one must know to quote it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from rich.table import Table
+
+from ._catalogue import Datasheet, sheets_of
+from ._energy import Result
+from ._operations import OPERATIONS
+from ._table import Rendered, joules, number
+
+
+@dataclass(frozen=True)
+class Report(Rendered):
+    """A result for people; `print` it, or show it in a notebook."""
+
+    result: Result
+
+    @property
+    def chips(self) -> list[str]:
+        """Names of the chips."""
+        return [name.strip() for name in self.result.chip.split(",")]
+
+    @property
+    def samples(self) -> int:
+        """Samples over which everything is averaged."""
+        return int(np.size(self._total()) // len(self.chips))
+
+    @property
+    def dominant_layer(self) -> str | None:
+        """The layer that costs most on average."""
+        costs = {name: _mean(e) for name, e in self.result.per_layer.items()}
+        return max(costs, key=lambda name: costs[name]) if costs else None
+
+    def _total(self) -> np.ndarray:
+        return np.asarray(self.result.total, np.float64)
+
+    def parts(self) -> list[Any]:
+        """Heading, table, conventions and warnings."""
+        table = self._layers() if len(self.chips) == 1 else self._compared()
+        return [self.headline(), table, *self.convention(), *(f"warning: {w}" for w in self.warnings())]
+
+    def headline(self) -> str:
+        """Energy of the call, or mean ± standard deviation over samples."""
+        if len(self.chips) > 1:
+            return f"Energy on {len(self.chips)} chips" + (f", mean over {self.samples} samples" if self.samples > 1 else ", one call")
+        total = self._total()
+        mean = joules(total.mean())
+        if self.samples == 1:
+            return f"Energy on {self.result.chip}: {mean} for this call"
+        return f"Energy on {self.result.chip}: {mean} ± {joules(total.std())} per sample (mean ± standard deviation over {self.samples} samples)"
+
+    def _operations(self) -> list[str]:
+        """Operations that cost anything."""
+        spent = self.result.per_operation
+        return [op for op in OPERATIONS if (v := getattr(spent, op)) is not None and _mean(v) != 0]
+
+    def _layers(self) -> Table:
+        columns = self._operations()
+        table = Table()
+        table.add_column("layer")
+        for title in (*(c.replace("_", " ") for c in columns), "total", "share", "synops", "spikes", "rate"):
+            table.add_column(title, justify="right")
+        whole = _mean(self.result.total) or 1.0
+        for name in self.result.order:
+            spent, did = self.result.layers[name], self.result.activity[name]
+            cells = [_cell(getattr(spent, op), joules) for op in columns]
+            cost = _mean(spent.total)
+            share = "n/a" if cost != cost else f"{100 * cost / whole:.1f} %"
+            table.add_row(name, *cells, joules(cost), share, number(_mean(did.synops)), _cell(did.spikes, number), self._rate(name))
+        if self.result.static is not None:
+            static = _mean(self.result.static)
+            table.add_row("static power", *[""] * len(columns), joules(static), f"{100 * static / whole:.1f} %", "", "", "")
+        sums = [_cell(getattr(self.result.per_operation, op), joules) for op in columns]
+        synops = sum(_mean(a.synops) for a in self.result.activity.values())
+        spikes = sum(_mean(a.spikes) for a in self.result.activity.values() if a.spikes is not None)
+        table.add_section()
+        table.add_row("total", *sums, joules(_mean(self.result.total)), "100 %", number(synops), number(spikes), "")
+        return table
+
+    def _compared(self) -> Table:
+        table = Table()
+        table.add_column("chip")
+        for name in (*self.result.order, *(["static power"] if self.result.static is not None else []), "total"):
+            table.add_column(name, justify="right")
+        for i, chip in enumerate(self.chips):
+            cells = [_cell(e[i], joules) for e in self.result.per_layer.values()]
+            static = [] if self.result.static is None else [_cell(self.result.static[i], joules)]
+            table.add_row(chip, *cells, *static, joules(_mean(self.result.total[i])))
+        return table
+
+    def _rate(self, name: str) -> str:
+        rate = firing_rate(self.result, name)
+        return "–" if rate is None else f"{rate:.3g}"
+
+    def convention(self) -> list[str]:
+        """How it was counted and priced, in sentences that can be quoted."""
+        lines = [
+            "synops: one event reaching one existing synapse; zero weights and padding are none; "
+            "rate: spikes per neuron and time step; energies in pJ and SI multiples of J",
+        ]
+        if self.dominant_layer is not None:
+            lines.append(f"dominant layer: {self.dominant_layer}")
+        for sheet in sheets_of(self.result.chip):
+            lines.append(_evidence(sheet))
+        strangers = [c for c in self.chips if not any(c in (s.name, s.default_of) for s in sheets_of(self.result.chip))]
+        if strangers:
+            lines.append(f"{', '.join(strangers)}: prices given by the user")
+        return lines
+
+    def warnings(self) -> list[str]:
+        """What a reader should not miss."""
+        found = []
+        for name in self.result.order:
+            did = self.result.activity[name]
+            rate = firing_rate(self.result, name)
+            if did.spikes is not None and _mean(did.spikes) == 0:
+                found.append(f"layer {name!r} never fired")
+            if rate is not None and rate > 1:
+                found.append(f"layer {name!r} fires {rate:.3g} spikes per neuron and step, more than one")
+        first = next((n for n in self.result.order if self.result.activity[n].synapses is not None), None)
+        spiking = any(a.ac is not None for a in self.result.activity.values())
+        if first and spiking and self.result.activity[first].mac is not None:
+            why = f" ({self.result.convention.why(first)})" if self.result.convention else ""
+            found.append(f"the first layer {first!r} takes an analog input{why}: its operations are MACs")
+        convention = self.result.convention
+        if convention and convention.uncounted:
+            found.append(f"coverage {100 * convention.coverage:.0f} %, not counted: {'; '.join(convention.uncounted)}")
+        for sheet in sheets_of(self.result.chip):
+            if sheet.evidence == "unsourced":
+                found.append(f"{sheet.name}: UNSOURCED prices, nobody has published them; do not quote these joules")
+        if np.isnan(self._total()).any():
+            found.append("n/a: a chip has no price for an operation that occurs; it is not zero")
+        return found
+
+
+def _evidence(sheet: Datasheet) -> str:
+    outside = [op.replace("_", " ") for op in (*sheet.excludes, *sheet.excludes_also)]
+    text = f"{sheet.name}: {sheet.title}; {sheet.scope}; evidence: {sheet.evidence}; sources: {', '.join(sheet.sources)}"
+    return text + (f"; excludes: {', '.join(outside)}" if outside else "")
+
+
+def firing_rate(result: Result, name: str) -> float | None:
+    """Spikes per neuron and time step of a layer, or `None` without neurons that fire."""
+    did = result.activity[name]
+    if did.spikes is None or did.updates is None or _mean(did.updates) == 0:
+        return None
+    return _mean(did.spikes) / _mean(did.updates)
+
+
+def _cell(value: Any, text) -> str:
+    return "–" if value is None else text(_mean(value))
+
+
+def _mean(value: Any) -> float:
+    return float(np.mean(np.asarray(value, np.float64)))
+
+
+def report(result: Result) -> Report:
+    """A readable account of an energy result.
+
+    **Arguments:**
+
+    - `result`: what [`joulax.energy`][] returned, outside of `jit`; with a leading axis of samples the
+      report gives means and the standard deviation of the total; with a stack of chips, one row a chip.
+
+    **Returns:**
+
+    A [`joulax.Report`][]: `print(report)` in a terminal, shown as HTML in a notebook.
+
+    **Raises:**
+
+    `ValueError` inside a trace, where there are no numbers yet.
+    """
+    if not isinstance(result, Result):
+        raise ValueError(f"report() takes what joulax.energy returned, got {type(result).__name__}")
+    if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(result)):
+        raise ValueError("report() needs numbers: return the result from the jitted function and report it outside")
+    return Report(result)

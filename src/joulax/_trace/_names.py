@@ -1,0 +1,153 @@
+"""Names of layers: where the weights stand in the model."""
+
+import functools
+import inspect
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax.tree_util import DictKey, FlattenedIndexKey, GetAttrKey, SequenceKey
+
+Key = tuple[Any, ...]
+
+
+class Leaves:
+    """Arrays known by their place in a model, found again by identity."""
+
+    def __init__(self):
+        self.paths: list[Key] = []
+        self._ids: dict[int, int] = {}
+        self._arrays: list[Any] = []
+
+    def add(self, path: Key, array: Any) -> int:
+        """Register an array; an array known already keeps its first name."""
+        if id(array) in self._ids:
+            return self._ids[id(array)]
+        self._ids[id(array)] = len(self.paths)
+        self._arrays.append(array)
+        self.paths.append(path)
+        return len(self.paths) - 1
+
+    def of(self, array: Any) -> int | None:
+        """Index of an array, by identity or, for NumPy, by memory."""
+        if id(array) in self._ids:
+            return self._ids[id(array)]
+        if isinstance(array, np.ndarray):
+            same = (i for i, a in enumerate(self._arrays) if isinstance(a, np.ndarray) and a.shape == array.shape and np.may_share_memory(a, array))
+            return next(same, None)
+        return None
+
+    @property
+    def arrays(self) -> list[Any]:
+        """The arrays, in order of registration."""
+        return self._arrays
+
+    def add_tree(self, tree: Any, prefix: str = "") -> None:
+        """Register every array of a pytree under its path."""
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            if is_array(leaf):
+                self.add((prefix, *path) if prefix else path, leaf)
+
+
+def is_array(x: Any) -> bool:
+    """Whether a leaf is traced."""
+    return isinstance(x, jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct) and not isinstance(x, np.str_)
+
+
+def surroundings(function: Any) -> Iterator[tuple[str, Any]]:
+    """Pytrees that a function closes over, looked for through wrappers, closures, partials and globals."""
+    seen: set[int] = set()
+    queue: list[tuple[str, Any]] = [("", function)]
+    while queue:
+        name, item = queue.pop(0)
+        if id(item) in seen or isinstance(item, type) or inspect.ismodule(item):
+            continue
+        seen.add(id(item))
+        if not hasattr(item, "__wrapped__") and not isinstance(item, functools.partial) and _has_arrays(item):
+            yield name, item
+        queue += [(n or name, child) for n, child in _children(item)]
+
+
+def _has_arrays(item: Any) -> bool:
+    try:
+        return any(map(is_array, jax.tree_util.tree_leaves(item)))
+    except (ValueError, TypeError):  # no pytree, like a dict with keys that cannot be sorted
+        return False
+
+
+_LIBRARIES = {"jax", "jaxlib", "numpy", "equinox", "optax", "flax", "haiku", "joulax"} | set(sys.stdlib_module_names)
+
+
+def _children(item: Any) -> Iterator[tuple[str, Any]]:
+    if hasattr(item, "__wrapped__"):
+        yield "", item.__wrapped__
+    elif inspect.ismethod(item):
+        yield "", item.__self__
+        yield "", item.__func__
+    elif isinstance(item, functools.partial):
+        yield from [("", item.func), *((f"args{i}", a) for i, a in enumerate(item.args)), *item.keywords.items()]
+    elif inspect.isfunction(item):
+        yield from _enclosed(item)
+
+
+def _enclosed(function: Any) -> Iterator[tuple[str, Any]]:
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            yield name, cell.cell_contents
+        except ValueError:  # a cell that is filled later
+            continue
+    if (function.__module__ or "").split(".")[0] not in _LIBRARIES - {"__main__"}:
+        yield from ((n, function.__globals__[n]) for n in _names(function.__code__) if n in function.__globals__)
+    yield from ((f"default{i}", value) for i, value in enumerate(function.__defaults__ or ()))
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    """Global names that a function uses, also in the functions written inside it."""
+    yield from code.co_names
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            yield from _names(inner)
+
+
+def layer_names(paths: list[Key]) -> list[str]:
+    """One name for each weight leaf: its layer, or its full path where a layer owns several weights.
+
+    The variable that holds a model is named only where two models would be confused.
+    """
+    short = [p[1:] if isinstance(p[0], str) and _speaks(p[1:]) else p for p in paths]
+    names = _owners(short)
+    return [n if names.count(n) == 1 else long for n, long in zip(names, _owners(paths), strict=True)]
+
+
+def _speaks(path: Key) -> bool:
+    """Whether a path names something without its variable: an attribute or a key, not only an index."""
+    return bool(path) and not isinstance(path[0], SequenceKey | FlattenedIndexKey)
+
+
+def _owners(paths: list[Key]) -> list[str]:
+    parents = [_text(p[:-1]) for p in paths]
+    names = []
+    for path, parent in zip(paths, parents, strict=True):
+        shared = parents.count(parent) > 1 or not parent or isinstance(path[-1], SequenceKey | FlattenedIndexKey) and len(path) < 3
+        names.append((_text(path) if shared else parent) or "weight")
+    return names
+
+
+def _text(path: Key) -> str:
+    if len(path) > 1 and isinstance(path[0], DictKey) and path[0].key == "params":
+        path = path[1:]  # Flax
+    return "".join(_part(k) for k in path).lstrip(".")
+
+
+def _part(key: Any) -> str:
+    if isinstance(key, str):
+        return f".{key}"
+    if isinstance(key, SequenceKey):
+        return f"[{key.idx}]"
+    if isinstance(key, FlattenedIndexKey):
+        return f"[{key.key}]"
+    name = key.name if isinstance(key, GetAttrKey) else key.key if isinstance(key, DictKey) else key
+    return f".{name}" if isinstance(name, str) else f"[{name!r}]"

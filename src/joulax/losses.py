@@ -1,0 +1,80 @@
+"""Losses on a number of synaptic operations or on an energy: pure, and free of units."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def target(value: Float[Array, "..."], goal: float | Float[Array, "..."]) -> Float[Array, "..."]:
+    r"""Squared relative distance from a goal, the synops loss of Sinabs.
+
+    $$L = \left(\frac{goal - value}{goal}\right)^2, \qquad \frac{dL}{dvalue} = -\frac{2}{goal} \cdot \frac{goal - value}{goal}.$$
+
+    **Arguments:**
+
+    - `value`: synaptic operations or energy, any shape [operations or pJ].
+    - `goal`: what it should be, positive, in the same unit.
+
+    **Returns:**
+
+    The loss, unitless, elementwise.
+
+    **Raises:**
+
+    `ValueError` if a goal known while tracing is not positive.
+
+    ??? cite "Reference"
+        Sorbaro et al., Front. Neurosci. 14:662, 2020; the how-to of Sinabs on synops losses.
+    """
+    _positive(goal)
+    return jnp.square((goal - value) / goal)
+
+
+def budget(value: Float[Array, "..."], goal: float | Float[Array, "..."]) -> Float[Array, "..."]:
+    r"""The one-sided form: nothing below the goal, its squared relative excess above.
+
+    $$L = \max\left(0, \frac{value - goal}{goal}\right)^2.$$
+
+    **Arguments:**
+
+    - `value`: synaptic operations or energy, any shape [operations or pJ].
+    - `goal`: what it may be at most, positive, in the same unit.
+
+    **Returns:**
+
+    The loss, unitless, elementwise; its gradient is zero within the budget.
+
+    **Raises:**
+
+    `ValueError` if a goal known while tracing is not positive.
+    """
+    _positive(goal)
+    return jnp.square(jnp.maximum((value - goal) / goal, 0.0))
+
+
+def log_budget(value: Float[Array, "..."], goal: float | Float[Array, "..."]) -> Float[Array, "..."]:
+    r"""A budget in decades: steep far above the goal and at it, so that a network is neither shocked nor ignored.
+
+    $$L = \max\left(0, \ln\frac{value}{goal}\right), \qquad \frac{dL}{dvalue} = \frac{1}{value} \text{ above the goal}.$$
+
+    **Arguments:**
+
+    - `value`: synaptic operations or energy, any shape [operations or pJ].
+    - `goal`: what it may be at most, positive, in the same unit.
+
+    **Returns:**
+
+    The loss, unitless, elementwise; zero, with zero gradient, within the budget.
+
+    **Raises:**
+
+    `ValueError` if a goal known while tracing is not positive.
+    """
+    _positive(goal)
+    ratio = value / goal
+    over = ratio > 1
+    return jnp.where(over, jnp.log(jnp.where(over, ratio, 1.0)), 0.0)
+
+
+def _positive(goal: float | Array) -> None:
+    if isinstance(goal, int | float) and not goal > 0:
+        raise ValueError(f"a goal must be positive, got {goal}; with a goal of zero the loss has no scale")

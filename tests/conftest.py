@@ -1,0 +1,30 @@
+"""Strict JAX, and every call of the library checked by jaxtyping and beartype."""
+
+import json
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+from jaxtyping import install_import_hook
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+install_import_hook("joulax", "beartype.beartype").__enter__()
+
+CASES = pathlib.Path(__file__).parent / "cases"
+
+
+class Case(dict):
+    """One recorded run of a peer, with its arrays."""
+
+    @property
+    def arrays(self):
+        return np.load(CASES / self["npz"]) if self["npz"] else {}
+
+
+def recorded(peer: str, *kinds: str) -> list:
+    """Recorded cases of a peer, as parameters of a test."""
+    found = [Case(c) for c in json.loads((CASES / "cases.json").read_text()) if c["peer"] == peer and c["kind"] in kinds]
+    assert found, f"no recorded case of {peer} {kinds}"
+    return [pytest.param(c, id=c["id"].split("/")[1]) for c in found]

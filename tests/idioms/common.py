@@ -1,0 +1,35 @@
+"""What the idioms share: a surrogate spike, and a reader of accounts."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+@jax.custom_jvp
+def spike(v):
+    return (v > 0).astype(v.dtype)
+
+
+@spike.defjvp
+def _spike_jvp(primals, tangents):
+    (v,), (dv,) = primals, tangents
+    return spike(v), dv / (1 + jnp.abs(v)) ** 2
+
+
+def numbers(record) -> dict:
+    """Fields that exist, as floats."""
+    from joulax import Activity
+
+    return {f: float(np.asarray(getattr(record, f))) for f in Activity.__dataclass_fields__ if getattr(record, f) is not None}
+
+
+def check(record, **expected):
+    """Exactly these fields have exactly these values (`ac` and `spikes` stand for their graded twins too)."""
+    found = numbers(record)
+    for f in ("ac", "spikes"):
+        if f in expected:
+            expected.setdefault(f"{f}_graded", expected[f])
+    wrong = {f: (found.get(f), v) for f, v in expected.items() if found.get(f) != v}
+    assert not wrong, f"(found, expected): {wrong}"
+    for f in ("ac", "mac", "spikes", "updates"):
+        assert (f in found) == (f in expected), f"{f}: {found.get(f)}"
