@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from jaxtyping import install_import_hook
 
+from . import typechecker as typechecker  # imported by name in the hook
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
-install_import_hook("joulax", "beartype.beartype").__enter__()
+install_import_hook("joulax", "tests.typechecker.check").__enter__()
 
 CASES = pathlib.Path(__file__).parent / "cases"
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+from jax.typing import ArrayLike
 
 from ._activity import Activity, activity
 from ._catalogue import chip, datasheet, hardware
@@ -137,11 +138,11 @@ class EnergyAccountant:
     def account(
         self,
         layer_names: Sequence[str],
-        layer_sizes: Sequence[tuple[int, int]],
-        spike_counts: Sequence[float],
+        layer_sizes: Sequence[Sequence[int]],
+        spike_counts: Sequence[ArrayLike],
         n_timesteps: int,
         *,
-        input_spikes: Sequence[float] | None = None,
+        input_spikes: Sequence[ArrayLike] | None = None,
     ) -> EnergyReport:
         """Energy from layer sizes and spike counts, for dense layers.
 
@@ -163,7 +164,7 @@ class EnergyAccountant:
             lists["input_spikes"] = input_spikes
         lengths = {name: len(items) for name, items in lists.items()}
         if len(set(lengths.values())) > 1:
-            raise ValueError(f"every list needs one entry for each layer, got {', '.join(f'{n} of {k}' for n, k in lengths.items())}")
+            raise ValueError(f"every list needs one entry for each layer, got {', '.join(f'{n} of {k}' for k, n in lengths.items())}")
         with jax.enable_x64(True):
             records = [_record(size, fired, n_timesteps, None if input_spikes is None else input_spikes[i]) for i, (size, fired) in enumerate(zip(layer_sizes, spike_counts, strict=True))]
             results = [energy([r], self._precise(), 0.0) for r in records]
@@ -175,7 +176,7 @@ class EnergyAccountant:
         """The target in double precision."""
         return chip(datasheet(self.hardware), self.hardware) if isinstance(self.hardware, str) else self.chip
 
-    def track(self, model: Callable, *inputs: Any, duration: float | None = None, **options: Any) -> Result:
+    def track(self, model: Callable, *inputs: Any, duration: ArrayLike | None = None, **options: Any) -> Result:
         """Count a model on its inputs and price it; the options are those of [`joulax.count`][]."""
         _, account = count(model, **options)(*inputs)
         self.result = energy(account, self.chip, duration)
@@ -189,7 +190,7 @@ class EnergyAccountant:
         return float(self.result.total)
 
 
-def _record(size: tuple[int, int], fired: float, steps: int, arriving: float | None) -> Activity:
+def _record(size: Sequence[int], fired: ArrayLike, steps: int, arriving: ArrayLike | None) -> Activity:
     inputs, neurons = size
     synops = fired * inputs if arriving is None else arriving * neurons
     return activity(ac=synops, dense_ac=inputs * neurons * steps, spikes=fired, updates=neurons * steps, neurons=neurons, synapses=inputs * neurons)

@@ -5,9 +5,22 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 Count = Float[Array, "..."] | None
+
+
+def number(x: Any) -> Any:
+    """A plain number becomes a floating-point array; `None` and arrays of floats stay."""
+    if x is None or isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jnp.inexact):
+        return x
+    return jnp.asarray(x, jnp.result_type(float)) if isinstance(x, ArrayLike) else x
+
+
+def optional() -> Any:
+    """A field that may be absent, and takes plain numbers."""
+    return eqx.field(default=None, converter=number)
 
 
 class Activity(eqx.Module):
@@ -31,19 +44,19 @@ class Activity(eqx.Module):
     - `writes`: weights written, as in on-chip learning.
     """
 
-    ac: Count = None
-    ac_graded: Count = None
-    mac: Count = None
-    dense_ac: Count = None
-    dense_mac: Count = None
-    spikes: Count = None
-    spikes_graded: Count = None
-    updates: Count = None
-    neurons: Count = None
-    synapses: Count = None
-    nonzero: Count = None
-    lookups: Count = None
-    writes: Count = None
+    ac: Count = optional()
+    ac_graded: Count = optional()
+    mac: Count = optional()
+    dense_ac: Count = optional()
+    dense_mac: Count = optional()
+    spikes: Count = optional()
+    spikes_graded: Count = optional()
+    updates: Count = optional()
+    neurons: Count = optional()
+    synapses: Count = optional()
+    nonzero: Count = optional()
+    lookups: Count = optional()
+    writes: Count = optional()
 
     @property
     def synops(self) -> Array:
@@ -76,8 +89,9 @@ def activity(**counts: Any) -> Activity:
     **Arguments:**
 
     - `counts`: any fields of [`joulax.Activity`][] as numbers or arrays [operations]. Where only `ac`
-      or only `spikes` is given, the graded count is the same array: the spikes are taken as 0 or 1.
-      Where no dense count is given it stays `None`, and a chip that skips nothing cannot price the record.
+      or only `spikes` is given, the graded count is the same: the spikes are taken as 0 or 1. Where only
+      `mac` is given, so is `dense_mac`: what was counted is executed. Without `dense_ac` a chip that
+      skips no silent accumulates cannot price the record.
 
     **Returns:**
 
@@ -90,16 +104,19 @@ def activity(**counts: Any) -> Activity:
     unknown = sorted(set(counts) - set(FIELDS))
     if unknown:
         raise TypeError(f"activity() has no field {', '.join(unknown)}; the fields are {', '.join(FIELDS)}")
-    for name in ("ac", "spikes"):
+    for name, other in (("ac", "ac_graded"), ("spikes", "spikes_graded"), ("mac", "dense_mac")):
         if counts.get(name) is not None:
-            counts.setdefault(f"{name}_graded", counts[name])
+            counts.setdefault(other, counts[name])
     return Activity(**{name: _count(name, value) for name, value in counts.items()})
 
 
 def _count(name: str, value: Any) -> Count:
     if value is None:
         return None
-    array = jnp.asarray(value)
+    try:
+        array = jnp.asarray(value)
+    except TypeError:
+        raise ValueError(f"activity({name}=…) must be a real number or array of counts, got {value!r}") from None
     if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == jnp.bool_) or jnp.issubdtype(array.dtype, jnp.complexfloating):
         raise ValueError(f"activity({name}=…) must be a real number or array of counts, got dtype {array.dtype}")
     array = array.astype(jnp.result_type(float))

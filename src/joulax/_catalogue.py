@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
-import jax.numpy as jnp
-
 from ._costs import Costs
 from ._hardware import Chip, stack_chips
 from ._operations import OPERATIONS
@@ -146,11 +144,10 @@ def hardware(name: str) -> Chip:
 
 def chip(sheet: Datasheet, name: str | None = None) -> Chip:
     """The chip that a datasheet describes: what is included or excluded costs zero, what is unknown has no price."""
-    number = lambda x: None if x is None else jnp.asarray(x, jnp.result_type(float))
     free = {op: 0.0 for op in (*sheet.includes, *sheet.excludes)}
-    prices = {op: number(value) for op, value in (free | {op: q.value for op, q in sheet.costs.items()}).items()}
-    static = number(sheet.static_power.value) if sheet.static_power else None
-    fields = {f: number(getattr(sheet, f)) for f in ("hops", "skips_spikes", "skips_zeros", "accumulates", "graded")}
+    prices = free | {op: q.value for op, q in sheet.costs.items()}
+    static = sheet.static_power.value if sheet.static_power else None
+    fields = {f: getattr(sheet, f) for f in ("hops", "skips_spikes", "skips_zeros", "accumulates", "graded")}
     return Chip(Costs(**prices), static, **fields, name=name or sheet.name)
 
 

@@ -3,9 +3,10 @@
 from typing import Any
 
 import equinox as eqx
-import jax.numpy as jnp
+import jax
 from jaxtyping import Array, Float
 
+from ._activity import optional
 from ._operations import OPERATIONS
 
 Price = Float[Array, "*chips"] | None
@@ -31,16 +32,21 @@ class Costs(eqx.Module):
       `None` where leakage is not modelled.
     """
 
-    ac: Price = None
-    mac: Price = None
-    neuron_update: Price = None
-    spike: Price = None
-    weight_read: Price = None
-    weight_write: Price = None
-    state_read: Price = None
-    state_write: Price = None
-    hop: Price = None
-    neuron_seconds: Price = None
+    ac: Price = optional()
+    mac: Price = optional()
+    neuron_update: Price = optional()
+    spike: Price = optional()
+    weight_read: Price = optional()
+    weight_write: Price = optional()
+    state_read: Price = optional()
+    state_write: Price = optional()
+    hop: Price = optional()
+    neuron_seconds: Price = optional()
+
+    @property
+    def stacked(self) -> bool:
+        """Whether these are the prices of several chips, with a leading axis."""
+        return any(leaf.ndim for leaf in jax.tree.leaves(self) if hasattr(leaf, "ndim"))
 
     def __check_init__(self):
         if Costs.__dataclass_fields__.keys() != set(OPERATIONS):  # one noun, three pytrees
@@ -60,4 +66,4 @@ def costs(**prices: Any) -> Costs:
     negative = [name for name, price in prices.items() if isinstance(price, int | float) and price < 0]
     if negative:
         raise ValueError(f"a price cannot be negative: {negative[0]}={prices[negative[0]]} pJ")
-    return Costs(**{name: None if price is None else jnp.asarray(price, jnp.result_type(float)) for name, price in prices.items()})
+    return Costs(**prices)

@@ -96,7 +96,7 @@ def energy(account: Any, hardware: Hardware, duration: Any = None) -> Result:
     **Arguments:**
 
     - `account`: an [`joulax.Account`][], or any pytree of [`joulax.Activity`][] records with equal leading axes.
-    - `hardware`: a chip; see [`joulax.hardware`][].
+    - `hardware`: a chip, or a stack of chips, whose axis then leads; see [`joulax.hardware`][].
     - `duration`: length of the call [s], for static power and leakage.
 
     **Returns:**
@@ -112,6 +112,8 @@ def energy(account: Any, hardware: Hardware, duration: Any = None) -> Result:
     if not isinstance(hardware, Hardware):
         hint = f"joulax.hardware({hardware!r})" if isinstance(hardware, str) else "joulax.hardware(name)"
         raise ValueError(f"energy() takes a chip like {hint}, got {type(hardware).__name__}")
+    if hardware.costs.stacked:
+        return jax.vmap(energy, in_axes=(None, 0, None))(account, hardware, duration)
     records = named_records(account)
     _check_shapes(records)
     _check_values(records)

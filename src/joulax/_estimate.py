@@ -5,6 +5,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+from jax.typing import ArrayLike
 from rich.console import Console
 
 from ._catalogue import hardware
@@ -15,7 +16,7 @@ from ._report import Report, report
 from ._trace import is_array
 
 
-def estimate(model: Callable, *inputs: Any, on: str | Hardware, duration: float | None = None, batch: bool | None = None, **options: Any) -> Report:
+def estimate(model: Callable, *inputs: Any, on: str | Hardware, duration: ArrayLike | None = None, batch: bool | None = None, **options: Any) -> Report:
     """Count a model on its inputs, price it on a chip and print the report.
 
     **Arguments:**

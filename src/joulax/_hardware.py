@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._activity import Activity
+from ._activity import Activity, number, optional
 from ._costs import Costs, Price
 from ._operations import Operations
 
@@ -53,12 +52,12 @@ class Chip(Hardware):
     """
 
     costs: Costs
-    static_power: Scalar = None
-    hops: Scalar = None
-    skips_spikes: Scalar = None
-    skips_zeros: Scalar = None
-    graded: Float[Array, "*chips"] = eqx.field(default_factory=lambda: jnp.zeros(()), converter=jnp.asarray)
-    accumulates: Scalar = None
+    static_power: Scalar = optional()
+    hops: Scalar = optional()
+    skips_spikes: Scalar = optional()
+    skips_zeros: Scalar = optional()
+    graded: Float[Array, "*chips"] = eqx.field(default=0.0, converter=number)
+    accumulates: Scalar = optional()
     name: str = eqx.field(default="chip", static=True)
 
     def operations(self, activity: Activity, duration: Any = None) -> Operations:
@@ -115,13 +114,7 @@ def _add(a: Any, b: Any) -> Any:
 
 
 def _times(factor: Any, counts: Any) -> Any:
-    """Factor of the shape (*chips) times counts of any shape; chips lead."""
-    if counts is None:
-        return None
-    factor, counts = jnp.asarray(factor), jnp.asarray(counts)
-    if factor.ndim and counts.ndim:
-        factor, counts = factor.reshape(factor.shape + (1,) * counts.ndim), counts.reshape((1,) * factor.ndim + counts.shape)
-    return factor * counts
+    return None if counts is None else factor * counts
 
 
 def price(counts: Any, cost: Price, what: str) -> Any:
@@ -134,12 +127,9 @@ def price(counts: Any, cost: Price, what: str) -> Any:
         return None
     if cost is None:
         raise ValueError(what)
-    safe = jnp.where(jnp.isnan(cost), jnp.zeros_like(cost), cost)
-    unknown = jnp.where(jnp.isnan(cost), cost, jnp.zeros_like(cost))
-    holes = _times(jax.lax.stop_gradient(unknown), jnp.ones_like(counts))
-    spent = _times(safe, counts)
-    there = jnp.broadcast_to(_times(jnp.ones_like(cost), counts), holes.shape) != 0
-    return jnp.where(there & jnp.isnan(holes), holes, spent)
+    unknown = jnp.isnan(cost)
+    spent = jnp.where(unknown, jnp.zeros_like(cost), cost) * counts
+    return jnp.where(unknown & (counts != 0), jnp.nan, spent)
 
 
 _WITHOUT = {"static_power": 0.0, "hops": 0.0, "skips_spikes": 1.0, "skips_zeros": 1.0, "accumulates": 1.0}

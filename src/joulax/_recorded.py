@@ -5,13 +5,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from ._activity import Activity
 from ._count import count
 
 
-def activity_of(layer: Callable, spikes_in: Array, *, spikes_out: Array | None = None, analog: bool = False, leading: int | None = None) -> Activity:
+def activity_of(layer: Callable, spikes_in: ArrayLike, *, spikes_out: ArrayLike | None = None, analog: bool = False, leading: int | None = None) -> Activity:
     """Activity of one layer from its recorded input.
 
     **Arguments:**

@@ -1,10 +1,11 @@
 """Losses on a number of synaptic operations or on an energy: pure, and free of units."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jax.typing import ArrayLike
+from jaxtyping import Array
 
 
-def target(value: Float[Array, "..."], goal: float | Float[Array, "..."]) -> Float[Array, "..."]:
+def target(value: ArrayLike, goal: ArrayLike) -> Array:
     r"""Squared relative distance from a goal, the synops loss of Sinabs.
 
     $$L = \left(\frac{goal - value}{goal}\right)^2, \qquad \frac{dL}{dvalue} = -\frac{2}{goal} \cdot \frac{goal - value}{goal}.$$
@@ -26,10 +27,10 @@ def target(value: Float[Array, "..."], goal: float | Float[Array, "..."]) -> Flo
         Sorbaro et al., Front. Neurosci. 14:662, 2020; the how-to of Sinabs on synops losses.
     """
     _positive(goal)
-    return jnp.square((goal - value) / goal)
+    return jnp.square(1 - jnp.asarray(value) / goal)
 
 
-def budget(value: Float[Array, "..."], goal: float | Float[Array, "..."]) -> Float[Array, "..."]:
+def budget(value: ArrayLike, goal: ArrayLike) -> Array:
     r"""The one-sided form: nothing below the goal, its squared relative excess above.
 
     $$L = \max\left(0, \frac{value - goal}{goal}\right)^2.$$
@@ -48,10 +49,10 @@ def budget(value: Float[Array, "..."], goal: float | Float[Array, "..."]) -> Flo
     `ValueError` if a goal known while tracing is not positive.
     """
     _positive(goal)
-    return jnp.square(jnp.maximum((value - goal) / goal, 0.0))
+    return jnp.square(jnp.maximum(jnp.asarray(value) / goal - 1, 0.0))
 
 
-def log_budget(value: Float[Array, "..."], goal: float | Float[Array, "..."]) -> Float[Array, "..."]:
+def log_budget(value: ArrayLike, goal: ArrayLike) -> Array:
     r"""A budget in decades: steep far above the goal and at it, so that a network is neither shocked nor ignored.
 
     $$L = \max\left(0, \ln\frac{value}{goal}\right), \qquad \frac{dL}{dvalue} = \frac{1}{value} \text{ above the goal}.$$
@@ -70,11 +71,11 @@ def log_budget(value: Float[Array, "..."], goal: float | Float[Array, "..."]) ->
     `ValueError` if a goal known while tracing is not positive.
     """
     _positive(goal)
-    ratio = value / goal
+    ratio = jnp.asarray(value) / goal
     over = ratio > 1
     return jnp.where(over, jnp.log(jnp.where(over, ratio, 1.0)), 0.0)
 
 
-def _positive(goal: float | Array) -> None:
+def _positive(goal: ArrayLike) -> None:
     if isinstance(goal, int | float) and not goal > 0:
         raise ValueError(f"a goal must be positive, got {goal}; with a goal of zero the loss has no scale")

@@ -110,10 +110,13 @@ def rule(*primitives: str) -> Callable[[Rule], Rule]:
 
 def source_of(eqn) -> str:
     """`file.py:line` of an equation: the innermost line that is not in an installed library."""
-    frames = source_info_util.summarize(eqn.source_info, num_frames=12).splitlines()
-    places = [frame.split(" (")[0] for frame in frames if frame]
-    own = [p for p in places if f"{os.sep}site-packages{os.sep}" not in p] or places
+    frames = source_info_util.summarize(eqn.source_info, num_frames=64).splitlines()
+    places = [frame.split(" (")[0] for frame in reversed(frames) if frame]
+    own = [p for p in places if not any(library in p for library in _LIBRARIES)] or places
     return ":".join(own[0].rsplit(os.sep, 1)[-1].split(":")[:2]) if own else "?"
+
+
+_LIBRARIES = (f"{os.sep}site-packages{os.sep}", os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def because(eqn, text: str) -> Cause:

@@ -155,7 +155,9 @@ def weighted_site(eqn, ins, ctx, path, w: int, fanout: Callable, axes, *, dense,
 
 def _weigh(events: jax.Array, reach: jax.Array) -> jax.Array:
     """Σ events · fan-out."""
-    return jnp.sum(events * jax.lax.stop_gradient(reach))
+    if events.size == reach.size:
+        return jnp.vdot(events, reach)
+    return jnp.sum(events * reach)
 
 
 def _pair(eqn, ins, ctx, path, dense: float, pairs: Callable, axes) -> Outcome:

@@ -1,0 +1,277 @@
+"""`count` itself: what it returns, when it compiles, and that it is one with JAX's transformations."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import joulax
+
+from .idioms.common import numbers, spike
+
+
+class SNN(eqx.Module):
+    """Two layers of leaky neurons and a leaky readout, stepped by a scan."""
+
+    layers: tuple
+    readout: eqx.nn.Linear
+
+    def __init__(self, key, sizes=(6, 5, 4, 3)):
+        keys = jax.random.split(key, 3)
+        *hidden, last = (eqx.nn.Linear(a, b, key=k) for a, b, k in zip(sizes[:-1], sizes[1:], keys, strict=True))
+        self.layers, self.readout = tuple(hidden), last
+
+    def __call__(self, x):
+        def step(carry, x):
+            voltages = []
+            for layer, v in zip(self.layers, carry[:-1], strict=True):
+                v = 0.9 * v + 3 * layer(x)
+                x = spike(v - 0.3)
+                voltages.append(v - 0.3 * x)
+            out = 0.9 * carry[-1] + self.readout(x)
+            return [*voltages, out], (x, out)
+
+        zeros = [jnp.zeros(layer.out_features) for layer in (*self.layers, self.readout)]
+        return jax.lax.scan(step, zeros, x)[1]
+
+
+MODEL = SNN(jax.random.key(0))
+X = (jax.random.uniform(jax.random.key(1), (10, 6)) < 0.5).astype(jnp.float32)
+BATCH = jnp.stack([X, 0 * X, X[::-1]])
+COUNTED = joulax.count(MODEL, spikes=0)
+
+
+def same(a, b):
+    assert list(a) == list(b)
+    for name in a:
+        assert numbers(a[name]) == numbers(b[name]), name
+
+
+def test_by_hand():
+    """n₁·Σx + n₂·Σs₁ + n₃·Σs₂."""
+    _, account = COUNTED(X)
+    s1, s2 = float(account["layers[0]"].spikes), float(account["layers[1]"].spikes)
+    assert s1 > 0
+    assert s2 > 0
+    assert float(account["layers[0]"].ac) == 5 * float(X.sum())
+    assert float(account["layers[1]"].ac) == 4 * s1
+    assert float(account["readout"].ac) == 3 * s2
+    assert [float(account[n].updates) for n in account] == [50, 40, 30]
+    assert account["readout"].spikes is None
+    assert (len(account), list(account)) == (3, ["layers[0]", "layers[1]", "readout"])
+    with pytest.raises(KeyError, match="the layers are layers"):
+        _ = account["layers[7]"]
+
+
+def test_sinabs_first_layer_by_hand():
+    """ones(28, 28) into a convolution 1 → 16 with kernel 5: 24 · 24 · 25 · 16 synops."""
+    conv = eqx.nn.Conv2d(1, 16, 5, key=jax.random.key(0))
+    _, account = joulax.count(conv, spikes=0)(jnp.ones((1, 28, 28)))
+    assert float(account["weight"].ac) == 230_400
+
+
+def test_corners_of_a_padded_image():
+    """Each corner of a 3 × 3 image reaches four positions of each of three channels."""
+    conv = eqx.nn.Conv2d(1, 3, 3, padding=1, key=jax.random.key(0))
+    image = jnp.zeros((1, 3, 3)).at[0, ::2, ::2].set(1.0)
+    assert float(joulax.count(conv, spikes=0)(image)[1]["weight"].ac) == 48
+
+
+def test_outputs_are_bit_for_bit_those_of_the_model():
+    out, _ = COUNTED(X)
+    reference = eqx.filter_jit(MODEL)(X)
+    assert all(np.array_equal(a, b) for a, b in zip(out, reference, strict=True))
+    batched, _ = jax.jit(jax.vmap(COUNTED))(BATCH)
+    reference = jax.jit(jax.vmap(lambda x: MODEL(x)))(BATCH)
+    assert all(np.array_equal(a, b) for a, b in zip(batched, reference, strict=True))
+
+
+def primitives(jaxpr):
+    """Names of all primitives with their output shapes, depth first."""
+    found = []
+    for eqn in jaxpr.eqns:
+        found.append((eqn.primitive.name, tuple(str(v.aval) for v in eqn.outvars)))
+        for inner in jax.extend.core.jaxprs_in_params(eqn.params):
+            found += primitives(inner)
+    return found
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.checkpoint, jax.vmap], ids=["plain", "checkpoint", "vmap"])
+def test_the_counted_program_contains_the_original(wrap):
+    """Dead-code elimination with respect to the outputs gives the original equations."""
+    from jax.interpreters.partial_eval import dce_jaxpr
+
+    x = BATCH if wrap is jax.vmap else X
+    call = wrap(lambda x: MODEL(x))
+
+    def clean(f):
+        jaxpr = jax.make_jaxpr(f)(x).jaxpr
+        return primitives(dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))[0])
+
+    assert clean(lambda x: joulax.count(call, spikes=0)(x)[0]) == clean(call)
+
+
+def test_counting_does_not_change_gradients():
+    loss = lambda m, x: (m(x)[1] ** 2).sum()
+    counted = lambda m, x: (joulax.count(m, spikes=0)(x)[0][1] ** 2).sum()
+    a, b = eqx.filter_jit(eqx.filter_grad(loss))(MODEL, X), eqx.filter_jit(eqx.filter_grad(counted))(MODEL, X)
+    assert all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+
+def test_jit_vmap_and_loop_agree():
+    one = [COUNTED(x)[1] for x in BATCH]
+    batch = jax.vmap(COUNTED)(BATCH)[1]
+    jitted = eqx.filter_jit(lambda m, x: jax.vmap(joulax.count(m, spikes=0))(x)[1])(MODEL, BATCH)
+    for i, account in enumerate(one):
+        same(account, jax.tree.map(lambda a, i=i: a[i], batch))
+        same(account, jax.tree.map(lambda a, i=i: a[i], jitted))
+
+
+def test_gradient_of_energy_is_the_closed_form():
+    """One layer, one step: energy = 23.6 · fan-out · Σ spike(W x − ½) on the next layer, through the surrogate."""
+    chip = joulax.hardware("loihi")
+    w, v, x = jnp.ones((3, 2)) * 0.4, jnp.ones((2, 3)), jnp.array([1.0, 1.0])
+    model = lambda p, x: p["second"] @ spike(p["first"] @ x - 0.5)
+
+    def energy(w):
+        return joulax.energy(joulax.count(model, weights=0, spikes=1)({"first": w, "second": v}, x)[1], chip).total
+
+    slope = 1 / (1 + jnp.abs(w @ x - 0.5)) ** 2
+    np.testing.assert_allclose(jax.grad(energy)(w), 23.6 * 2 * slope[:, None] * x[None, :], rtol=1e-6)
+
+
+def test_sum_of_forward_and_reverse_mode():
+    f = lambda x: joulax.energy(joulax.count(lambda p, x: p @ spike(x), weights=0)(jnp.ones((2, 3)), x)[1], joulax.hardware("45nm")).total
+    x = jnp.array([0.5, -0.5, 1.0])
+    np.testing.assert_allclose(jax.jacfwd(f)(x), jax.jacrev(f)(x), rtol=1e-6)
+
+
+def test_all_zero_batch_gives_zero_and_the_same_kinds():
+    zero, full = COUNTED(0 * X)[1], COUNTED(X)[1]
+    assert float(zero["layers[0]"].ac) == 0
+    assert zero["layers[0]"].mac is None
+    assert jax.tree.structure(zero) == jax.tree.structure(full)
+    assert zero.convention == full.convention
+
+
+def test_second_eager_call_compiles_nothing():
+    model = SNN(jax.random.key(3))
+    joulax.count(model, spikes=0)(X)
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(lambda event, _, **__: compiled.append(event))
+    try:
+        joulax.count(model, spikes=0)(2 * X)
+    finally:
+        jax.monitoring.clear_event_listeners()
+    assert not [e for e in compiled if "compile" in e or "trace" in e]
+
+
+def test_changed_weights_are_seen_in_a_closure():
+    class Box(eqx.Module):
+        linear: eqx.nn.Linear
+
+    box = Box(eqx.nn.Linear(3, 2, key=jax.random.key(0)))
+    call = lambda x: box.linear(x)
+    assert float(joulax.count(call, spikes=0)(jnp.ones(3))[1]["linear"].ac) == 6
+    box = eqx.tree_at(lambda b: b.linear.weight, box, jnp.zeros((2, 3)))
+    assert float(joulax.count(call, spikes=0)(jnp.ones(3))[1]["linear"].ac) == 0
+
+
+def test_python_arguments_stay_static():
+    """Scalars, strings and keyword arguments behave as in `eqx.filter_jit`."""
+
+    def model(p, x, mode, *, inference=True):
+        assert isinstance(inference, bool)
+        return p @ (x if mode == "plain" and inference else 2 * x)
+
+    counted = joulax.count(model, weights=0, spikes=1)
+    w, x = jnp.ones((2, 3)), jnp.ones(3)
+    assert np.array_equal(counted(w, x, "plain")[0], [3, 3])
+    assert np.array_equal(counted(w, x, "plain", inference=False)[0], [6, 6])
+
+
+def test_outputs_that_are_no_arrays_come_back():
+    out, _ = joulax.count(lambda p, x: {"y": p @ x, "name": "net"}, weights=0)(jnp.ones((2, 3)), jnp.ones(3))
+    assert out["name"] == "net"
+
+
+def test_zero_weights_are_no_synapses():
+    sparse = jnp.array([[1.0, 0.0, 2.0], [0.0, 0.0, -1.0]])
+    _, account = joulax.count(lambda p, x: p @ x, weights=0, spikes=1)(sparse, jnp.ones(3))
+    assert numbers(account["p"])["ac"] == 3
+    assert numbers(account["p"])["nonzero"] == 3
+    assert numbers(account["p"])["synapses"] == 6
+
+
+def test_counts_in_low_precision_models():
+    """Counts are float32 whatever the model computes in: a bfloat16 sum stops at 256."""
+    model = lambda p, x: p @ x
+    for dtype in (jnp.bfloat16, jnp.float16):
+        _, account = joulax.count(model, weights=0, spikes=1)(jnp.ones((3, 1000), dtype), jnp.ones(1000, dtype))
+        assert float(account["p"].ac) == 3000
+        assert account["p"].ac.dtype == jnp.float32
+
+
+def test_many_steps_in_a_while_loop():
+    """2²⁰ steps of 2⁵ synops: a plain float32 carry would stop at 2²⁴."""
+    w, x = jnp.ones((4, 8)), jnp.ones(8)
+
+    def model(p, x):
+        return jax.lax.while_loop(lambda c: c[0] < 2**20 + 1, lambda c: (c[0] + 1, p @ x), (0, jnp.zeros(4)))[1]
+
+    _, account = joulax.count(model, weights=0, spikes=1)(w, x)
+    assert float(account["p"].ac) == 32.0 * (2**20 + 1)
+
+
+ERRORS = {
+    "weights": (lambda: joulax.count(MODEL, weights="params"), r"weights= takes the numbers of arguments"),
+    "weights too high": (lambda: joulax.count(lambda x: x, weights=3)(X), r"names argument 3, but the function was called with 1"),
+    "spikes too high": (lambda: joulax.count(lambda x: x, spikes=1)(X), r"spikes=1 names argument 1"),
+    "spikes": (lambda: joulax.count(lambda x: x, spikes=(True, False))(X), r"neither argument numbers nor a prefix tree"),
+    "strict": (lambda: joulax.count(jnp.sort, spikes=0, strict=True)(X[0]), r"strict=True: not counted: `sort`"),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_errors_say_what_to_do(name):
+    call, text = ERRORS[name]
+    with pytest.raises(ValueError, match=text):
+        call()
+
+
+def test_unpriced_operation_names_the_equation():
+    with pytest.raises(ValueError, match=r"layer 'layers\[0\]' executes `mac`, and loihi has no price.*argument 0 \(float32\[10,6\]\) is not declared as spikes.*spikes=0"):
+        joulax.energy(joulax.count(MODEL)(X)[1], joulax.hardware("loihi"))
+
+
+def test_coverage_lists_what_was_not_counted():
+    _, account = joulax.count(lambda p, x: p @ jnp.sort(x), weights=0, spikes=1)(jnp.ones((2, 6)), X[0])
+    assert account.convention.coverage == 0.5
+    assert "`sort` at test_count.py:" in account.convention.uncounted[0]
+
+
+def test_account_is_a_pytree_with_a_hashable_convention():
+    _, account = COUNTED(X)
+    hash(account.convention)
+    doubled = jax.tree.map(lambda a: 2 * a, account)
+    assert float(doubled["readout"].ac) == 2 * float(account["readout"].ac)
+
+
+def test_permuting_neurons_changes_nothing_but_order():
+    order = jnp.array([3, 1, 4, 0, 2])
+    first, second = MODEL.layers
+    permuted = eqx.tree_at(
+        lambda m: (m.layers[0].weight, m.layers[0].bias, m.layers[1].weight),
+        MODEL,
+        (first.weight[order], first.bias[order], second.weight[:, order]),
+    )
+    same(COUNTED(X)[1], joulax.count(permuted, spikes=0)(X)[1])
+
+
+def test_pruning_never_adds():
+    _, full = COUNTED(X)
+    pruned = eqx.tree_at(lambda m: m.readout.weight, MODEL, MODEL.readout.weight * (jnp.arange(4) % 2).astype(jnp.float32)[None, :])
+    _, less = joulax.count(pruned, spikes=0)(X)
+    assert float(less["readout"].ac) < float(full["readout"].ac)
+    assert float(less["readout"].dense_ac) == float(full["readout"].dense_ac)

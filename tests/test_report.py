@@ -1,0 +1,102 @@
+"""Reports, explanations and the five-minute line."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import joulax
+from joulax import activity, energy, hardware, report, stack
+from joulax._table import joules, number
+
+from .test_count import BATCH, COUNTED, MODEL, X
+
+
+def test_report_says_everything():
+    text = str(report(energy(COUNTED(X)[1], hardware("loihi"))))
+    for word in ("layers[0]", "readout", "neuron update", "share", "synops", "rate", "total", "dominant layer", "davies2018", "simulated", "excludes: spike, hop, static power"):
+        assert word in text, word
+    assert f"{float(COUNTED(X)[1]['layers[0]'].ac):g}" in text
+    assert "warning" not in text
+
+
+def test_totals_and_shares_add_up():
+    result = energy([activity(ac=3, updates=0), activity(ac=1, updates=0)], joulax.Chip(joulax.costs(ac=100, neuron_update=0, weight_read=0, state_read=0, state_write=0), name="mine"))
+    made = report(result)
+    assert "75.0 %" in str(made)
+    assert "400 pJ for this call" in str(made)
+    assert "mine: prices given by the user" in str(made)
+    assert made.dominant_layer == "0"
+
+
+def test_samples_are_said():
+    result = energy(jax.vmap(COUNTED)(BATCH)[1], hardware("loihi"))
+    text = str(report(result))
+    assert "mean ± standard deviation over 3 samples" in text
+    assert f"{joules(np.asarray(result.total, np.float64).mean())} ± " in text
+
+
+WARNINGS = {
+    "never fired": (lambda: energy([activity(ac=1, spikes=0, updates=5)], hardware("loihi")), "layer '0' never fired"),
+    "rate above one": (lambda: energy([activity(ac=1, spikes=20, updates=5)], hardware("loihi")), "4 spikes per neuron and step"),
+    "unsourced": (lambda: energy([activity(ac=1)], hardware("akida")), "UNSOURCED"),
+    "analog first layer": (lambda: energy(joulax.count(MODEL)(X)[1], hardware("45nm")), "the first layer 'layers[0]' takes an analog input"),
+    "coverage": (lambda: energy(joulax.count(lambda p, x: p @ jnp.sort(x), weights=0)(jnp.ones((2, 6)), X[0])[1], hardware("45nm")), "coverage 50 %, not counted: `sort`"),
+    "hole": (lambda: energy([activity(mac=1)], stack(["loihi", "45nm"])), "n/a"),
+}
+
+
+@pytest.mark.parametrize("name", WARNINGS)
+def test_warnings(name):
+    make, text = WARNINGS[name]
+    assert any(text in w for w in report(make()).warnings())
+
+
+def test_chips_side_by_side():
+    chips = stack(["loihi", "spinnaker", "truenorth"])
+    text = str(report(energy(COUNTED(X)[1], chips, 1e-3)))
+    assert all(word in text for word in ("loihi", "spinnaker", "truenorth", "static power", "3 chips"))
+
+
+def test_notebook_html():
+    assert "<pre" in report(energy(COUNTED(X)[1], hardware("loihi")))._repr_html_()
+
+
+def test_report_needs_numbers():
+    with pytest.raises(ValueError, match="return the result from the jitted function"):
+        jax.jit(lambda x: report(energy(COUNTED(x)[1], hardware("loihi"))).samples)(X)
+
+
+def test_explain_on_shapes_alone():
+    shapes = eqx.filter_eval_shape(lambda: MODEL)
+    made = joulax.explain(shapes, spikes=0)(jax.ShapeDtypeStruct(X.shape, X.dtype))
+    assert [r.layer for r in made.rows] == ["layers[0]", "layers[1]", "readout"]
+    assert [r.kind for r in made.rows] == ["spikes"] * 3
+    assert [r.fanout for r in made.rows] == [5, 4, 3]
+    assert [r.neurons for r in made.rows] == [5, 4, 3]
+    assert "declared by spikes=" in made.rows[0].cause
+    assert "surrogate gradient (test_count.py:" in made.rows[1].cause
+    assert "test_count.py" in made.rows[0].source
+    assert "fan-out" in str(made)
+
+
+def test_explain_names_the_equation_that_made_it_analog():
+    model = lambda p, x: p["b"] @ (p["a"] @ x + 1.0)
+    rows = joulax.explain(model, weights=0, spikes=1)({"a": jnp.ones((3, 2)), "b": jnp.ones((2, 3))}, jnp.ones(2)).rows
+    assert rows[1].kind == "analog"
+    assert "synaptic currents of `dot_general` are analog (test_report.py:" in rows[1].cause
+
+
+def test_estimate_prints_the_report(capsys):
+    made = joulax.estimate(MODEL, BATCH, on="loihi", spikes=0)
+    printed = capsys.readouterr().out
+    assert "over 3 samples" in printed
+    assert made.result.total.shape == (3,)
+    np.testing.assert_allclose(float(made.result.total[0]), float(energy(COUNTED(X)[1], hardware("loihi")).total), rtol=1e-6)
+    assert joulax.estimate(MODEL, X, on="loihi", spikes=0).samples == 1
+
+
+def test_numbers_for_people():
+    assert [joules(x) for x in (0.0, 12.3456, 1234.5, 5e6, 7.25e9, float("nan"))] == ["0 pJ", "12.3 pJ", "1.23 nJ", "5 µJ", "7.25 mJ", "n/a"]
+    assert [number(x) for x in (3, 9999, 12345, 2.5e6)] == ["3", "9999", "12.3 k", "2.50 M"]
