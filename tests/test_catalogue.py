@@ -4,7 +4,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import joulax
 from joulax import activity, catalogue, datasheet, energy, hardware, reference
 from joulax._catalogue import EVIDENCE
 

@@ -20,7 +20,7 @@ class SNN(eqx.Module):
     def __init__(self, key, sizes=(6, 5, 4, 3)):
         keys = jax.random.split(key, 3)
         *hidden, last = (eqx.nn.Linear(a, b, key=k) for a, b, k in zip(sizes[:-1], sizes[1:], keys, strict=True))
-        self.layers, self.readout = tuple(hidden), last
+        self.layers, self.readout = tuple(eqx.tree_at(lambda h: h.weight, h, jnp.abs(h.weight)) for h in hidden), last
 
     def __call__(self, x):
         def step(carry, x):
@@ -241,7 +241,9 @@ def test_errors_say_what_to_do(name):
 
 
 def test_unpriced_operation_names_the_equation():
-    with pytest.raises(ValueError, match=r"layer 'layers\[0\]' executes `mac`, and loihi has no price.*argument 0 \(float32\[10,6\]\) is not declared as spikes.*spikes=0"):
+    with pytest.raises(
+        ValueError, match=r"layer 'layers\[0\]' executes `mac`, and loihi has no price.*argument 0 \(float32\[10,6\]\) is not declared as spikes.*spikes=0"
+    ):
         joulax.energy(joulax.count(MODEL)(X)[1], joulax.hardware("loihi"))
 
 

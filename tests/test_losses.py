@@ -18,6 +18,9 @@ def test_by_hand():
     assert float(losses.budget(50.0, 100.0)) == 0.0
     np.testing.assert_allclose(float(losses.log_budget(100.0 * np.e, 100.0)), 1.0, rtol=1e-6)
     assert float(losses.log_budget(50.0, 100.0)) == 0.0
+    np.testing.assert_allclose(float(losses.log_target(100.0 * np.e**0.5, 100.0)), 0.25, rtol=1e-6)
+    np.testing.assert_allclose(float(losses.log_target(100.0 * np.e**-3, 100.0)), 5.0, rtol=1e-6)
+    assert np.isfinite(float(losses.log_target(0.0, 100.0)))
 
 
 def test_gradients_by_hand():
@@ -30,7 +33,7 @@ def test_gradients_by_hand():
 @given(goal=GOALS, ratio=RATIOS, unit=GOALS)
 @settings(max_examples=50, deadline=None)
 def test_free_of_units(goal, ratio, unit):
-    for loss in (losses.target, losses.budget, losses.log_budget):
+    for loss in (losses.target, losses.budget, losses.log_budget, losses.log_target):
         np.testing.assert_allclose(float(loss(goal * ratio, goal)), float(loss(goal * ratio * unit, goal * unit)), rtol=1e-3, atol=1e-4)
 
 
@@ -39,6 +42,6 @@ def test_elementwise():
 
 
 def test_a_goal_must_be_positive():
-    for loss in (losses.target, losses.budget, losses.log_budget):
+    for loss in (losses.target, losses.budget, losses.log_budget, losses.log_target):
         with pytest.raises(ValueError, match="a goal must be positive, got 0.0"):
             loss(1.0, 0.0)

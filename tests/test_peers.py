@@ -159,7 +159,6 @@ def test_spikingjelly_network(case):
     Layers with other inputs are dense MACs there, events here. Its dense count includes padding, ours does not:
     both agree where nothing is padded.
     """
-    arrays = case.arrays
     compared = 0
     for spec in weight_layers(case):
         scope = next(k for k in case["expected"]["per_scope"]["synop"] if k.endswith("." + spec["name"]))

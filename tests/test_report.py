@@ -15,14 +15,29 @@ from .test_count import BATCH, COUNTED, MODEL, X
 
 def test_report_says_everything():
     text = str(report(energy(COUNTED(X)[1], hardware("loihi"))))
-    for word in ("layers[0]", "readout", "neuron update", "share", "synops", "rate", "total", "dominant layer", "davies2018", "simulated", "excludes: spike, hop, static power"):
+    for word in (
+        "layers[0]",
+        "readout",
+        "neuron update",
+        "share",
+        "synops",
+        "rate",
+        "total",
+        "dominant layer",
+        "davies2018",
+        "simulated",
+        "excludes: spike generation, routing, static power",
+    ):
         assert word in text, word
     assert f"{float(COUNTED(X)[1]['layers[0]'].ac):g}" in text
     assert "warning" not in text
 
 
 def test_totals_and_shares_add_up():
-    result = energy([activity(ac=3, updates=0), activity(ac=1, updates=0)], joulax.Chip(joulax.costs(ac=100, neuron_update=0, weight_read=0, state_read=0, state_write=0), name="mine"))
+    result = energy(
+        [activity(ac=3, updates=0), activity(ac=1, updates=0)],
+        joulax.Chip(joulax.costs(ac=100, neuron_update=0, weight_read=0, state_read=0, state_write=0), name="mine"),
+    )
     made = report(result)
     assert "75.0 %" in str(made)
     assert "400 pJ for this call" in str(made)
@@ -42,7 +57,10 @@ WARNINGS = {
     "rate above one": (lambda: energy([activity(ac=1, spikes=20, updates=5)], hardware("loihi")), "4 spikes per neuron and step"),
     "unsourced": (lambda: energy([activity(ac=1)], hardware("akida")), "UNSOURCED"),
     "analog first layer": (lambda: energy(joulax.count(MODEL)(X)[1], hardware("45nm")), "the first layer 'layers[0]' takes an analog input"),
-    "coverage": (lambda: energy(joulax.count(lambda p, x: p @ jnp.sort(x), weights=0)(jnp.ones((2, 6)), X[0])[1], hardware("45nm")), "coverage 50 %, not counted: `sort`"),
+    "coverage": (
+        lambda: energy(joulax.count(lambda p, x: p @ jnp.sort(x), weights=0)(jnp.ones((2, 6)), X[0])[1], hardware("45nm")),
+        "coverage 50 %, not counted: `sort`",
+    ),
     "hole": (lambda: energy([activity(mac=1)], stack(["loihi", "45nm"])), "n/a"),
 }
 

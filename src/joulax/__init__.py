@@ -1,9 +1,9 @@
-"""Joulax: what does this spiking network cost?
+"""Joulax says what a spiking network costs.
 
 activity → operations → costs → energy → report: each arrow is a pure function, each noun a pytree.
 """
 
-from . import losses as losses
+from . import losses as losses, plot as plot
 from ._account import Account as Account, Convention as Convention, SiteNote as SiteNote
 from ._accountant import (
     EnergyAccountant as EnergyAccountant,

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from jax.typing import ArrayLike
 
-from ._activity import Activity, activity
+from ._activity import Activity, activity, number
 from ._catalogue import chip, datasheet, hardware
 from ._costs import costs
 from ._count import count
@@ -41,7 +41,7 @@ class HardwareCostModel:
             state_write=0.0,
             hop=self.routing_pj,
         )
-        return Chip(prices, hops=1.0, name=self.name)
+        return Chip(prices, hops=number(1.0), name=self.name)
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,9 @@ class EnergyAccountant:
     def __init__(self, hardware: str | HardwareCostModel | Hardware | None = None, *, technology: str | None = None):
         if (hardware is None) == (technology is None):
             raise ValueError("EnergyAccountant takes a target (EnergyAccountant('loihi2')) or technology='7nm', one of the two")
-        self.hardware = hardware if hardware is not None else technology
+        target = technology if hardware is None else hardware
+        assert target is not None
+        self.hardware: str | HardwareCostModel | Hardware = target
         if isinstance(self.hardware, str):
             datasheet(self.hardware)  # an unknown name is an error here, not later
         self.result: Result | None = None
@@ -166,7 +168,10 @@ class EnergyAccountant:
         if len(set(lengths.values())) > 1:
             raise ValueError(f"every list needs one entry for each layer, got {', '.join(f'{n} of {k}' for k, n in lengths.items())}")
         with jax.enable_x64(True):
-            records = [_record(size, fired, n_timesteps, None if input_spikes is None else input_spikes[i]) for i, (size, fired) in enumerate(zip(layer_sizes, spike_counts, strict=True))]
+            records = [
+                _record(size, fired, n_timesteps, None if input_spikes is None else input_spikes[i])
+                for i, (size, fired) in enumerate(zip(layer_sizes, spike_counts, strict=True))
+            ]
             results = [energy([r], self._precise(), 0.0) for r in records]
             layers = tuple(_layer(name, r, result) for name, r, result in zip(layer_names, records, results, strict=True))
             routing = sum(_number(result.per_operation.hop) for result in results)
@@ -200,7 +205,7 @@ def _layer(name: str, record: Activity, result: Result) -> LayerEnergy:
     spent = result.per_operation
     synops = _number(spent.ac) + _number(spent.mac)
     memory = _number(spent.weight_read) + _number(spent.state_read) + _number(spent.state_write)
-    counts = (int(record.synops), int(record.spikes), int(record.updates))
+    counts = [int(_number(count)) for count in (record.synops, record.spikes, record.updates)]
     return LayerEnergy(name, synops, _number(spent.neuron_update), _number(spent.spike), memory, *counts)
 
 

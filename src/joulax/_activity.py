@@ -1,10 +1,13 @@
 """What a network did: one record of counts for each synaptic layer."""
 
+import functools
+import operator
 from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
@@ -75,7 +78,7 @@ FIELDS = tuple(Activity.__dataclass_fields__)
 def total(parts: list[Any]) -> Array:
     """Sum of the parts that exist; zero where none does."""
     there = [p for p in parts if p is not None]
-    return sum(there[1:], start=there[0]) if there else jnp.zeros((), jnp.float32)
+    return functools.reduce(operator.add, there) if there else jnp.zeros((), jnp.float32)
 
 
 def is_activity(x: Any) -> bool:
@@ -120,6 +123,6 @@ def _count(name: str, value: Any) -> Count:
     if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == jnp.bool_) or jnp.issubdtype(array.dtype, jnp.complexfloating):
         raise ValueError(f"activity({name}=…) must be a real number or array of counts, got dtype {array.dtype}")
     array = array.astype(jnp.result_type(float))
-    if not isinstance(array, jax.core.Tracer) and array.size and not bool(jnp.all((array >= 0) & jnp.isfinite(array))):
+    if not isinstance(array, Tracer) and array.size and not bool(jnp.all((array >= 0) & jnp.isfinite(array))):
         raise ValueError(f"activity({name}=…) must be counts ≥ 0 and finite, got {value}; check the sign or the recording")
     return array

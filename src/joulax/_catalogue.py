@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
+from ._activity import number
 from ._costs import Costs
 from ._hardware import Chip, stack_chips
 from ._operations import OPERATIONS
@@ -145,9 +146,9 @@ def hardware(name: str) -> Chip:
 def chip(sheet: Datasheet, name: str | None = None) -> Chip:
     """The chip that a datasheet describes: what is included or excluded costs zero, what is unknown has no price."""
     free = {op: 0.0 for op in (*sheet.includes, *sheet.excludes)}
-    prices = free | {op: q.value for op, q in sheet.costs.items()}
-    static = sheet.static_power.value if sheet.static_power else None
-    fields = {f: getattr(sheet, f) for f in ("hops", "skips_spikes", "skips_zeros", "accumulates", "graded")}
+    prices = {op: number(value) for op, value in (free | {op: q.value for op, q in sheet.costs.items()}).items()}
+    static = number(sheet.static_power.value) if sheet.static_power else None
+    fields = {f: number(getattr(sheet, f)) for f in ("hops", "skips_spikes", "skips_zeros", "accumulates", "graded")}
     return Chip(Costs(**prices), static, **fields, name=name or sheet.name)
 
 

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from ._account import Account, Convention, named_records
@@ -161,5 +162,5 @@ def _check_values(records: Mapping[str, Activity]) -> None:
     for name, record in records.items():
         for field in FIELDS:
             value = getattr(record, field)
-            if value is not None and not isinstance(value, jax.core.Tracer) and np.any(np.asarray(value) < 0):
+            if value is not None and not isinstance(value, Tracer) and np.any(np.asarray(value) < 0):
                 raise ValueError(f"layer {name!r} has a negative count: {field} = {np.min(np.asarray(value))}; counts are ≥ 0")

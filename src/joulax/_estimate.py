@@ -48,7 +48,7 @@ def _batched(counter, inputs: tuple) -> bool:
     """Whether the model accepts one slice of every input."""
     slices = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype) if is_array(x) and x.ndim else x, inputs)
     try:
-        counter.plan(*slices)
+        counter.convention(*slices)
     except (TypeError, ValueError, IndexError, AssertionError):
         return False
     return True

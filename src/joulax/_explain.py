@@ -55,6 +55,6 @@ def explain(fn: Callable, **options: Any) -> Callable[..., Explanation]:
     counter = count(fn, **options)
 
     def explained(*args: Any, **kwargs: Any) -> Explanation:
-        return Explanation(counter.plan(*args, **kwargs).convention)
+        return Explanation(counter.convention(*args, **kwargs))
 
     return explained

@@ -41,9 +41,10 @@ def activity_of(layer: Callable, spikes_in: ArrayLike, *, spikes_out: ArrayLike 
     if more:
         raise ValueError(f"activity_of() takes one layer, this one has {1 + len(more)} synaptic sites; use joulax.count")
     record = account[name]
-    summed = {f: None if (v := getattr(record, f)) is None else v if f in ("synapses", "nonzero") else v.sum() for f in _KEPT}
+    summed = {f: None if (v := getattr(record, f)) is None else v.sum() for f in _KEPT}
     for field in ("synapses", "nonzero"):
-        summed[field] = None if summed[field] is None else summed[field].reshape(-1)[0]
+        value = getattr(record, field)
+        summed[field] = None if value is None else value.reshape(-1)[0]
     if spikes_out is not None:
         summed |= _fired(jnp.asarray(spikes_out), skipped)
     return Activity(**summed)
@@ -65,7 +66,7 @@ def _leading(counter, x: Array, leading: int | None) -> int:
     error: Exception | None = None
     for n in options:
         try:
-            counter.plan(jax.ShapeDtypeStruct(x.shape[n:], x.dtype))
+            counter.convention(jax.ShapeDtypeStruct(x.shape[n:], x.dtype))
         except (TypeError, ValueError, IndexError, AssertionError) as problem:
             error = error or problem
         else:

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 from rich.table import Table
 
 from ._catalogue import Datasheet, sheets_of
@@ -85,11 +86,15 @@ class Report(Rendered):
         table = Table()
         table.add_column("chip")
         for name in (*self.result.order, *(["static power"] if self.result.static is not None else []), "total"):
-            table.add_column(name, justify="right")
+            table.add_column(name, justify="right", no_wrap=True)
+        for name in ("scope", "evidence", "excludes"):
+            table.add_column(name)
         for i, chip in enumerate(self.chips):
             cells = [_cell(e[i], joules) for e in self.result.per_layer.values()]
-            static = [] if self.result.static is None else [_cell(self.result.static[i], joules)]
-            table.add_row(chip, *cells, *static, joules(_mean(self.result.total[i])))
+            static = [] if self.result.static is None else [_cell(s, joules) if _mean(s := self.result.static[i]) else "–"]
+            sheet = next(iter(sheets_of(chip)), None)
+            known = (sheet.scope, sheet.evidence, _outside_short(sheet)) if sheet else ("", "given by the user", "")
+            table.add_row(chip, *cells, *static, joules(_mean(self.result.total[i])), *known)
         return table
 
     def _rate(self, name: str) -> str:
@@ -102,14 +107,13 @@ class Report(Rendered):
             "synops: one event reaching one existing synapse; zero weights and padding are none; "
             "rate: spikes per neuron and time step; energies in pJ and SI multiples of J",
         ]
+        if len(self.chips) > 1:
+            return lines
         if self.dominant_layer is not None:
-            lines.append(f"dominant layer: {self.dominant_layer}")
-        for sheet in sheets_of(self.result.chip):
-            lines.append(_evidence(sheet))
-        strangers = [c for c in self.chips if not any(c in (s.name, s.default_of) for s in sheets_of(self.result.chip))]
-        if strangers:
-            lines.append(f"{', '.join(strangers)}: prices given by the user")
-        return lines
+            share = _mean(self.result.per_layer[self.dominant_layer]) / (_mean(self.result.total) or 1.0)
+            lines.append(f"dominant layer: {self.dominant_layer} ({100 * share:.0f} %)")
+        sheets = sheets_of(self.result.chip)
+        return [*lines, *(map(_evidence, sheets) if sheets else [f"{self.result.chip}: prices given by the user"])]
 
     def warnings(self) -> list[str]:
         """What a reader should not miss."""
@@ -129,16 +133,29 @@ class Report(Rendered):
         convention = self.result.convention
         if convention and convention.uncounted:
             found.append(f"coverage {100 * convention.coverage:.0f} %, not counted: {'; '.join(convention.uncounted)}")
-        for sheet in sheets_of(self.result.chip):
-            if sheet.evidence == "unsourced":
-                found.append(f"{sheet.name}: UNSOURCED prices, nobody has published them; do not quote these joules")
+        unsourced = [sheet.name for sheet in sheets_of(self.result.chip) if sheet.evidence == "unsourced"]
+        if unsourced:
+            found.append(f"{', '.join(unsourced)}: UNSOURCED prices, nobody has published them; do not quote these joules")
         if np.isnan(self._total()).any():
             found.append("n/a: a chip has no price for an operation that occurs; it is not zero")
         return found
 
 
+def _outside(sheet: Datasheet) -> list[str]:
+    """What the sheet leaves out, in words."""
+    if sheet.scope == "arithmetic only":
+        return ["everything but arithmetic (memory, neuron updates, spikes, routing, static power)"]
+    words = {"spike": "spike generation", "hop": "routing", "weight_read": "memory", "state_read": "memory", "state_write": "memory"}
+    named = [words.get(op, op.replace("_", " ") + "s") for op in sheet.excludes]
+    return list(dict.fromkeys([*named, *sheet.excludes_also]))
+
+
+def _outside_short(sheet: Datasheet) -> str:
+    return "all but arithmetic" if sheet.scope == "arithmetic only" else ", ".join(_outside(sheet))
+
+
 def _evidence(sheet: Datasheet) -> str:
-    outside = [op.replace("_", " ") for op in (*sheet.excludes, *sheet.excludes_also)]
+    outside = _outside(sheet)
     text = f"{sheet.name}: {sheet.title}; {sheet.scope}; evidence: {sheet.evidence}; sources: {', '.join(sheet.sources)}"
     return text + (f"; excludes: {', '.join(outside)}" if outside else "")
 
@@ -177,6 +194,6 @@ def report(result: Result) -> Report:
     """
     if not isinstance(result, Result):
         raise ValueError(f"report() takes what joulax.energy returned, got {type(result).__name__}")
-    if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(result)):
+    if any(isinstance(x, Tracer) for x in jax.tree.leaves(result)):
         raise ValueError("report() needs numbers: return the result from the jitted function and report it outside")
     return Report(result)

@@ -15,9 +15,9 @@ class Rendered:
         raise NotImplementedError
 
     def __str__(self) -> str:
-        console = Console(file=io.StringIO(), width=self._width(), color_system=None)
-        self.__rich_console_print(console)
-        return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+        text = io.StringIO()
+        self.__rich_console_print(Console(file=text, width=self._width(), color_system=None))
+        return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
     def _repr_html_(self) -> str:
         console = Console(file=io.StringIO(), width=self._width(), record=True)

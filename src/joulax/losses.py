@@ -52,6 +52,31 @@ def budget(value: ArrayLike, goal: ArrayLike) -> Array:
     return jnp.square(jnp.maximum(jnp.asarray(value) / goal - 1, 0.0))
 
 
+def log_target(value: ArrayLike, goal: ArrayLike) -> Array:
+    r"""A target in decades: pulls onto the goal from both sides, with a force that does not grow far from it.
+
+    The Huber loss of $r = \ln(value/goal)$: $L = r^2$ for $|r| \le 1$, else $2|r| - 1$. Where
+    `target` has lost its gradient ten times below the goal and explodes ten times above it, this one is steady.
+
+    **Arguments:**
+
+    - `value`: synaptic operations or energy, positive, any shape [operations or pJ].
+    - `goal`: what it should be, positive, in the same unit.
+
+    **Returns:**
+
+    The loss, unitless, elementwise.
+
+    **Raises:**
+
+    `ValueError` if a goal known while tracing is not positive.
+    """
+    _positive(goal)
+    tiny = jnp.finfo(jnp.result_type(float)).tiny  # a silent network has a large, finite loss
+    r = jnp.log(jnp.maximum(jnp.asarray(value) / goal, tiny))
+    return jnp.where(jnp.abs(r) <= 1, jnp.square(r), 2 * jnp.abs(r) - 1)
+
+
 def log_budget(value: ArrayLike, goal: ArrayLike) -> Array:
     r"""A budget in decades: steep far above the goal and at it, so that a network is neither shocked nor ignored.
 

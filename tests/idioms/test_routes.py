@@ -72,8 +72,9 @@ def test_residual_sum_counts_both_and_graded_once():
 
 def test_sum_pool_counts_every_spike_average_pool_too():
     """(1, 0 | 1, 1) pools to one and two events; the factor ½ of an average guesses nothing."""
-    for pool in (lambda s: s.reshape(2, 2).sum(1), lambda s: s.reshape(2, 2).mean(1)):
-        _, account = joulax.count(lambda p, v: p @ pool(spike(v)), weights=0)(jnp.ones((2, 2)), S - 0.5)
+    for pool in (jnp.sum, jnp.mean):
+        model = lambda p, v, pool=pool: p @ pool(spike(v).reshape(2, 2), axis=1)
+        _, account = joulax.count(model, weights=0)(jnp.ones((2, 2)), S - 0.5)
         check(account["p"], ac=6, ac_graded=4, dense_ac=4)
 
 
@@ -136,8 +137,6 @@ def test_channel_scale_then_pooling_is_no_site():
 
 def test_two_data_operands_count_pairs():
     """Spikes times spikes: an accumulate for each pair that is nonzero on both sides."""
-    both = lambda v: jnp.outer(spike(v), jnp.ones(4)) @ jnp.outer(jnp.ones(4), spike(v))
-    del both
     _, account = joulax.count(lambda v: spike(v) @ spike(v)[::-1])(S - 0.5)
     (record,) = account.layers.values() if len(account) == 1 else [r for r in account.layers.values() if r.ac is not None]
     assert float(record.ac) == 2  # (1,0,1,1)·(1,1,0,1) meets at positions 0 and 3

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import jax
+from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var
 
 from . import _sites
@@ -102,7 +104,6 @@ class Analysis:
     def __init__(self, leaves: Leaves):
         self.leaves, self.tables, self.roots = leaves, Tables(), {}
         self._plans: list[Plan] = []
-        self.whole: Jaxpr | None = None
 
     # -- walking --------------------------------------------------------------
 
@@ -110,7 +111,6 @@ class Analysis:
         """Plan a jaxpr whose inputs are known; `frame` is given when it runs as often as its caller."""
         jaxpr = closed.jaxpr if isinstance(closed, ClosedJaxpr) else closed
         consts = closed.consts if isinstance(closed, ClosedJaxpr) else []
-        self.whole = self.whole or jaxpr
         plan = Plan(jaxpr, consts, path, path if frame is None else frame)
         for var, value in zip(jaxpr.constvars, consts, strict=True):
             plan.infos[var] = self._const(value)
@@ -253,9 +253,7 @@ class Analysis:
 
 
 def _abstract(value) -> bool:
-    import jax
-
-    return isinstance(value, jax.core.Tracer) or not hasattr(value, "dtype") or jax.dtypes.issubdtype(value.dtype, jax.dtypes.extended)
+    return isinstance(value, Tracer) or not hasattr(value, "dtype") or jax.dtypes.issubdtype(value.dtype, jax.dtypes.extended)
 
 
 def _unknown(eqn, ins: list[Info], ctx: Analysis, path: Path) -> Outcome:

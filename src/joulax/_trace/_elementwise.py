@@ -308,7 +308,9 @@ def _nonlinear(eqn, ins, ctx, path):
     return Outcome([analog(eqn, ins, ctx, f"`{eqn.primitive.name}` of spikes")], nonlinear=True)
 
 
-@elementwise("iota", "rng_bit_generator", "random_seed", "random_bits", "random_wrap", "random_unwrap", "random_split", "random_fold_in", "threefry2x32", "random_clone")
+@elementwise(
+    "iota", "rng_bit_generator", "random_seed", "random_bits", "random_wrap", "random_unwrap", "random_split", "random_fold_in", "threefry2x32", "random_clone"
+)
 def _source(eqn, ins, ctx, path):
     if all(i.kind == Kind.PARAMETER for i in ins):
         return Outcome([parameter(v.aval.shape) for v in eqn.outvars])

@@ -4,12 +4,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from ._elementwise import birth_taps
 from ._info import Info, Kind, Path, join
-from ._rules import Operands, Outcome, because, magnitude, rule
-from ._run import Runner, Taps, merged, split
+from ._rules import Operands, Outcome, because, called_from, magnitude, rule
+from ._run import Runner, Taps, evaluate_one, merged, split
 
 
 def _wants(infos: list[Info]) -> list[int]:
@@ -33,7 +33,8 @@ def _kept(infos: list[Info], companions: list) -> list:
 @rule("jit", "pjit", "closed_call", "core_call", "core_closed_call", "remat_call", "checkpoint", "remat2", "remat")
 def _call(eqn, ins, ctx, path):
     inner = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
-    plan = ctx.analyse(inner, ins, (*path, 0), frame=ctx.frame)
+    with called_from(eqn, inner.jaxpr if isinstance(inner, ClosedJaxpr) else inner):
+        plan = ctx.analyse(inner, ins, (*path, 0), frame=ctx.frame)
     if plan.quiet:
         return Outcome(plan.outs)
     wrap = _checkpoint if "prevent_cse" in eqn.params else _jit
@@ -81,7 +82,7 @@ def _custom(eqn, ins, ctx, path):
     def run(runner: Runner, values, events):
         stopped = jax.tree.map(jax.lax.stop_gradient, (values, events))
         _, companions, inside = runner.run(plan, *stopped)
-        results = runner.one(eqn, values)
+        results = evaluate_one(plan.jaxpr, eqn, values)
         companions = [_sloped(c, v) if c is not None else None for c, v in zip(companions, results, strict=True)]
         ops = Operands(ins, values, events, results, None, {})
         own = {(t.path, t.field): t.value(ops) for t in taps}
@@ -306,5 +307,3 @@ def _cond(eqn, ins, ctx, path):
         return results, _spread(outs, companions), taps
 
     return Outcome(outs, run=run, inner=[(plan, lambda k: k + 1) for plan in plans])
-
-

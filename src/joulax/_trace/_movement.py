@@ -32,12 +32,7 @@ def again(eqn, *operands) -> list[jax.Array]:
 def _move(eqn, ins, ctx, path):
     info = moved(eqn, ins[0])
     outs = [info.but(axes=info.axes) for _ in eqn.outvars]
-    events = None
-    if info.companion:
-        def events(ops: Operands):
-            return again(eqn, ops.events(0), *ops.values[1:])
-
-    return Outcome(outs, events)
+    return Outcome(outs, (lambda ops: again(eqn, ops.events(0), *ops.values[1:])) if info.companion else None)
 
 
 @rule("concatenate", "pad", "dynamic_update_slice", "scatter")
@@ -158,4 +153,3 @@ def _order(eqn, ins, ctx, path):
     ctx.uncounted(eqn, path)
     info = analog(eqn, ins, ctx, f"`{eqn.primitive.name}` of spikes")
     return Outcome([info.but(axes=(False,) * len(v.aval.shape)) for v in eqn.outvars])
-

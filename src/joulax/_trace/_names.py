@@ -40,6 +40,10 @@ class Leaves:
             return next(same, None)
         return None
 
+    def forget(self) -> None:
+        """Let go of the arrays and keep the names."""
+        self._ids, self._arrays = {}, []
+
     @property
     def arrays(self) -> list[Any]:
         """The arrays, in order of registration."""

@@ -6,6 +6,8 @@ when the program runs, how events travel and what is to be recorded.
 
 import os
 from collections.abc import Callable
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -110,10 +112,27 @@ def rule(*primitives: str) -> Callable[[Rule], Rule]:
 
 def source_of(eqn) -> str:
     """`file.py:line` of an equation: the innermost line that is not in an installed library."""
+    caller = _CALLER.get()
+    if caller is not None:
+        return caller
     frames = source_info_util.summarize(eqn.source_info, num_frames=64).splitlines()
     places = [frame.split(" (")[0] for frame in reversed(frames) if frame]
     own = [p for p in places if not any(library in p for library in _LIBRARIES)] or places
     return ":".join(own[0].rsplit(os.sep, 1)[-1].split(":")[:2]) if own else "?"
+
+
+_CALLER: ContextVar[str | None] = ContextVar("caller", default=None)
+
+
+@contextmanager
+def called_from(eqn, inner):
+    """A jitted function of a library is traced once for all callers: inside it, lines are those of the call."""
+    described = getattr(getattr(inner, "debug_info", None), "func_src_info", None) or ""
+    token = _CALLER.set(source_of(eqn) if any(library in described for library in _LIBRARIES) else _CALLER.get())
+    try:
+        yield
+    finally:
+        _CALLER.reset(token)
 
 
 _LIBRARIES = (f"{os.sep}site-packages{os.sep}", os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

@@ -89,20 +89,9 @@ class Runner:
         outs = evaluate(plan.jaxpr, eqns, used, made, [env[v] for v in used])
         env.update(zip(made, outs, strict=True))
 
-    def one(self, eqn, values: list) -> list:
-        """Evaluate one equation with other values."""
-        named = {v: x for v, x in zip(eqn.invars, values, strict=True) if not isinstance(v, Literal)}
-        return evaluate(self._jaxpr(), [eqn], list(named), list(eqn.outvars), list(named.values()))
-
-    def _jaxpr(self) -> Jaxpr:
-        return self.analysis.whole
-
     def events(self, infos: list[Info], wanted: list[Info], values, events) -> list:
         """Companions where the wanted infos have one, made from the values where there was none."""
-        return [
-            events_of(info, jnp.asarray(value), e) if want.companion else None
-            for info, want, value, e in zip(infos, wanted, values, events, strict=True)
-        ]
+        return [events_of(info, jnp.asarray(value), e) if want.companion else None for info, want, value, e in zip(infos, wanted, values, events, strict=True)]
 
     def hoisting(self, plan: Plan, known: Callable[[int], Any]) -> tuple["Runner", Taps]:
         """A runner that knows the fan-outs of a loop whose weights do not change inside it."""
@@ -119,6 +108,12 @@ def evaluate(jaxpr: Jaxpr, eqns, invars, outvars, values) -> list:
     """Run some equations of a jaxpr."""
     piece = jaxpr.replace(constvars=[], invars=invars, outvars=outvars, eqns=eqns, debug_info=jaxpr.debug_info.with_unknown_names())
     return jaxpr_as_fun(ClosedJaxpr(piece, []))(*values)
+
+
+def evaluate_one(jaxpr: Jaxpr, eqn, values: Sequence[Any]) -> list:
+    """Run one equation on other values; `jaxpr` is any jaxpr, whose form is borrowed."""
+    named = {v: x for v, x in zip(eqn.invars, values, strict=True) if not isinstance(v, Literal)}
+    return evaluate(jaxpr, [eqn], list(named), list(eqn.outvars), list(named.values()))
 
 
 def _companion(companions, atom):
@@ -163,8 +158,7 @@ class _Scope:
         values = [self.value(v) for v in step.eqn.invars]
         if any(v is None for v in values):
             return None
-        named = {v: x for v, x in zip(step.eqn.invars, values, strict=True) if not isinstance(v, Literal)}
-        outs = evaluate(self.plan.jaxpr, [step.eqn], list(named), list(step.eqn.outvars), list(named.values()))
+        outs = evaluate_one(self.plan.jaxpr, step.eqn, values)
         return outs[step.eqn.outvars.index(var)]
 
 
@@ -177,5 +171,14 @@ def _weights(plan: Plan, scope: _Scope):
             if value is not None:
                 yield step.path, value
         for inner, place in step.outcome.inner:
-            outer = step.eqn.invars
-            yield from _weights(inner, _Scope(inner, lambda k, place=place: scope.value(outer[place(k)]) if place(k) is not None else None))
+            yield from _weights(inner, _Scope(inner, _looking(scope, step.eqn.invars, place)))
+
+
+def _looking(scope: _Scope, outer: Sequence[Any], place: Callable[[int], int | None]) -> Callable[[int], Any]:
+    """Where input k of an inner jaxpr is found in the scope around it."""
+
+    def known(k: int) -> Any:
+        at = place(k)
+        return None if at is None else scope.value(outer[at])
+
+    return known

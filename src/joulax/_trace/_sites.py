@@ -225,4 +225,3 @@ def embedding(eqn, ins, ctx, path: Path) -> Outcome:
     out = ctx.current(path, (False,) * len(eqn.outvars[0].aval.shape), site)
     cause = because(eqn, "an embedding row picked by data is analog")
     return Outcome([out.but(cause=cause)], taps=[Tap(path, "lookups", rows)])
-

@@ -1,0 +1,250 @@
+# %% [markdown]
+# # Train a spiking network to an energy target
+#
+# A spiking network learns scikit-learn's digits twice: once freely, once against a target for the energy
+# of its hidden layers on a chip. Everything that is counted comes from `joulax.count`; the model is plain
+# Equinox and knows nothing of it.
+#
+# *Hidden-layer energy* is what hidden spikes cost: all operations of the layers that they feed, but not
+# neuron updates, which are the same for every weight and cannot be trained away.
+
+# %%
+import argparse
+import time
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import matplotlib
+import numpy as np
+import optax
+from rich.progress import Progress
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+import joulax
+
+matplotlib.use("Agg")
+STEPS = 16  # time steps per inference
+
+
+# %% [markdown]
+# ## A spiking network in plain Equinox
+
+
+# %%
+@jax.custom_jvp
+def spike(v):
+    """One spike where the membrane is above threshold; its gradient is that of a fast sigmoid."""
+    return (v > 0).astype(v.dtype)
+
+
+@spike.defjvp
+def _spike_jvp(primals, tangents):
+    (v,), (dv,) = primals, tangents
+    return spike(v), dv / (1 + 5 * jnp.abs(v)) ** 2
+
+
+class SNN(eqx.Module):
+    """Leaky integrate-and-fire layers and a leaky readout, stepped by one scan."""
+
+    layers: list[eqx.nn.Linear]
+    readout: eqx.nn.Linear
+    decay: float = eqx.field(static=True, default=0.9)
+
+    def __init__(self, sizes, key):
+        keys = jax.random.split(key, len(sizes) - 1)
+        *self.layers, self.readout = (eqx.nn.Linear(a, b, key=k) for a, b, k in zip(sizes[:-1], sizes[1:], keys, strict=True))
+        self.decay = 0.9
+
+    def __call__(self, x):
+        """Class scores of one sample of input spikes (steps, inputs)."""
+
+        def step(membranes, x):
+            new = []
+            for layer, v in zip(self.layers, membranes[:-1], strict=True):
+                v = self.decay * v + layer(x)
+                x = spike(v - 1)
+                new.append(v - x)
+            out = self.decay * membranes[-1] + self.readout(x)
+            return [*new, out], out
+
+        start = [jnp.zeros(layer.out_features) for layer in (*self.layers, self.readout)]
+        return jax.lax.scan(step, start, x)[1].mean(0)
+
+
+def encode(images):
+    """Pixels in [0, 1] as evenly spaced spikes: (samples, steps, pixels)."""
+    phase = np.floor(np.arange(STEPS + 1)[:, None] * images[:, None, :] + 0.5)
+    return np.diff(phase, axis=1).astype(np.float32)
+
+
+def digits(seed):
+    """Training and test data: spikes and labels."""
+    images, labels = load_digits(return_X_y=True)
+    split = train_test_split(encode(images / 16), labels, test_size=0.2, random_state=seed, stratify=labels)
+    x, x_test, y, y_test = map(jnp.asarray, split)
+    return (x, y), (x_test, y_test)
+
+
+# %% [markdown]
+# ## Energy as a function that can be trained
+
+
+# %%
+def hidden_energy(result):
+    """What hidden spikes cost [pJ]: the layers after the first, without neuron updates."""
+    fed = [result.layers[name] for name in result.order[1:]]
+    return sum(e.total - (0.0 if e.neuron_update is None else e.neuron_update) for e in fed)
+
+
+def evaluate(model, data, chip):
+    """Accuracy and the mean energy result over a data set."""
+    x, y = data
+    logits, account = jax.vmap(joulax.count(model, spikes=0))(x)
+    result = jax.tree.map(lambda a: a.mean(0), jax.vmap(joulax.energy, in_axes=(0, None, None))(account, chip, STEPS * 1e-3))
+    return (logits.argmax(1) == y).mean(), result
+
+
+def loss(model, x, wanted, chip, goal):
+    """Cross-entropy with the wanted class probabilities, and the distance of the hidden energy from its goal."""
+    logits, account = jax.vmap(joulax.count(model, spikes=0))(x)
+    task = optax.softmax_cross_entropy(logits, wanted).mean()
+    if goal is None:
+        return task
+    spent = jax.vmap(lambda a: hidden_energy(joulax.energy(a, chip, STEPS * 1e-3)))(account).mean()
+    return task + 5 * joulax.losses.log_target(spent, goal)
+
+
+def train(model, x, wanted, test_data, chip, *, goals, key, title, progress):
+    """Train with one energy goal for each epoch; returns the model and the history of (accuracy, energy)."""
+    epochs = len(goals)
+    batch = 64
+    count = len(x) // batch
+    optimiser = optax.adam(optax.cosine_decay_schedule(3e-3, epochs * count, 0.03))
+
+    @eqx.filter_jit
+    def epoch(model, state, order, goal):
+        arrays, rest = eqx.partition(model, eqx.is_array)
+
+        def update(carry, rows):
+            arrays, state = carry
+            grads = eqx.filter_grad(loss)(eqx.combine(arrays, rest), x[rows], wanted[rows], chip, goal)
+            updates, state = optimiser.update(eqx.filter(grads, eqx.is_array), state)
+            return (eqx.apply_updates(arrays, updates), state), None
+
+        (arrays, state), _ = jax.lax.scan(update, (arrays, state), order)
+        model = eqx.combine(arrays, rest)
+        accuracy, result = evaluate(model, test_data, chip)
+        return model, state, accuracy, hidden_energy(result)
+
+    state = optimiser.init(eqx.filter(model, eqx.is_array))
+    history = []
+    task = progress.add_task(title, total=epochs)
+    for i in range(epochs):
+        key, shuffle = jax.random.split(key)
+        order = jax.random.permutation(shuffle, len(x))[: count * batch].reshape(count, batch)
+        goal = None if goals[i] is None else jnp.asarray(goals[i], jnp.float32)
+        model, state, accuracy, spent = epoch(model, state, order, goal)
+        history.append((float(accuracy), float(spent)))
+        progress.update(task, advance=1, description=f"{title}: accuracy {100 * float(accuracy):.1f} %, hidden {float(spent) / 1e3:.0f} nJ")
+    return model, history
+
+
+def tightening(start, fraction, epochs):
+    """Goals that fall geometrically from what the network spends now to a fraction of it, and rest at the end.
+
+    A small target from the first step would silence the network before it has learned anything.
+    """
+    share = np.minimum(np.arange(1, epochs + 1) / (0.7 * epochs), 1.0)
+    return start * fraction**share
+
+
+# %% [markdown]
+# ## A picture
+
+
+# %%
+def picture(before, after, histories, goal, chip, path):
+    """Energy of each layer before and after, and accuracy against energy along training."""
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+    joulax.plot.layers({"baseline": before, "to target": after}, ax=left)
+    left.set_title(f"Energy per inference on {chip}")
+    for (name, history), colour in zip(histories.items(), ("tab:gray", "tab:green"), strict=True):
+        accuracy, spent = np.array(history).T
+        right.plot(spent / 1e3, 100 * accuracy, color=colour, lw=1, alpha=0.6)
+        right.scatter(spent / 1e3, 100 * accuracy, c=np.linspace(0.2, 1, len(spent)), cmap="Greys" if name == "baseline" else "Greens", vmin=0, s=18)
+        right.scatter(spent[-1] / 1e3, 100 * accuracy[-1], color=colour, s=70, edgecolor="black", zorder=3, label=f"{name}, at the end")
+    right.axvline(goal / 1e3, color="tab:red", ls="--", lw=1, label="target")
+    right.set_xscale("log")
+    right.xaxis.set_major_formatter("{x:g}")
+    right.xaxis.set_minor_formatter("")
+    spends = np.concatenate([np.array(history)[:, 1] for history in histories.values()]) / 1e3
+    right.set_xticks([t for decade in (1, 10, 100, 1e3, 1e4, 1e5) for t in (decade, 2 * decade, 5 * decade) if spends.min() < t < spends.max()])
+    right.set(
+        xlabel="hidden-layer energy per inference [nJ]",
+        ylabel="test accuracy [%]",
+        ylim=(max(0, 100 * min(a for a, _ in histories["to target"]) - 2), 100.5),
+    )
+    right.set_title("Along training (darker is later)")
+    right.legend(loc="lower left")
+    figure.savefig(path, dpi=150)
+
+
+# %%
+def main(argv=None):
+    """Train both networks, report and assert."""
+    parser = argparse.ArgumentParser(description="Train a spiking network to an energy target.")
+    parser.add_argument("--target", type=float, default=0.1, help="fraction of the baseline's hidden-layer energy")
+    parser.add_argument("--chip", default="loihi", help="a name of joulax.catalogue()")
+    parser.add_argument("--epochs", type=int, default=120, help="epochs towards the target; the baseline takes a third")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", default="energy.png", help="where the figure goes")
+    args = parser.parse_args(argv)
+    if not 0 < args.target <= 1:
+        parser.error(f"--target is a fraction of the baseline's energy in (0, 1], got {args.target}")
+
+    began = time.perf_counter()
+    chip = joulax.hardware(args.chip)
+    (x, y), test = digits(args.seed)
+    build, first, second = jax.random.split(jax.random.key(args.seed), 3)
+    model = SNN((64, 128, 128, 10), build)
+    with Progress(transient=True) as progress:
+        labels = optax.smooth_labels(jax.nn.one_hot(y, 10), 0.1)
+        free = [None] * max(1, args.epochs // 3)
+        baseline, history = train(model, x, labels, test, chip, goals=free, key=first, title="baseline", progress=progress)
+        accuracy, before = eqx.filter_jit(evaluate)(baseline, test, chip)
+        _, on_training = eqx.filter_jit(evaluate)(baseline, (x, y), chip)
+        start = float(hidden_energy(before))
+        goal = args.target * start
+        goals = tightening(float(hidden_energy(on_training)), args.target, args.epochs)
+        taught = jax.nn.softmax(jax.vmap(baseline)(x))  # the baseline teaches its lean successor
+        lean, lean_history = train(baseline, x, taught, test, chip, goals=goals, key=second, title="to target", progress=progress)
+        lean_accuracy, after = eqx.filter_jit(evaluate)(lean, test, chip)
+    spent = float(hidden_energy(after))
+
+    print("\nBefore:", joulax.report(before), sep="\n")
+    print("\nAfter:", joulax.report(after), sep="\n")
+    for title, result, a in (("baseline", before, accuracy), ("to target", after, lean_accuracy)):
+        hidden = sum(float(result.activity[n].synops) for n in result.order[1:])
+        print(f"{title}: test accuracy {100 * float(a):.2f} %, hidden synops {hidden:,.0f}, hidden energy {float(hidden_energy(result)) / 1e3:,.1f} nJ")
+    change = 100 * float(lean_accuracy - accuracy)
+    print(f"hidden energy {100 * spent / start:.1f} % of the baseline (target {100 * args.target:.1f} %), accuracy {change:+.2f} points")
+
+    # One account, every chip of the catalogue, one vmap
+    chips = joulax.stack([name for name in joulax.catalogue() if "@" not in name])
+    everywhere = jax.vmap(joulax.energy, in_axes=(None, 0, None))(after.activity, chips, STEPS * 1e-3)
+    print("\nOne inference on every chip, at 1 ms a step:", joulax.report(everywhere), sep="\n")
+
+    picture(before, after, {"baseline": history, "to target": lean_history}, goal, args.chip, args.out)
+    print(f"\nfigure: {args.out}; {time.perf_counter() - began:.0f} s")
+
+    assert abs(spent / goal - 1) <= 0.05, f"target missed: {spent:.0f} pJ instead of {goal:.0f} pJ"
+    assert lean_accuracy >= accuracy - 0.01, f"accuracy fell from {accuracy:.4f} to {lean_accuracy:.4f}"
+    return accuracy, lean_accuracy, start, spent
+
+
+if __name__ == "__main__":
+    main()
