@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend.core import ClosedJaxpr, Jaxpr
 
 import joulax
 
@@ -92,8 +93,9 @@ def primitives(jaxpr):
     found = []
     for eqn in jaxpr.eqns:
         found.append((eqn.primitive.name, tuple(str(v.aval) for v in eqn.outvars)))
-        for inner in jax.extend.core.jaxprs_in_params(eqn.params):
-            found += primitives(inner)
+        for inner in jax.tree.leaves(list(eqn.params.values()), is_leaf=lambda x: isinstance(x, Jaxpr | ClosedJaxpr)):
+            if isinstance(inner, Jaxpr | ClosedJaxpr):
+                found += primitives(inner.jaxpr if isinstance(inner, ClosedJaxpr) else inner)
     return found
 
 

@@ -106,7 +106,7 @@ class Runner:
 
 def evaluate(jaxpr: Jaxpr, eqns, invars, outvars, values) -> list:
     """Run some equations of a jaxpr."""
-    piece = jaxpr.replace(constvars=[], invars=invars, outvars=outvars, eqns=eqns, debug_info=jaxpr.debug_info.with_unknown_names())
+    piece = jaxpr.replace(constvars=[], invars=invars, outvars=outvars, eqns=eqns)
     return jaxpr_as_fun(ClosedJaxpr(piece, []))(*values)
 
 
