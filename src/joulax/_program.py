@@ -28,8 +28,7 @@ class Program:
         self.analysis = Analysis(around)
         infos = argument_infos(call.fn, call.args, call.kwargs, around, weights, spikes)
         self.plan: Plan = self.analysis.analyse(closed, infos, ())
-        for info in self.plan.outs:
-            self.analysis.live(info.births)
+        self.analysis.finish(self.plan)
         self._records = Records(self.analysis, around)
         self.convention = self._records.convention(weights, spikes)
         self.leaky = any(isinstance(c, Tracer) for c in _constants(closed))

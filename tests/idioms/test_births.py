@@ -138,6 +138,11 @@ def test_reset_comparison_is_no_second_spike():
     check(account["second"], ac=2, dense_ac=6)
 
 
+def test_boolean_output_is_spikes():
+    _, account = joulax.count(lambda p, x: p @ x > 0.5, weights=0, spikes=1)(W, X)
+    check(account["p"], ac=3, dense_ac=6, spikes=2, updates=3)
+
+
 def test_signed_spikes():
     model = lambda p, v: p @ (spike(v) - spike(-v))
     v = jnp.array([2.0, -2.0])

@@ -119,6 +119,14 @@ def test_weighted_sum_by_hand():
         check(account["p"], ac=5, dense_ac=8)
 
 
+def test_weights_selected_by_a_comparison():
+    """`where(v > 0, W, 0).sum()` is a layer, and its three spikes are three, not one for each weight."""
+    weights = W.T.at[0, 0].set(0.0)
+    _, account = joulax.count(lambda p, v: jnp.where((v > 0)[:, None], p, 0.0).sum(0), weights=0)(weights, S - 0.5)
+    check(account["p"], ac=5, dense_ac=8)
+    check(account["input[0]"], spikes=3)
+
+
 def test_elementwise_product_is_no_site_unless_declared():
     scale = jnp.full(4, 0.5)
     assert list(joulax.count(lambda p, v: v - p * spike(v), weights=0)(scale, S - 0.5)[1]) == ["input[0]"]

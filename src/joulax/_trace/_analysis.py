@@ -66,6 +66,8 @@ class Plan:
     frame: Path
     steps: list[Step] = field(default_factory=list)
     infos: dict[Var, Info] = field(default_factory=dict)
+    booleans: dict[int, Path] = field(default_factory=dict)  # outputs that are spikes without being numbers
+    made: dict[Var, Any] = field(default_factory=dict)  # the equation that made a variable
 
     @property
     def outs(self) -> list[Info]:
@@ -129,6 +131,7 @@ class Analysis:
         outcome = RULES.get(eqn.primitive.name, _unknown)(eqn, ins, self, path)
         for var, info in zip(eqn.outvars, outcome.infos, strict=True):
             plan.infos[var] = info
+            plan.made[var] = eqn
             self.roots[id(var)] = var
         if outcome.nonlinear:
             size = math.prod(eqn.outvars[0].aval.shape)
@@ -176,6 +179,13 @@ class Analysis:
         """Info of a variable of the jaxpr being walked."""
         return self._plans[-1].infos[var]
 
+    def unbroadcast(self, var):
+        """The variable that `var` repeats along new axes, or `var` itself."""
+        made = self._plans[-1].made
+        while not isinstance(var, Literal) and var in made and made[var].primitive.name in ("broadcast_in_dim", "reshape", "transpose"):
+            var = made[var].invars[0]
+        return var
+
     def site(self, eqn, path: Path, weight: Info | None, data: Info, **geometry) -> Site:
         """Register a synaptic site; the spikes that arrive there have reached something."""
         source, scope = source_of(eqn), str(eqn.source_info.name_stack)
@@ -214,6 +224,16 @@ class Analysis:
         owner = min(sites, default=None)
         layered = self.tables.sites[owner].layered if owner is not None else None
         self.tables.births[path] = Birth(path, owner, layered, source_of(eqn))
+
+    def finish(self, plan: Plan) -> None:
+        """The outputs of the whole program: what reaches them is alive, comparisons among them are spikes."""
+        for k, info in enumerate(plan.outs):
+            self.live(info.births)
+            if info.pending and not info.nan_test:
+                path = (len(plan.jaxpr.eqns), k)
+                self.tables.births[path] = Birth(path, min(info.sites, default=None), None, "the output")
+                self.live([path])
+                plan.booleans[k] = path
 
     def live(self, births: Iterable[Path]) -> None:
         """These spikes have reached a site or an output."""

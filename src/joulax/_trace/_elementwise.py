@@ -231,17 +231,27 @@ def _select(eqn, ins, ctx, path):
     if kind == Kind.PARAMETER and pred.nan_test:
         return Outcome([cases[0].but(form=None)])
     if kind == Kind.PARAMETER and pred.kind == Kind.SPIKES:
-        unit = all(c.unit for c in cases)
-        if pred.pending:
-            return birth(eqn, [pred], ctx, path, unit=unit, text="a comparison that selects between parameters", counted=not unit)
-        info = pred.but(unit=unit, nonneg=unit, companion=not unit, form=None)
-        return Outcome([info], None if unit else lambda ops: [once(ops.outs[0])])
+        return _select_parameters(eqn, pred, cases, ctx, path)
     if kind == Kind.SPIKES and not any(c.pending for c in cases):
         return _select_spikes(eqn, ins, cases)
     if kind == Kind.SPIKES:  # masks of comparisons stay comparisons
         info = analog(eqn, ins, ctx, "a comparison").but(kind=Kind.SPIKES, pending=True, unit=True, nonneg=True)
         return Outcome([info])
     return Outcome([analog(eqn, ins, ctx, "data select between parameters")], nonlinear=pred.kind != Kind.PARAMETER)
+
+
+def _select_parameters(eqn, pred: Info, cases: list[Info], ctx, path: Path) -> Outcome:
+    """`where(spike, w, 0)` is spikes times w; other constants are only the values of a spike."""
+    unit = all(c.unit for c in cases)
+    weight = next((c for c in cases if c.const is None and any(c.axes)), None) if any(c.const == 0 for c in cases) else None
+    info, taps = pred.but(unit=unit, nonneg=unit, companion=not unit, form=None), []
+    source = ctx.unbroadcast(eqn.invars[0])
+    if pred.pending:
+        made = birth(eqn, [pred], ctx, path, unit=unit, text="a comparison that selects between parameters", counted=not unit)
+        info, taps = made.infos[0], [Tap(path, "spikes", lambda ops: ops.extra.sum())]
+    if weight is not None and not weight.unit:
+        info = info.but(axes=weight.axes, weighted=True, weight=weight.leaf)
+    return Outcome([info], None if unit else lambda ops: [once(ops.outs[0])], taps, extra=source if taps else None)
 
 
 def _select_spikes(eqn, ins, cases) -> Outcome:

@@ -132,6 +132,7 @@ def _speaks(path: Key) -> bool:
 
 
 def _owners(paths: list[Key]) -> list[str]:
+    paths = [p[:-1] if len(p) > 1 and _part(p[-1]) in (".value", ".raw_value") else p for p in paths]  # Flax NNX
     parents = [_text(p[:-1]) for p in paths]
     names = []
     for path, parent in zip(paths, parents, strict=True):

@@ -46,6 +46,7 @@ class Runner:
             self._evaluate(plan, segment, env)
             for step in segment:
                 taps = merged(taps, self._step(plan, step, read, env, companions))
+        taps = merged(taps, {(path, "spikes"): read(plan.jaxpr.outvars[k]).astype(jnp.float32).sum() for k, path in plan.booleans.items()})
         return [read(v) for v in plan.jaxpr.outvars], [_companion(companions, v) for v in plan.jaxpr.outvars], taps
 
     def _step(self, plan: Plan, step: Step, read, env, companions) -> Taps:
