@@ -47,6 +47,22 @@ def test_kept(name):
     check(account["p"], ac=synops, dense_ac=8)
 
 
+@pytest.mark.parametrize("name", KEPT)
+def test_kept_in_bfloat16(name):
+    """Events are float32 whatever the model computes in."""
+    route, synops = KEPT[name]
+    if name in ("masked", "masked_bool", "per_channel", "scatter"):
+        pytest.skip("these routes bring float32 of their own")
+    _, account = joulax.count(lambda p, v: p @ route(spike(v)).astype(p.dtype), weights=0)(W.astype(jnp.bfloat16), (S - 0.5).astype(jnp.bfloat16))
+    check(account["p"], ac=synops, dense_ac=8)
+
+
+def test_scatter_add_in_bfloat16():
+    route = lambda s: jnp.zeros(4, s.dtype).at[jnp.array([0, 0, 1, 1])].add(s)
+    _, account = joulax.count(lambda p, v: p @ route(spike(v)), weights=0)(W.astype(jnp.bfloat16), (S - 0.5).astype(jnp.bfloat16))
+    check(account["p"], ac=6, ac_graded=4, dense_ac=8)
+
+
 ANALOG = {
     "plus_one": lambda s: s + 1.0,
     "complement": lambda s: 1.0 - s,

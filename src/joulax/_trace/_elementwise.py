@@ -9,7 +9,7 @@ from ._info import Info, Kind, Path, join, parameter
 from ._rules import Operands, Outcome, Rule, Tap, analog, because, events_of, graded, magnitude, rule
 
 NONLINEAR = """
-abs acos acosh and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp cos cosh digamma
+abs acos acosh and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp cos cosh digamma bitcast_convert_type complex conj imag
 erf erf_inv erfc exp exp2 expm1 floor igamma igammac integer_pow is_finite lgamma log log1p logistic
 max min nextafter not or polygamma pow population_count clz random_gamma_grad regularized_incomplete_beta
 rem round rsqrt shift_left shift_right_arithmetic shift_right_logical sign sin sinh sqrt square tan tanh xor zeta
@@ -139,7 +139,7 @@ def _scaled(s: Info, p: Info, i: int, j: int, divide: bool) -> Outcome:
     return Outcome([info], lambda ops: [ops.events(i) if keep_all else ops.events(i) * ops.events(j)])
 
 
-@elementwise("neg", "copy", "copy_p", "stop_gradient", "reduce_precision", "optimization_barrier", "real", "name")
+@elementwise("neg", "copy", "copy_p", "stop_gradient", "reduce_precision", "optimization_barrier", "real", "name", "device_put", "sharding_constraint")
 def _unchanged(eqn, ins, ctx, path):
     name = eqn.params.get("name")
     if name == "joulax.spikes":

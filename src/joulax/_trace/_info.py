@@ -7,6 +7,7 @@ import dataclasses
 from dataclasses import dataclass
 from enum import IntEnum
 
+import jax
 import numpy as np
 
 # A place in the program: equation indices from the outermost jaxpr inwards. Tuples compare in program order.
@@ -77,9 +78,9 @@ def parameter(shape: tuple[int, ...], **fields) -> Info:
 def constant(value) -> Info:
     """Info of a literal in the program."""
     array = np.asarray(value)
-    number = float(array.flat[0]) if array.size and np.issubdtype(array.dtype, np.number) | (array.dtype == bool) else None
-    if number is not None and not np.all(array == array.flat[0]):
-        number = None
+    numeric = array.dtype == bool or jax.dtypes.issubdtype(array.dtype, np.number)  # bfloat16 too, which NumPy does not know
+    same = bool(array.size and numeric and np.all(array == array.flat[0]) and not np.iscomplexobj(array))
+    number = float(array.flat[0]) if same else None
     return parameter(array.shape, const=number, unit=number in (0.0, 1.0), nonneg=number is not None and number >= 0)
 
 

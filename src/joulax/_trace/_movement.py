@@ -1,6 +1,7 @@
 """Primitives that move, reduce or pool values: spikes stay spikes, and their events move along."""
 
 import jax
+import jax.numpy as jnp
 
 from ._axes import carried
 from ._elementwise import parameters
@@ -8,7 +9,7 @@ from ._info import Info, Kind, join
 from ._rules import Operands, Outcome, analog, because, rule
 from ._sites import reduced_weights
 
-MOVES = "reshape transpose broadcast_in_dim squeeze expand_dims slice rev copy_to_host split pvary"
+MOVES = "reshape transpose broadcast_in_dim squeeze expand_dims slice rev split tile pvary"
 SUMS = "reduce_sum cumsum reduce_window_sum"
 
 
@@ -22,9 +23,16 @@ def moved(eqn, info: Info) -> Info:
 
 
 def again(eqn, *operands) -> list[jax.Array]:
-    """Run the same primitive on other operands (events instead of values)."""
-    subfuns, params = [], eqn.params
-    out = eqn.primitive.bind(*subfuns, *operands, **params)
+    """Run the same primitive on other operands: events, which are float32 whatever the values are."""
+    name, p = eqn.primitive.name, eqn.params
+    if name in ("scatter", "scatter-add", "scatter_add"):  # their parameters hold a jaxpr for one dtype
+        function = jax.lax.scatter if name == "scatter" else jax.lax.scatter_add
+        hints = dict(indices_are_sorted=p["indices_are_sorted"], unique_indices=p["unique_indices"], mode=p["mode"])
+        return [function(*operands, p["dimension_numbers"], **hints)]
+    if name == "reduce_window":
+        sizes = (p[k] for k in ("window_dimensions", "window_strides", "padding", "base_dilation", "window_dilation"))
+        return [jax.lax.reduce_window(operands[0], jnp.zeros((), operands[0].dtype), jax.lax.add, *sizes)]
+    out = eqn.primitive.bind(*operands, **p)
     return list(out) if eqn.primitive.multiple_results else [out]
 
 

@@ -36,7 +36,7 @@ class Site:
 
 def mask(weight) -> jax.Array:
     """1 where a synapse exists."""
-    return (weight != 0).astype(jnp.float32)
+    return (jnp.asarray(weight) != 0).astype(jnp.float32)
 
 
 @rule("dot_general")

@@ -1,0 +1,223 @@
+"""Random programs: hypothesis builds them out of layers, routes for spikes and control flow; NumPy counts them by hand.
+
+JOULAX_PROGRAMS=2000 python -m pytest tests/test_programs.py      # thousands on demand
+"""
+
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+import joulax
+
+from .idioms.common import numbers, spike
+
+N, T = 4, 3  # width of every value; steps of every loop
+EXAMPLES = int(os.environ.get("JOULAX_PROGRAMS", "100"))
+
+
+class Value:
+    """A NumPy value with its kind and events, followed by hand."""
+
+    def __init__(self, value, kind, events=None):
+        self.value, self.kind = value.astype(np.float32), kind
+        self.events = np.abs(self.value) if events is None else events
+
+    def analog(self, value):
+        return Value(value, "analog")
+
+
+class Tally(dict):
+    """Counts by weight."""
+
+    def site(self, name, w, x):
+        exists = w != 0
+        kind = "ac" if x.kind == "spikes" else "mac"
+        events = x.events if kind == "ac" else (x.value != 0)
+        entry = self.setdefault(name, {})
+        for field, number in ((kind, (exists * events[None, :]).sum()), (f"dense_{kind}", float(w.size))):
+            entry[field] = entry.get(field, 0.0) + float(number)
+        return Value(w @ x.value, "analog")
+
+
+# Every operation: how JAX does it, and how it is followed by hand. Both take (params, value).
+def dense(i):
+    return lambda p, x: p[f"w{i}"] @ x, lambda p, x, tally: tally.site(f"w{i}", p[f"w{i}"], x)
+
+
+def fire(_):
+    return lambda p, x: spike(x - 0.25), lambda p, x, tally: Value((x.value - np.float32(0.25) > 0) * 1.0, "spikes")
+
+
+def scale(i):
+    c = (0.5, 2.0, -1.0)[i % 3]
+    return lambda p, x: c * x, lambda p, x, tally: Value(np.float32(c) * x.value, x.kind, x.events)
+
+
+def reverse(_):
+    return lambda p, x: x[::-1], lambda p, x, tally: Value(x.value[::-1], x.kind, x.events[::-1])
+
+
+def mask(i):
+    m = np.arange(N) % 2 == i % 2
+    return lambda p, x: jnp.where(m, x, 0.0), lambda p, x, tally: Value(m * x.value, x.kind, m * x.events)
+
+
+def residual(i):
+    w, hand = dense(i)
+
+    def by_hand(p, x, tally):
+        s = Value((tally.site(f"w{i}", p[f"w{i}"], x).value - np.float32(0.25) > 0) * 1.0, "spikes")
+        kind = "spikes" if x.kind == "spikes" else "analog"
+        return Value(x.value + s.value, kind, x.events + s.events)
+
+    return lambda p, x: x + spike(w(p, x) - 0.25), by_hand
+
+
+def pool(_):
+    def by_hand(p, x, tally):
+        half = lambda a: np.tile(a.reshape(2, 2).sum(1), 2)
+        return Value(half(x.value) / np.float32(2), x.kind, half(x.events))
+
+    return lambda p, x: jnp.tile(x.reshape(2, 2).mean(1), 2), by_hand
+
+
+def bias(_):
+    return lambda p, x: x + 1.0, lambda p, x, tally: x.analog(x.value + 1)
+
+
+def relu_dense(i):
+    w, _ = dense(i)
+
+    def by_hand(p, x, tally):
+        return Value(np.maximum(tally.site(f"w{i}", p[f"w{i}"], x).value, 0), "analog")
+
+    return lambda p, x: jax.nn.relu(w(p, x)), by_hand
+
+
+def jitted(i):
+    f, hand = residual(i)
+    return jax.jit(f), hand
+
+
+def checkpointed(i):
+    f, hand = dense(i)
+    g, after = fire(i)
+    return jax.checkpoint(lambda p, x: g(p, f(p, x))), lambda p, x, tally: after(p, hand(p, x, tally), tally)
+
+
+def looped(i):
+    """Leaky neurons over T steps that see the same input; the last spikes go on."""
+
+    def f(p, x):
+        def step(v, _):
+            v = 0.5 * v + p[f"w{i}"] @ x
+            s = spike(v - 0.25)
+            return v - 0.25 * s, s
+
+        return jax.lax.scan(step, jnp.zeros(N), None, length=T)[1][-1]
+
+    def by_hand(p, x, tally):
+        v = np.zeros(N, np.float32)
+        for _ in range(T):
+            v = np.float32(0.5) * v + tally.site(f"w{i}", p[f"w{i}"], x).value
+            s = (v - np.float32(0.25) > 0).astype(np.float32)
+            v = v - np.float32(0.25) * s
+        return Value(s, "spikes")
+
+    return f, by_hand
+
+
+def recurrent(i):
+    """Spikes come back through weights; they start silent."""
+
+    def f(p, x):
+        def step(t, s):
+            return spike(p[f"w{i}"] @ s + x - 0.25)
+
+        return jax.lax.fori_loop(0, T, step, jnp.zeros(N))
+
+    def by_hand(p, x, tally):
+        s = Value(np.zeros(N), "spikes")
+        for _ in range(T):
+            s = Value((tally.site(f"w{i}", p[f"w{i}"], s).value + x.value - np.float32(0.25) > 0) * 1.0, "spikes")
+        return s
+
+    return f, by_hand
+
+
+def branch(i):
+    """The branch is chosen by the first weight, so that both sides have the kind of the other."""
+    f, hand = dense(i)
+
+    def by_hand(p, x, tally):
+        taken = p["w0"][0, 0] > 0
+        return Value(np.maximum(hand(p, x, tally).value if taken else x.value, 0) * 1.0, "analog")
+
+    return lambda p, x: jax.nn.relu(jax.lax.cond(p["w0"][0, 0] > 0, lambda x: f(p, x), lambda x: x + 0 * f(p, x), x)), by_hand
+
+
+OPERATIONS = (dense, fire, scale, reverse, mask, residual, pool, bias, relu_dense, jitted, checkpointed, looped, recurrent)
+PROGRAMS = st.lists(st.tuples(st.sampled_from(OPERATIONS), st.integers(0, 2)), min_size=1, max_size=6)
+
+
+def build(program):
+    pairs = [operation(i) for operation, i in program]
+
+    def run(p, x):
+        for f, _ in pairs:
+            x = f(p, x)
+        return x
+
+    def by_hand(p, x):
+        tally, value = Tally(), Value(x, "spikes")
+        for _, hand in pairs:
+            value = hand(p, value, tally)
+        return value, tally
+
+    return run, by_hand
+
+
+def weights(seed):
+    """Weights and inputs on a grid of eighths, so that every order of summation gives the same bits."""
+    rng = np.random.default_rng(seed)
+    p = {f"w{i}": (rng.integers(-2, 3, (N, N)) / 8 * 2).astype(np.float32) for i in range(3)}
+    return p, rng.integers(0, 2, N).astype(np.float32)
+
+
+@given(PROGRAMS, st.integers(0, 10_000))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_program(program, seed):
+    run, by_hand = build(program)
+    p, x = weights(seed)
+    out, account = joulax.count(run, weights=0, spikes=1)(p, x)
+    assert np.array_equal(out, jax.jit(run)(p, x))
+    value, tally = by_hand(p, x)
+    np.testing.assert_allclose(out, value.value, rtol=1e-5, atol=1e-6)
+    layers = {name: record for name, record in account.items() if not name.startswith("input")}
+    assert set(layers) == set(tally)
+    for name, expected in tally.items():
+        found = {f: v for f, v in numbers(layers[name]).items() if f in ("ac", "mac", "dense_ac", "dense_mac")}
+        assert found == expected, name
+        assert float(layers[name].synops) <= float(layers[name].dense) or any(o in (residual, jitted, pool) for o, _ in program)
+
+
+@given(PROGRAMS, st.integers(0, 10_000))
+@settings(max_examples=max(10, EXAMPLES // 5), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_transformations(program, seed):
+    """vmap = loop, the same kinds for zeros, and the gradients of the uncounted program."""
+    run, _ = build(program)
+    p, x = weights(seed)
+    counted = joulax.count(run, weights=0, spikes=1)
+    one, zero = counted(p, x)[1], counted(p, 0 * x)[1]
+    assert jax.tree.structure(one) == jax.tree.structure(zero)
+    both = jax.vmap(counted, in_axes=(None, 0))(p, jnp.stack([x, 0 * x]))[1]
+    for name in one:
+        for field, value in numbers(one[name]).items():
+            pair = getattr(both[name], field)
+            assert (float(pair[0]), float(pair[1])) == (value, float(getattr(zero[name], field))), (name, field)
+    plain = jax.jit(jax.grad(lambda p: jnp.sum(jnp.square(run(p, x)))))(p)
+    through = jax.jit(jax.grad(lambda p: jnp.sum(jnp.square(counted(p, x)[0]))))(p)
+    assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(through), strict=True))
