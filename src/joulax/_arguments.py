@@ -11,6 +11,7 @@ from ._trace import Cause, Info, Kind, Leaves, is_array, parameter
 
 
 def check_arguments(args: tuple, weights: tuple[int, ...]) -> None:
+    """Refuse a module among the arguments that nobody has declared: its arrays could be weights or data."""
     if weights and max(weights) >= len(args):
         raise ValueError(f"weights={weights} names argument {max(weights)}, but the function was called with {len(args)} positional arguments")
     for i, arg in enumerate(args):

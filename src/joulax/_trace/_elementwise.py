@@ -185,7 +185,7 @@ def birth_taps(info: Info, path: Path, k: int = 0) -> list[Tap]:
     return [*taps, Tap(path, "spikes_graded", lambda ops: graded(events(ops)).sum())] if several else taps
 
 
-@elementwise("gt", "lt", "ge", "le", "gt_to", "lt_to", "le_to")
+@elementwise("gt", "lt", "ge", "le", "lt_to", "le_to")
 def _comparison(eqn, ins, ctx, path):
     a, b = ins
     if a.kind == b.kind == Kind.PARAMETER:

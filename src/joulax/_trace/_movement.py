@@ -10,7 +10,6 @@ from ._rules import Operands, Outcome, analog, because, rule
 from ._sites import reduced_weights
 
 MOVES = "reshape transpose broadcast_in_dim squeeze expand_dims slice rev split tile pvary"
-SUMS = "reduce_sum cumsum reduce_window_sum"
 
 
 def moved(eqn, info: Info) -> Info:
@@ -131,7 +130,7 @@ def _reduce_max(eqn, ins, ctx, path):
     return Outcome([out.but(kind=info.kind, pending=info.pending, unit=info.unit, nonneg=info.nonneg)])
 
 
-@rule("reduce_min", "reduce_and", "reduce_prod", "reduce_xor", "reduce_window_min", "argmax", "argmin", "cumprod", "cummin", "cumlogsumexp", "clamp_axes")
+@rule("reduce_min", "reduce_and", "reduce_prod", "reduce_xor", "reduce_window_min", "argmax", "argmin", "cumprod", "cummin", "cumlogsumexp")
 def _reduce_other(eqn, ins, ctx, path):
     shape = eqn.outvars[0].aval.shape
     if ins[0].kind == Kind.PARAMETER:
