@@ -34,6 +34,11 @@ class Convention:
     uncounted: tuple[str, ...]
 
     @property
+    def total(self) -> bool:
+        """Whether everything was summed, so that no count has axes of its own."""
+        return not {"neurons", "steps"} & {name for name, _ in self.options}
+
+    @property
     def coverage(self) -> float:
         """Share of the contractions that were counted, in [0, 1]."""
         found = len(self.sites) + len(self.uncounted)

@@ -43,6 +43,8 @@ class Activity(eqx.Module):
     - `neurons`: neurons of the layer, without batch and time.
     - `synapses`: synapse positions, zero weights included.
     - `nonzero`: synapses that exist, i.e. whose weight is not zero.
+    - `touched`: neurons that received at least one event in a step, with `count(..., touched=True)`; a
+      neuron fed by two layers is counted at each.
     - `lookups`: weights read by index and used without arithmetic, as in an embedding.
     - `writes`: weights written, as in on-chip learning.
     """
@@ -58,6 +60,7 @@ class Activity(eqx.Module):
     neurons: Count = optional()
     synapses: Count = optional()
     nonzero: Count = optional()
+    touched: Count = optional()
     lookups: Count = optional()
     writes: Count = optional()
 

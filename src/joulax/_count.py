@@ -10,10 +10,19 @@ from jax.core import Tracer
 
 from ._account import Account, Convention
 from ._program import Call, Program, Same, programs
-from ._trace import Leaves, surroundings
+from ._trace import Leaves, Resolution, surroundings
 
 
-def count(fn: Callable, *, weights: Any = None, spikes: Any = None, strict: bool = False) -> "Counter":
+def count(
+    fn: Callable,
+    *,
+    weights: Any = None,
+    spikes: Any = None,
+    neurons: bool = False,
+    steps: int | None = None,
+    touched: bool = False,
+    strict: bool = False,
+) -> "Counter":
     """Count what a JAX function does while it runs.
 
     The returned function takes the arguments of `fn` and gives `(fn's output, account)`. It works under
@@ -30,6 +39,11 @@ def count(fn: Callable, *, weights: Any = None, spikes: Any = None, strict: bool
     - `spikes`: numbers of the arguments that carry spikes, or a prefix tree of booleans over the
       arguments. Boolean arrays are spikes without being declared, all others are analog. Events of a
       declared argument are its absolute values.
+    - `neurons`: keep the axes of the neurons: operations by the neuron that receives them, spikes and
+      updates by the neuron itself. Each field sums to its default; `neurons`, `synapses` and `nonzero`
+      stay totals.
+    - `steps`: keep the axis of the outermost scan of this length, as the first axis of every field.
+    - `touched`: also count the neurons that received an event, step by step.
     - `strict`: raise if any work on data was not counted.
 
     **Returns:**
@@ -41,7 +55,9 @@ def count(fn: Callable, *, weights: Any = None, spikes: Any = None, strict: bool
     `ValueError` if a module is passed as an argument without `weights=`, if `spikes=` or `weights=` name
     an argument that does not exist, or, with `strict=True`, if work on data was not counted.
     """
-    return Counter(fn, _numbers(weights, "weights"), spikes, strict)
+    if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
+        raise ValueError(f"steps= takes the length of a scan, a positive number, got {steps!r}")
+    return Counter(fn, _numbers(weights, "weights"), spikes, strict, Resolution(neurons, steps, touched))
 
 
 def _numbers(weights: Any, name: str) -> tuple[int, ...]:
@@ -54,12 +70,13 @@ def _numbers(weights: Any, name: str) -> tuple[int, ...]:
 class Counter:
     """The function that `count` returns."""
 
-    def __init__(self, fn: Callable, weights: tuple[int, ...], spikes: Any, strict: bool):
+    def __init__(self, fn: Callable, weights: tuple[int, ...], spikes: Any, strict: bool, resolution: Resolution):
         if not callable(fn):
             raise ValueError(f"count() takes a callable, got {type(fn).__name__}; for recorded spikes use joulax.activity_of")
         if inspect.ismethod(fn):
             fn = jax.tree_util.Partial(fn.__func__, fn.__self__)
-        self._fn, self._weights, self._spikes, self._strict = fn, weights, spikes, strict
+        self._fn, self._weights, self._spikes = fn, weights, spikes
+        self._strict, self._resolution = strict, resolution
         functools.update_wrapper(self, fn, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> tuple[Any, Account]:
@@ -79,8 +96,8 @@ class Counter:
             around.add_tree(tree, name)
         own = {id(leaf) for leaf in call.dynamic}
         outside = [a for a in around.arrays if id(a) not in own]
-        make = lambda: Program(call, around, self._weights, self._spikes)
+        make = lambda: Program(call, around, self._weights, self._spikes, self._resolution)
         if any(isinstance(a, Tracer) for a in outside):
             return make()  # what it closes over belongs to one trace only
         declared = tuple(jax.tree.leaves(self._spikes)), str(jax.tree.structure(self._spikes))
-        return programs(call.key(self._weights, declared, tuple(map(Same, outside))), make)
+        return programs(call.key(self._weights, self._resolution, declared, tuple(map(Same, outside))), make)

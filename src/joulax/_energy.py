@@ -116,9 +116,9 @@ def energy(account: Any, hardware: Hardware, duration: Any = None) -> Result:
     if hardware.costs.stacked:
         return jax.vmap(energy, in_axes=(None, 0, None))(account, hardware, duration)
     records = named_records(account)
-    _check_shapes(records)
-    _check_values(records)
     convention = account.convention if isinstance(account, Account) else None
+    _check_shapes(records, exact=convention is not None and not convention.total)
+    _check_values(records)
     if hardware.static_power is not None and duration is None:
         raise ValueError(
             f"{hardware.name} draws static power: energy(account, chip, duration) needs the duration of the call "
@@ -146,16 +146,23 @@ def _unpriced(layer: str, op: str, chip: str, convention: Convention | None) -> 
     )
 
 
-def _check_shapes(records: Mapping[str, Activity]) -> None:
-    """Leading axes must agree: steps of one layer cannot be added to samples of another."""
+_SIZES = ("neurons", "synapses", "nonzero")  # properties of a layer, which have no axes of their own
+
+
+def _check_shapes(records: Mapping[str, Activity], exact: bool) -> None:
+    """Leading axes must agree: steps of one layer cannot be added to samples of another.
+
+    `exact`: a count without axes does not stand for each of them; it was summed over something.
+    """
     shapes: dict[tuple[int, ...], str] = {}
     for name, record in records.items():
-        for leaf in jax.tree.leaves(record):
-            if jnp.ndim(leaf):
-                shapes.setdefault(jnp.shape(leaf), name)
+        for field in FIELDS:
+            value = getattr(record, field)
+            if value is not None and (jnp.ndim(value) or (exact and field not in _SIZES)):
+                shapes.setdefault(jnp.shape(value), f"layer {name!r}")
     if len(shapes) > 1:
         (first, one), (second, two) = list(shapes.items())[:2]
-        raise ValueError(f"records have different leading axes: layer {one!r} has {first}, layer {two!r} has {second}; sum one of them first")
+        raise ValueError(f"records have different leading axes: {one} has {first}, {two} has {second}; sum one of them first")
 
 
 def _check_values(records: Mapping[str, Activity]) -> None:

@@ -1,5 +1,6 @@
 """A counted program: traced once for each structure, kept, and called many times."""
 
+import dataclasses
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,24 +14,24 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from ._account import Account
 from ._arguments import argument_infos, check_arguments
 from ._records import Records
-from ._trace import Analysis, Leaves, Plan, Runner, is_array
+from ._trace import Analysis, Leaves, Plan, Resolution, Runner, is_array
 
 
 class Program:
     """One traced function: its plan, its convention, and the counted jaxpr."""
 
-    def __init__(self, call: "Call", around: Leaves, weights: tuple[int, ...], spikes: Any):
+    def __init__(self, call: "Call", around: Leaves, weights: tuple[int, ...], spikes: Any, resolution: Resolution):
         check_arguments(call.args, weights)
         self._rest: Any = None
         self._out: Any = None
         shapes = [_shape(x) for x in call.dynamic]
         closed = jax.make_jaxpr(self._flat(call))(*shapes)
-        self.analysis = Analysis(around)
+        self.analysis = Analysis(around, resolution)
         infos = argument_infos(call.fn, call.args, call.kwargs, around, weights, spikes)
         self.plan: Plan = self.analysis.analyse(closed, infos, ())
         self.analysis.finish(self.plan)
         self._records = Records(self.analysis, around)
-        self.convention = self._records.convention(weights, spikes)
+        self.convention = self._records.convention(_options(weights=weights, spikes=spikes, **dataclasses.asdict(resolution)))
         self.leaky = any(isinstance(c, Tracer) for c in _constants(closed))
         around.forget()
         self._run = self._counted if self.leaky else self._compiled(shapes)
@@ -83,6 +84,11 @@ class Call:
         except TypeError:
             return None
         return parts
+
+
+def _options(**options: Any) -> tuple[tuple[str, str], ...]:
+    """Options that were given, in words."""
+    return tuple((name, str(value)) for name, value in options.items() if value not in (None, False, ()))
 
 
 _CONFIG = ("enable_x64", "default_matmul_precision", "numpy_rank_promotion", "numpy_dtype_promotion")

@@ -12,7 +12,7 @@ from ._activity import Activity
 from ._trace import Analysis, Kind, Leaves, Taps, layer_names
 from ._version import __version__
 
-_SUMMED = ("ac", "ac_graded", "mac", "dense_ac", "dense_mac", "spikes", "spikes_graded", "updates", "lookups")
+_SUMMED = ("ac", "ac_graded", "mac", "dense_ac", "dense_mac", "spikes", "spikes_graded", "updates", "touched", "lookups")
 
 
 class Records:
@@ -67,7 +67,7 @@ class Records:
             fields = self._fields(key, taps)
             n = self._length(key)
             for i, name in enumerate(self._expanded(key)):
-                result[name] = Activity(**{f: v if n is None or v is None else v[i] for f, v in fields.items()})
+                result[name] = Activity(**{f: v if n is None or v is None else v[..., i] for f, v in fields.items()})
         return result
 
     def _fields(self, key, taps: Taps) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class Records:
         fields: dict[str, Any] = {}
         for name in _SUMMED:
             parts = [taps[p, name] for p in paths if (p, name) in taps]
-            fields[name] = functools.reduce(operator.add, parts) if parts else None
+            fields[name] = self._added(key, name, parts) if parts else None
         for name in ("ac", "spikes"):  # a site without a graded count of its own has 0/1 events
             parts: list[Any] = [taps.get((p, f"{name}_graded"), taps.get((p, name))) for p in paths if (p, name) in taps]
             same = not any((p, f"{name}_graded") in taps for p in paths)
@@ -88,7 +88,15 @@ class Records:
         n = self._length(key)
         return {name: None if v is None else _leaf(v, n) for name, v in fields.items()}
 
-    def convention(self, weights, spikes) -> Convention:
+    def _added(self, key, field: str, parts: list[Any]) -> Any:
+        shapes = {jnp.shape(p) for p in parts}
+        if len(shapes) > 1:
+            raise ValueError(
+                f"layer {self._names[key]!r} is used at several shapes {sorted(shapes)}: its {field} cannot be kept by neuron or step; count totals"
+            )
+        return functools.reduce(operator.add, parts)
+
+    def convention(self, options: tuple[tuple[str, str], ...]) -> Convention:
         """What the account says about itself."""
         notes = []
         for key in self._members:
@@ -97,7 +105,6 @@ class Records:
                 kind = "spikes" if site.kind == Kind.SPIKES else "analog"
                 notes.append(SiteNote(self._names[key], site.source, site.primitive, kind, str(site.cause), site.inputs, fanout, site.neurons, site.synapses))
         uncounted = tuple(dict.fromkeys(f"`{u.primitive}` at {u.source} on {u.shapes}" for u in self._tables.uncounted.values()))
-        options = (("weights", str(weights)), ("spikes", str(spikes)))
         return Convention(__version__, options, tuple(notes), uncounted)
 
 

@@ -13,6 +13,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var
 from . import _sites
 from ._info import Cause, Info, Kind, Path, constant, parameter
 from ._names import Leaves
+from ._resolution import Resolution, within
 from ._rules import RULES, Outcome, analog, because, source_of
 from ._sites import Site
 
@@ -25,6 +26,7 @@ class Birth:
     site: Path | None
     layered: tuple[Path, int] | None
     source: str
+    repeated: tuple[bool, ...]  # batch and time axes where it was fired
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,18 @@ class Claim:
 
     owner: Path
     frame: Path
-    elements: int
-    neurons: int
+    shape: tuple[int, ...]
+    repeated: tuple[bool, ...]  # batch and time axes
+
+    @property
+    def elements(self) -> int:
+        """Updates each time the frame runs."""
+        return math.prod(self.shape)
+
+    @property
+    def neurons(self) -> int:
+        """Neurons, without batch and time."""
+        return math.prod(n for n, r in zip(self.shape, self.repeated, strict=True) if not r)
 
 
 @dataclass(frozen=True)
@@ -103,8 +115,9 @@ class Tables:
 class Analysis:
     """Walks jaxprs and keeps the tables; rules talk to it."""
 
-    def __init__(self, leaves: Leaves):
-        self.leaves, self.tables, self.roots = leaves, Tables(), {}
+    def __init__(self, leaves: Leaves, resolution: Resolution):
+        self.leaves, self.resolution, self.tables, self.roots = leaves, resolution, Tables(), {}
+        self._stepped: frozenset[Path] = frozenset()
         self._plans: list[Plan] = []
 
     # -- walking --------------------------------------------------------------
@@ -134,9 +147,8 @@ class Analysis:
             plan.made[var] = eqn
             self.roots[id(var)] = var
         if outcome.nonlinear:
-            size = math.prod(eqn.outvars[0].aval.shape)
             data = [i for i in ins if i.kind != Kind.PARAMETER]
-            self.claim(frozenset().union(*(i.fresh for i in data)), size, eqn.outvars[0].aval.shape, outcome.infos[0].axes)
+            self.claim(frozenset().union(*(i.fresh for i in data)), eqn.outvars[0].aval.shape, outcome.infos[0].axes)
         plan.steps.append(Step(eqn, path, ins, outcome))
 
     @contextmanager
@@ -169,6 +181,19 @@ class Analysis:
         return known.but(leaf=leaf) if leaf is None or known.const is None else parameter(shape, leaf=leaf)
 
     # -- what rules ask and say -----------------------------------------------
+
+    def summed(self, path: Path, counts, repeated) -> Any:
+        """Counts of one place, as finely as they are wanted; `repeated` flags the axes of batch and time."""
+        return self.resolution.summed(counts, repeated, within(self._stepped, path))
+
+    def keeps_steps(self, path: Path, length: int) -> bool:
+        """Whether the steps of this scan are kept: it is the outermost one of the wanted length."""
+        if path in self._stepped:
+            return True
+        if length != self.resolution.steps or within(self._stepped, path):
+            return False
+        self._stepped |= {path}
+        return True
 
     @property
     def frame(self) -> Path:
@@ -219,11 +244,11 @@ class Analysis:
         """How to find the fan-out of each site."""
         return self.tables.fanouts
 
-    def born(self, path: Path, sites: Iterable[Path], eqn) -> None:
+    def born(self, path: Path, sites: Iterable[Path], eqn, repeated: tuple[bool, ...]) -> None:
         """Register a birth of spikes."""
         owner = min(sites, default=None)
         layered = self.tables.sites[owner].layered if owner is not None else None
-        self.tables.births[path] = Birth(path, owner, layered, source_of(eqn))
+        self.tables.births[path] = Birth(path, owner, layered, source_of(eqn), repeated)
 
     def finish(self, plan: Plan) -> None:
         """The outputs of the whole program: what reaches them is alive, comparisons among them are spikes."""
@@ -231,7 +256,7 @@ class Analysis:
             self.live(info.births)
             if info.pending and not info.nan_test:
                 path = (len(plan.jaxpr.eqns), k)
-                self.tables.births[path] = Birth(path, min(info.sites, default=None), None, "the output")
+                self.tables.births[path] = Birth(path, min(info.sites, default=None), None, "the output", info.axes)
                 self.live([path])
                 plan.booleans[k] = path
 
@@ -253,17 +278,17 @@ class Analysis:
         left = {self.tables.sites[s].key for s in a.fresh - b.fresh}
         return any(self.tables.sites[s].key in left for s in b.fresh - a.fresh)
 
-    def claim(self, fresh: frozenset[Path], elements: int, shape, axes) -> None:
+    def claim(self, fresh: frozenset[Path], shape, axes) -> None:
         """The region fed by these sites is a population of neurons; the first feeder keeps its record."""
-        neurons = math.prod(n for n, repeated in zip(shape, axes, strict=True) if not repeated)
         claims = self.tables.claims
         free = [p for p in fresh if p not in claims]
         if free:
-            claim = Claim(min(free), self.frame, elements, neurons)
-            claims.update(dict.fromkeys(free, claim))
-        elif fresh and neurons > claims[max(fresh)].neurons:
+            claims.update(dict.fromkeys(free, Claim(min(free), self.frame, tuple(shape), tuple(axes))))
+        elif fresh:
             old = claims[max(fresh)]
-            bigger = replace(old, frame=self.frame, elements=elements, neurons=neurons)
+            bigger = replace(old, frame=self.frame, shape=tuple(shape), repeated=tuple(axes))
+            if bigger.neurons <= old.neurons:
+                return
             claims.update({p: bigger for p, c in claims.items() if c == old})
 
     def uncounted(self, eqn, path: Path) -> None:

@@ -87,7 +87,7 @@ def _sum(eqn, ins, ctx, path):
     info = analog(eqn, ins, ctx, _why_sum(a, b, minus)).but(form=form)
     if ctx.unrolled_state(a, b):  # the same layer, added over unrolled steps: each step updates its neurons
         for operand in ins:
-            ctx.claim(operand.fresh, eqn.outvars[0].aval.size, eqn.outvars[0].aval.shape, info.axes)
+            ctx.claim(operand.fresh, eqn.outvars[0].aval.shape, info.axes)
     return Outcome([info])
 
 
@@ -162,11 +162,11 @@ def declared(eqn, info: Info, ctx, path: Path) -> Outcome:
 def birth(eqn, ins: list[Info], ctx, path: Path, *, unit: bool, text: str, counted: bool = False) -> Outcome:
     """Spikes are born here; they belong to the region that was compared."""
     sites = frozenset().union(*(i.sites for i in ins))
-    ctx.born(path, sites, eqn)
     axes = (False,) * len(eqn.outvars[0].aval.shape)
+    ctx.born(path, sites, eqn, ins[0].axes if len(ins[0].axes) == len(axes) else axes)
     info = Info(Kind.SPIKES, axes, because(eqn, text), births=frozenset({path}), unit=unit, nonneg=unit, companion=counted)
     events = (lambda ops: [once(ops.outs[0])]) if counted else None
-    return Outcome([info], events, birth_taps(info, path))
+    return Outcome([info], events, birth_taps(ctx, info, path))
 
 
 def once(value: jax.Array) -> jax.Array:
@@ -174,15 +174,16 @@ def once(value: jax.Array) -> jax.Array:
     return graded(magnitude(value))
 
 
-def birth_taps(info: Info, path: Path, k: int = 0) -> list[Tap]:
+def birth_taps(ctx, info: Info, path: Path, k: int = 0) -> list[Tap]:
     """Record the spikes of output k; both conventions are one array where spikes are 0 or 1."""
 
     def events(ops: Operands):
         return events_of(info, ops.outs[k], once(ops.outs[k]) if info.companion else None)
 
-    taps = [Tap(path, "spikes", lambda ops: events(ops).sum())]
+    repeated = ctx.tables.births[path].repeated
+    taps = [Tap(path, "spikes", lambda ops: ctx.summed(path, events(ops), repeated))]
     several = not (info.unit or info.companion)
-    return [*taps, Tap(path, "spikes_graded", lambda ops: graded(events(ops)).sum())] if several else taps
+    return [*taps, Tap(path, "spikes_graded", lambda ops: ctx.summed(path, graded(events(ops)), repeated))] if several else taps
 
 
 @elementwise("gt", "lt", "ge", "le", "lt_to", "le_to")
@@ -248,7 +249,7 @@ def _select_parameters(eqn, pred: Info, cases: list[Info], ctx, path: Path) -> O
     source = ctx.unbroadcast(eqn.invars[0])
     if pred.pending:
         made = birth(eqn, [pred], ctx, path, unit=unit, text="a comparison that selects between parameters", counted=not unit)
-        info, taps = made.infos[0], [Tap(path, "spikes", lambda ops: ops.extra.sum())]
+        info, taps = made.infos[0], [Tap(path, "spikes", lambda ops: ctx.summed(path, ops.extra, (False,) * ops.extra.ndim))]
     if weight is not None and not weight.unit:
         info = info.but(axes=weight.axes, weighted=True, weight=weight.leaf)
     return Outcome([info], None if unit else lambda ops: [once(ops.outs[0])], taps, extra=source if taps else None)

@@ -103,9 +103,11 @@ def _rehomed(eqn, info: Info, ctx, place: Path, k: int, path: Path):
     if not (info.kind == Kind.SPIKES and inside):
         return info, []
     owners = [ctx.tables.births[b].site for b in inside]
-    ctx.born(place, [o for o in owners if o is not None], eqn)
+    repeated = next(ctx.tables.births[b].repeated for b in sorted(inside))
+    ndim = len(eqn.outvars[k].aval.shape)
+    ctx.born(place, [o for o in owners if o is not None], eqn, repeated if len(repeated) == ndim else (False,) * ndim)
     info = info.but(births=(info.births - inside) | {place}, cause=because(eqn, "spikes of a surrogate gradient"))
-    return info, birth_taps(info, place, k)
+    return info, birth_taps(ctx, info, place, k)
 
 
 # -- loops ---------------------------------------------------------------------
@@ -136,7 +138,7 @@ def _claim_state(ctx, plan, carry) -> None:
     with ctx._inside(plan):
         for var, info in zip(plan.jaxpr.outvars, carry, strict=False):
             if info.kind == Kind.ANALOG and info.fresh:
-                ctx.claim(info.fresh, var.aval.size, var.aval.shape, info.axes)
+                ctx.claim(info.fresh, var.aval.shape, info.axes)
 
 
 @rule("scan")
@@ -144,6 +146,8 @@ def _scan(eqn, ins, ctx, path):
     p = eqn.params
     consts, carry = p["num_consts"], p["num_carry"]
     fixed, start, rest = ins[:consts], ins[consts : consts + carry], [_sliced(i, path, p["length"]) for i in ins[consts + carry :]]
+
+    stepped = ctx.keeps_steps(path, p["length"])
 
     def once(state):
         plan = ctx.analyse(p["jaxpr"], [*fixed, *state, *rest], (*path, 0))
@@ -178,8 +182,8 @@ def _scan(eqn, ins, ctx, path):
         c0 = (list(values[consts : consts + carry]), _kept(state, events[consts : consts + carry]))
         x = (list(values[consts + carry :]), _kept(rest, events[consts + carry :]))
         c, (ys, y_events, arrays) = jax.lax.scan(body, c0, x, length=p["length"], reverse=p["reverse"], unroll=p["unroll"])
-        taps = {k: _over_steps(ctx, k, v, path) for k, v in arrays.items()}
-        taps |= {k: _repeated(ctx, k, n, path, p["length"]) for k, n in numbers.items()}
+        taps = {k: _over_steps(ctx, k, v, path, stepped) for k, v in arrays.items()}
+        taps |= {k: _repeated(ctx, k, n, path, p["length"], stepped) for k, n in numbers.items()}
         out_events = [*_spread(state, c[1]), *_spread(plan.outs[carry:], y_events)]
         return [*c[0], *ys], out_events, merged(taps, early)
 
@@ -197,15 +201,17 @@ def _layered(ctx, path: Path) -> Path | None:
     return item.layered[0] if item and item.layered else None
 
 
-def _over_steps(ctx, key, value, path: Path):
-    """Counts of all steps: summed over time, kept apart over layers."""
+def _over_steps(ctx, key, value, path: Path, stepped: bool):
+    """Counts of all steps: summed over time unless they are kept, apart over layers, whose axis is the last."""
     if _layered(ctx, key[0]) == path:
-        return value
-    return value[-1] if key[1] == "nonzero" else value.sum(axis=0)
+        return jnp.moveaxis(value, 0, -1)
+    if key[1] == "nonzero":
+        return value[-1]
+    return value if stepped else value.sum(axis=0)
 
 
-def _repeated(ctx, key, number: float, path: Path, length: int):
-    if _layered(ctx, key[0]) == path:
+def _repeated(ctx, key, number: float, path: Path, length: int, stepped: bool):
+    if _layered(ctx, key[0]) == path or stepped:
         return jnp.full((length,), number, jnp.float32)
     return number * length
 

@@ -29,8 +29,8 @@ def again(eqn, *operands) -> list[jax.Array]:
         hints = dict(indices_are_sorted=p["indices_are_sorted"], unique_indices=p["unique_indices"], mode=p["mode"])
         return [function(*operands, p["dimension_numbers"], **hints)]
     if name == "reduce_window":
-        sizes = (p[k] for k in ("window_dimensions", "window_strides", "padding", "base_dilation", "window_dilation"))
-        return [jax.lax.reduce_window(operands[0], jnp.zeros((), operands[0].dtype), jax.lax.add, *sizes)]
+        zero, window, padding = jnp.zeros((), operands[0].dtype), p["window_dimensions"], p["padding"]
+        return [jax.lax.reduce_window(operands[0], zero, jax.lax.add, window, p["window_strides"], padding, p["base_dilation"], p["window_dilation"])]
     out = eqn.primitive.bind(*operands, **p)
     return list(out) if eqn.primitive.multiple_results else [out]
 

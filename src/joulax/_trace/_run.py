@@ -46,7 +46,7 @@ class Runner:
             self._evaluate(plan, segment, env)
             for step in segment:
                 taps = merged(taps, self._step(plan, step, read, env, companions))
-        taps = merged(taps, {(path, "spikes"): read(plan.jaxpr.outvars[k]).astype(jnp.float32).sum() for k, path in plan.booleans.items()})
+        taps = merged(taps, {(path, "spikes"): self._fired(plan, k, read(plan.jaxpr.outvars[k])) for k, path in plan.booleans.items()})
         return [read(v) for v in plan.jaxpr.outvars], [_companion(companions, v) for v in plan.jaxpr.outvars], taps
 
     def _step(self, plan: Plan, step: Step, read, env, companions) -> Taps:
@@ -72,12 +72,22 @@ class Runner:
                 companions[var] = jnp.broadcast_to(companion, var.aval.shape)
         return taps
 
+    def _fired(self, plan: Plan, k: int, value) -> jax.Array:
+        """Spikes of an output that is a comparison."""
+        return self.analysis.summed(plan.booleans[k], value.astype(jnp.float32), plan.outs[k].axes)
+
     def _claims(self, plan: Plan) -> Taps:
         """Neurons that are updated once each time this plan runs."""
         if plan.path != plan.frame:
             return {}
         claims = {c for c in self.analysis.tables.claims.values() if c.frame == plan.frame}
-        return merged(*({(c.owner, "updates"): float(c.elements)} for c in sorted(claims, key=lambda c: c.owner)))
+        return merged(*({(c.owner, "updates"): self._updates(c)} for c in sorted(claims, key=lambda c: c.owner)))
+
+    def _updates(self, claim) -> Any:
+        """Updates of a population, a number unless axes are kept."""
+        if self.analysis.resolution.total:
+            return float(claim.elements)
+        return self.analysis.summed((*claim.frame, 0), jnp.ones(claim.shape, jnp.float32), claim.repeated)
 
     def _evaluate(self, plan: Plan, segment: list[Step], env) -> None:
         """Run consecutive original equations as one jaxpr, which keeps custom derivatives and source lines."""

@@ -135,21 +135,31 @@ def weighted_site(eqn, ins, ctx, path, w: int, fanout: Callable, axes, *, dense,
     site = ctx.site(eqn, path, weight, data, dense=dense, synapses=synapses, neurons=neurons, inputs=inputs, copies=copies)
     reach = lambda ops: ops.fanout(path, lambda: fanout(ops.values[w]))
     ac = site.kind == Kind.SPIKES
+    shapes = [v.aval.shape for v in eqn.invars]
+
+    def product(events: jax.Array, weights: jax.Array) -> jax.Array:
+        return _bind(eqn, *((events, weights) if w == 1 else (weights, events)))
 
     def met(events: Callable[[Operands], jax.Array]):
-        return lambda ops: _weigh(events(ops), reach(ops))
+        """Operations that events cause: by the fan-out they meet, or neuron by neuron."""
+        if ctx.resolution.total:
+            return lambda ops: _weigh(events(ops), reach(ops))
+        return lambda ops: ctx.summed(path, product(events(ops), mask(ops.values[w])), axes)
 
+    def everything(ops: Operands) -> jax.Array:
+        return ctx.summed(path, product(jnp.ones(shapes[1 - w]), jnp.ones(shapes[w])), axes)
+
+    there = (lambda ops: ops.events(1 - w)) if ac else (lambda ops: mask(ops.values[1 - w]))
     taps = [
         Tap(path, "nonzero", lambda ops: reach(ops).sum() / copies),
-        Tap(path, "dense_ac" if ac else "dense_mac", dense),
+        Tap(path, "dense_ac" if ac else "dense_mac", dense if ctx.resolution.total else everything),
+        Tap(path, "ac" if ac else "mac", met(there)),
     ]
     ctx.fanouts[path] = fanout
-    if not ac:
-        taps.append(Tap(path, "mac", met(lambda ops: mask(ops.values[1 - w]))))
-    else:
-        taps.append(Tap(path, "ac", met(lambda ops: ops.events(1 - w))))
-        if not data.unit:
-            taps.append(Tap(path, "ac_graded", met(lambda ops: graded(ops.events(1 - w)))))
+    if ac and not data.unit:
+        taps.append(Tap(path, "ac_graded", met(lambda ops: graded(ops.events(1 - w)))))
+    if ctx.resolution.touched:
+        taps.append(Tap(path, "touched", lambda ops: ctx.summed(path, mask(product(there(ops), mask(ops.values[w]))), axes)))
     return Outcome([ctx.current(path, axes, site)], taps=taps, weight=w)
 
 
@@ -172,9 +182,13 @@ def _pair(eqn, ins, ctx, path, dense: float, pairs: Callable, axes) -> Outcome:
     def there(ops: Operands, i: int):
         return graded(ops.events(i)) if ins[i].kind == Kind.SPIKES else mask(ops.values[i])
 
+    def each(a: jax.Array, b: jax.Array) -> jax.Array:
+        return ctx.summed(path, _bind(eqn, a, b), axes)
+
+    met, every = (pairs, dense) if ctx.resolution.total else (each, lambda ops: each(*(jnp.ones(v.aval.shape) for v in eqn.invars)))
     taps = [
-        Tap(path, "ac" if spikes else "mac", lambda ops: pairs(there(ops, 0), there(ops, 1))),
-        Tap(path, "dense_ac" if spikes else "dense_mac", dense),
+        Tap(path, "ac" if spikes else "mac", lambda ops: met(there(ops, 0), there(ops, 1))),
+        Tap(path, "dense_ac" if spikes else "dense_mac", every),
     ]
     return Outcome([ctx.current(path, axes, site)], taps=taps)
 
@@ -189,12 +203,14 @@ def reduced_weights(eqn, info: Info, ctx, path: Path) -> Outcome:
     weight = Info(Kind.PARAMETER, leaf=info.weight)
     neurons = math.prod(n for n, f in zip(out, moved(eqn, info).axes, strict=True) if f) if not windowed else math.prod(out)
     site = ctx.site(eqn, path, weight, info, dense=dense, synapses=dense, neurons=max(neurons, 1), inputs=0)
+    axes = (False,) * len(out)
+    add = lambda events: ctx.summed(path, again(eqn, events)[0], axes)
     taps = [
-        Tap(path, "ac", lambda ops: again(eqn, ops.events(0))[0].sum()),
-        Tap(path, "ac_graded", lambda ops: again(eqn, graded(ops.events(0)))[0].sum()),
-        Tap(path, "dense_ac", dense),
+        Tap(path, "ac", lambda ops: add(ops.events(0))),
+        Tap(path, "ac_graded", lambda ops: add(graded(ops.events(0)))),
+        Tap(path, "dense_ac", dense if ctx.resolution.total else lambda ops: add(jnp.ones(eqn.invars[0].aval.shape))),
     ]
-    return Outcome([ctx.current(path, (False,) * len(out), site)], taps=taps)
+    return Outcome([ctx.current(path, axes, site)], taps=taps)
 
 
 def _window(eqn) -> float:
@@ -208,12 +224,13 @@ def declared_synapses(eqn, info: Info, ctx, path: Path) -> Outcome:
     shape = eqn.outvars[0].aval.shape
     size = float(math.prod(shape))
     site = ctx.site(eqn, path, Info(Kind.PARAMETER, leaf=info.weight), info, dense=size, synapses=size, neurons=int(size), inputs=int(size))
+    axes = (False,) * len(shape)
     taps = [
-        Tap(path, "ac", lambda ops: ops.events(0).sum()),
-        Tap(path, "ac_graded", lambda ops: graded(ops.events(0)).sum()),
-        Tap(path, "dense_ac", size),
+        Tap(path, "ac", lambda ops: ctx.summed(path, ops.events(0), axes)),
+        Tap(path, "ac_graded", lambda ops: ctx.summed(path, graded(ops.events(0)), axes)),
+        Tap(path, "dense_ac", size if ctx.resolution.total else lambda ops: ctx.summed(path, jnp.ones(shape), axes)),
     ]
-    return Outcome([ctx.current(path, (False,) * len(shape), site)], taps=taps)
+    return Outcome([ctx.current(path, axes, site)], taps=taps)
 
 
 def embedding(eqn, ins, ctx, path: Path) -> Outcome:
@@ -222,6 +239,8 @@ def embedding(eqn, ins, ctx, path: Path) -> Outcome:
     data = next(i for i in ins[1:] if i.kind != Kind.PARAMETER)
     table = math.prod(eqn.invars[0].aval.shape)
     site = ctx.site(eqn, path, ins[0], data.but(kind=Kind.ANALOG), dense=0.0, synapses=float(table), neurons=int(rows), inputs=0)
-    out = ctx.current(path, (False,) * len(eqn.outvars[0].aval.shape), site)
+    shape = eqn.outvars[0].aval.shape
+    axes = (False,) * len(shape)
     cause = because(eqn, "an embedding row picked by data is analog")
-    return Outcome([out.but(cause=cause)], taps=[Tap(path, "lookups", rows)])
+    read = rows if ctx.resolution.total else lambda ops: ctx.summed(path, jnp.ones(shape), axes)
+    return Outcome([ctx.current(path, axes, site).but(cause=cause)], taps=[Tap(path, "lookups", read)])
