@@ -13,7 +13,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 FLOORS = """
 _version _trace.info _trace.axes _trace.names _trace.resolution _trace.rules _trace.elementwise _trace.sites _trace.movement
 _trace.analysis _trace.run _trace.flow _trace
-_table _operations _activity _account _costs _hardware _catalogue _marks _arguments _records _program _count _recorded
+_table _operations _activity _account _costs _hardware _catalogue _marks _arguments _records _program _count _ledger _recorded
 _energy _report _explain _estimate _accountant losses plot __init__
 """.split()
 

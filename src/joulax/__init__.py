@@ -27,6 +27,7 @@ from ._energy import Energy as Energy, Result as Result, energy as energy
 from ._estimate import estimate as estimate
 from ._explain import Explanation as Explanation, explain as explain
 from ._hardware import Chip as Chip, Hardware as Hardware
+from ._ledger import Ledger as Ledger
 from ._marks import spikes as spikes, synapses as synapses
 from ._operations import Operations as Operations
 from ._recorded import activity_of as activity_of

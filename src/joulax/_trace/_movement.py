@@ -27,10 +27,12 @@ def again(eqn, *operands) -> list[jax.Array]:
     if name in ("scatter", "scatter-add", "scatter_add"):  # their parameters hold a jaxpr for one dtype
         function = jax.lax.scatter if name == "scatter" else jax.lax.scatter_add
         hints = dict(indices_are_sorted=p["indices_are_sorted"], unique_indices=p["unique_indices"], mode=p["mode"])
-        return [function(*operands, p["dimension_numbers"], **hints)]
+        operand, indices, updates = operands
+        return [function(operand, indices, updates, p["dimension_numbers"], **hints)]
     if name == "reduce_window":
-        zero, window, padding = jnp.zeros((), operands[0].dtype), p["window_dimensions"], p["padding"]
-        return [jax.lax.reduce_window(operands[0], zero, jax.lax.add, window, p["window_strides"], padding, p["base_dilation"], p["window_dilation"])]
+        x, zero, strides = operands[0], jnp.zeros((), operands[0].dtype), p["window_strides"]
+        dilations = dict(base_dilation=p["base_dilation"], window_dilation=p["window_dilation"])
+        return [jax.lax.reduce_window(x, zero, jax.lax.add, p["window_dimensions"], strides, p["padding"], **dilations)]
     out = eqn.primitive.bind(*operands, **p)
     return list(out) if eqn.primitive.multiple_results else [out]
 
