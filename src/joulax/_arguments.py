@@ -1,5 +1,6 @@
 """What is known about the arguments of a counted function before it is traced."""
 
+import functools
 import inspect
 from typing import Any
 
@@ -26,9 +27,10 @@ def check_arguments(args: tuple, weights: tuple[int, ...]) -> None:
 def argument_infos(fn, args, kwargs, around: Leaves, weights, spikes) -> list[Info]:
     """Kinds of all traced inputs, in the order in which they are flattened."""
     infos = []
+    wrapped = hasattr(fn, "__wrapped__")  # a wrapper hides the paths: its arrays are found by identity
     for path, leaf in jax.tree_util.tree_leaves_with_path(eqx.filter(fn, is_array)):
-        index = around.of(leaf)
-        infos.append(parameter(jnp.shape(leaf), leaf=around.add(path, leaf) if index is None else index))
+        index = around.of(leaf) if wrapped or isinstance(fn, functools.partial) else None
+        infos.append(parameter(jnp.shape(leaf), leaf=around.new(path) if index is None else index))
     marks = _declared(spikes, args)
     signature = _parameter_names(fn)
     for i, arg in enumerate(args):
@@ -36,7 +38,7 @@ def argument_infos(fn, args, kwargs, around: Leaves, weights, spikes) -> list[In
         for k, (path, leaf) in enumerate(jax.tree_util.tree_leaves_with_path(eqx.filter(arg, is_array))):
             if i in weights:
                 prefix = signature[i] if i < len(signature) else f"argument{i}"
-                infos.append(parameter(jnp.shape(leaf), leaf=around.add((prefix, *path) if _bare(path) else path, leaf)))
+                infos.append(parameter(jnp.shape(leaf), leaf=around.new((prefix, *path) if _bare(path) else path)))
             else:
                 infos.append(_data(leaf, flags[k], f"argument {i}"))
     for path, leaf in jax.tree_util.tree_leaves_with_path(eqx.filter(kwargs, is_array)):
@@ -76,7 +78,7 @@ def _declared(spikes: Any, args: tuple) -> list[list[bool]]:
 def _data(leaf: Any, spiking: bool, name: str) -> Info:
     shape = jnp.shape(leaf)
     if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return parameter(shape)
+        return Info(Kind.ANALOG, (False,) * len(shape), Cause(f"{name} is a random key"))
     what = f"{jnp.dtype(leaf.dtype).name}[{','.join(map(str, shape))}]"
     boolean = leaf.dtype == jnp.bool_
     if spiking or boolean:

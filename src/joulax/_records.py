@@ -81,7 +81,7 @@ class Records:
             same = not any((p, f"{name}_graded") in taps for p in paths)
             fields[f"{name}_graded"] = fields[name] if same or not parts else functools.reduce(operator.add, parts)
         nonzero = [taps[p, "nonzero"] for p in paths if (p, "nonzero") in taps]
-        fields["nonzero"] = nonzero[0] if nonzero else None
+        fields["nonzero"] = functools.reduce(jnp.maximum, nonzero) if nonzero else None  # a branch not taken says 0
         fields["synapses"] = max((s.synapses for s in sites if s.synapses is not None), default=None)
         claims = [self._tables.claims[p].neurons for p in paths if p in self._tables.claims and self._tables.claims[p].owner == p]
         fields["neurons"] = float(max(claims)) if claims else None

@@ -27,6 +27,7 @@ class Birth:
     layered: tuple[Path, int] | None
     source: str
     repeated: tuple[bool, ...]  # batch and time axes where it was fired
+    frame: Path  # the loop body or branch that fires it
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,8 @@ class Analysis:
         for v in eqn.invars:
             if not isinstance(v, Literal):
                 self.roots[id(v)] = v
-        outcome = RULES.get(eqn.primitive.name, _unknown)(eqn, ins, self, path)
+        rule = _counting if COUNTING in str(eqn.source_info.name_stack) else RULES.get(eqn.primitive.name, _unknown)
+        outcome = rule(eqn, ins, self, path)
         for var, info in zip(eqn.outvars, outcome.infos, strict=True):
             plan.infos[var] = info
             plan.made[var] = eqn
@@ -248,7 +250,7 @@ class Analysis:
         """Register a birth of spikes."""
         owner = min(sites, default=None)
         layered = self.tables.sites[owner].layered if owner is not None else None
-        self.tables.births[path] = Birth(path, owner, layered, source_of(eqn), repeated)
+        self.tables.births[path] = Birth(path, owner, layered, source_of(eqn), repeated, self.frame)
 
     def finish(self, plan: Plan) -> None:
         """The outputs of the whole program: what reaches them is alive, comparisons among them are spikes."""
@@ -256,7 +258,7 @@ class Analysis:
             self.live(info.births)
             if info.pending and not info.nan_test:
                 path = (len(plan.jaxpr.eqns), k)
-                self.tables.births[path] = Birth(path, min(info.sites, default=None), None, "the output", info.axes)
+                self.tables.births[path] = Birth(path, min(info.sites, default=None), None, "the output", info.axes, ())
                 self.live([path])
                 plan.booleans[k] = path
 
@@ -299,6 +301,15 @@ class Analysis:
 
 def _abstract(value) -> bool:
     return isinstance(value, Tracer) or not hasattr(value, "dtype") or jax.dtypes.issubdtype(value.dtype, jax.dtypes.extended)
+
+
+COUNTING = "joulax.counting"  # the scope of work that counting has added
+
+
+def _counting(eqn, ins: list[Info], ctx: Analysis, path: Path) -> Outcome:
+    """Counting is not counted, where one counted program contains another."""
+    kind = max((i.kind for i in ins), default=Kind.PARAMETER)
+    return Outcome([Info(kind and Kind.ANALOG, (False,) * len(v.aval.shape)) for v in eqn.outvars])
 
 
 def _unknown(eqn, ins: list[Info], ctx: Analysis, path: Path) -> Outcome:

@@ -11,7 +11,7 @@ from ._rules import Operands, Outcome, Rule, Tap, analog, because, events_of, gr
 NONLINEAR = """
 abs acos acosh and asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt ceil clamp cos cosh digamma bitcast_convert_type complex conj imag
 erf erf_inv erfc exp exp2 expm1 floor igamma igammac integer_pow is_finite lgamma log log1p logistic
-max min nextafter not or polygamma pow population_count clz random_gamma_grad regularized_incomplete_beta
+max min nextafter not unvmap_all unvmap_any unvmap_max or polygamma pow population_count clz random_gamma_grad regularized_incomplete_beta
 rem round rsqrt shift_left shift_right_arithmetic shift_right_logical sign sin sinh sqrt square tan tanh xor zeta
 """.split()
 
@@ -139,7 +139,20 @@ def _scaled(s: Info, p: Info, i: int, j: int, divide: bool) -> Outcome:
     return Outcome([info], lambda ops: [ops.events(i) if keep_all else ops.events(i) * ops.events(j)])
 
 
-@elementwise("neg", "copy", "copy_p", "stop_gradient", "reduce_precision", "optimization_barrier", "real", "name", "device_put", "sharding_constraint")
+@elementwise(
+    "neg",
+    "copy",
+    "copy_p",
+    "stop_gradient",
+    "reduce_precision",
+    "optimization_barrier",
+    "real",
+    "name",
+    "device_put",
+    "sharding_constraint",
+    "nonbatchable",
+    "nontraceable",
+)
 def _unchanged(eqn, ins, ctx, path):
     name = eqn.params.get("name")
     if name == "joulax.spikes":
@@ -224,6 +237,9 @@ def _convert(eqn, ins, ctx, path):
 @elementwise("select_n")
 def _select(eqn, ins, ctx, path):
     pred, *cases = ins
+    same_value = len({i.form or ((id(v), 1),) for i, v in zip(cases, eqn.invars[1:], strict=True)}) == 1
+    if same_value:  # what `vmap` makes of the operands of a branch: x, or x without its gradient
+        return same(cases[-1], None, len(cases))
     if pred.nan_test and len(cases) == 2:
         cases = cases[:1]  # nobody spikes on NaN: that branch decides nothing
     kind = max(c.kind for c in cases)
@@ -268,6 +284,15 @@ def _select_spikes(eqn, ins, cases) -> Outcome:
         return [jax.lax.select_n(ops.values[0], *options)]
 
     return Outcome([info.but(form=None)], events)
+
+
+@elementwise("select_if_vmap")
+def _select_if_vmap(eqn, ins, ctx, path):
+    """Equinox's loops: the first value, or under `vmap` whichever the predicate says."""
+    info = join(ins[1], ins[2]) if not any(i.pending for i in ins[1:]) else ins[1]
+    if not info.companion:
+        return Outcome([info.but(form=None)])
+    return Outcome([info.but(form=None)], lambda ops: [jnp.where(ops.values[0], ops.events(1), ops.events(2))])
 
 
 @elementwise("and", "or", "xor", "not")

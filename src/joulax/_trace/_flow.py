@@ -71,11 +71,12 @@ def _custom(eqn, ins, ctx, path):
         raise NotImplementedError(f"{eqn.primitive.name} without a jaxpr")
     plan = ctx.analyse(inner, ins, (*path, 0), frame=ctx.frame)
     outs, taps = [], []
+    outside = {b for o in plan.outs for b in o.births if _once(ctx, b, path)}  # recorded where they leave
     for k, info in enumerate(plan.outs):
         info, more = _rehomed(eqn, info, ctx, (*path, 1, k), k, path)
         outs.append(info.but(form=None))
         taps += more
-    within = any(p[: len(path)] == path for p in ctx.tables.sites)
+    within = any(p[: len(path)] == path for p in (*ctx.tables.sites, *(b for o in outs for b in o.births if b not in {t.path for t in taps})))
     if not within and not any(o.companion for o in outs):
         return Outcome(outs, taps=taps)
 
@@ -86,7 +87,7 @@ def _custom(eqn, ins, ctx, path):
         companions = [_sloped(c, v) if c is not None else None for c, v in zip(companions, results, strict=True)]
         ops = Operands(ins, values, events, results, None, {})
         own = {(t.path, t.field): t.value(ops) for t in taps}
-        return results, companions, merged({k: v for k, v in inside.items() if k[0] in ctx.tables.sites}, own)
+        return results, companions, merged({k: v for k, v in inside.items() if k[0] not in outside}, own)
 
     return Outcome(outs, run=run, inner=[(plan, lambda k: k)])
 
@@ -97,9 +98,14 @@ def _sloped(events, value):
     return events + (slope - jax.lax.stop_gradient(slope))
 
 
+def _once(ctx, birth: Path, path: Path) -> bool:
+    """Whether spikes are born inside a call, and once each time it is called."""
+    return birth[: len(path)] == path and ctx.tables.births[birth].frame == ctx.frame
+
+
 def _rehomed(eqn, info: Info, ctx, place: Path, k: int, path: Path):
     """Spikes born inside a custom derivative are recorded outside, where their gradient is."""
-    inside = {b for b in info.births if b[: len(path)] == path}
+    inside = {b for b in info.births if _once(ctx, b, path)}
     if not (info.kind == Kind.SPIKES and inside):
         return info, []
     owners = [ctx.tables.births[b].site for b in inside]

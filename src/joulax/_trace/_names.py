@@ -31,6 +31,12 @@ class Leaves:
         self.paths.append(path)
         return len(self.paths) - 1
 
+    def new(self, path: Key) -> int:
+        """Register a leaf that is known by its place alone: equal arrays at two places are two leaves."""
+        self._arrays.append(None)
+        self.paths.append(path)
+        return len(self.paths) - 1
+
     def of(self, array: Any) -> int | None:
         """Index of an array, by identity or, for NumPy, by memory."""
         if id(array) in self._ids:

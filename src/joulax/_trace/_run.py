@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var, jaxpr_as_fun
 
-from ._analysis import Analysis, Plan, Step
+from ._analysis import COUNTING, Analysis, Plan, Step
 from ._info import Info, Kind, Path
 from ._rules import Operands, events_of
 
@@ -64,9 +64,10 @@ class Runner:
             if extra is not None:
                 extra = events_of(plan.infos[extra], env[extra], companions.get(extra))
             ops = Operands(step.ins, values, events, [env[v] for v in eqn.outvars], extra, self.fanouts)
-            out_events = outcome.events(ops) if outcome.events else [None] * len(eqn.outvars)
-            skip = "nonzero" if step.path in self.fanouts else None
-            taps = {(t.path, t.field): t.value(ops) if callable(t.value) else t.value for t in outcome.taps if t.field != skip}
+            with jax.named_scope(COUNTING):
+                out_events = outcome.events(ops) if outcome.events else [None] * len(eqn.outvars)
+                skip = "nonzero" if step.path in self.fanouts else None
+                taps = {(t.path, t.field): t.value(ops) if callable(t.value) else t.value for t in outcome.taps if t.field != skip}
         for var, info, companion in zip(eqn.outvars, outcome.infos, out_events, strict=True):
             if info.companion and companion is not None:
                 companions[var] = jnp.broadcast_to(companion, var.aval.shape)
@@ -107,12 +108,13 @@ class Runner:
     def hoisting(self, plan: Plan, known: Callable[[int], Any]) -> tuple["Runner", Taps]:
         """A runner that knows the fan-outs of a loop whose weights do not change inside it."""
         found = dict(self.fanouts)
-        for path, weight in _weights(plan, _Scope(plan, known)):
-            if path not in found:
-                found[path] = jax.lax.stop_gradient(self.analysis.fanouts[path](weight))
-        new = [p for p in found if p not in self.fanouts]
-        copies = {p: self.analysis.tables.sites[p].copies for p in new}
-        return Runner(self.analysis, found), {(p, "nonzero"): found[p].sum() / copies[p] for p in new}
+        with jax.named_scope(COUNTING):
+            for path, weight in _weights(plan, _Scope(plan, known)):
+                if path not in found:
+                    found[path] = jax.lax.stop_gradient(self.analysis.fanouts[path](weight))
+            new = [p for p in found if p not in self.fanouts]
+            copies = {p: self.analysis.tables.sites[p].copies for p in new}
+            return Runner(self.analysis, found), {(p, "nonzero"): found[p].sum() / copies[p] for p in new}
 
 
 def evaluate(jaxpr: Jaxpr, eqns, invars, outvars, values) -> list:
