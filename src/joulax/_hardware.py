@@ -6,6 +6,7 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 from ._activity import Activity, number, optional
@@ -127,9 +128,10 @@ def price(counts: Any, cost: Price, what: str) -> Any:
         return None
     if cost is None:
         raise ValueError(what)
-    unknown = jnp.isnan(cost)
-    spent = jnp.where(unknown, jnp.zeros_like(cost), cost) * counts
-    return jnp.where(unknown & (counts != 0), jnp.nan, spent)
+    unknown = cost != cost  # NaN
+    spent = lax.select(unknown, lax.full_like(cost, 0), cost) * counts
+    hole = lax.bitwise_and(lax.broadcast(unknown, jnp.shape(counts)), lax.ne(counts, lax.full_like(counts, 0)))
+    return lax.select(hole, lax.full_like(spent, jnp.nan), spent)
 
 
 _WITHOUT = {"static_power": 0.0, "hops": 0.0, "skips_spikes": 1.0, "skips_zeros": 1.0, "accumulates": 1.0}

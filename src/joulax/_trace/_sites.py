@@ -166,7 +166,7 @@ def weighted_site(eqn, ins, ctx, path, w: int, fanout: Callable, axes, *, dense,
 def _weigh(events: jax.Array, reach: jax.Array) -> jax.Array:
     """Σ events · fan-out."""
     if events.size == reach.size:
-        return jnp.vdot(events, reach)
+        return jax.lax.dot(events.reshape(-1), reach.reshape(-1), precision=jax.lax.Precision.HIGHEST)
     return jnp.sum(events * reach)
 
 
