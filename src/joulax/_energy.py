@@ -1,6 +1,6 @@
 """Energy: operations times costs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import equinox as eqx
@@ -42,46 +42,74 @@ class Energy(eqx.Module):
         return total([getattr(self, name) for name in OPERATIONS])
 
 
+class Priced(eqx.Module):
+    """Layers of one form, priced together: every array has a last axis of layers.
+
+    **Attributes:**
+
+    - `operations`: what the chip executed.
+    - `energy`: what that cost [pJ].
+    - `names`: the layers along the last axis; static.
+    """
+
+    operations: Operations
+    energy: Energy
+    names: tuple[str, ...] = eqx.field(static=True)
+
+
 class Result(eqx.Module):
     """What `energy` returns.
 
     **Attributes:**
 
-    - `layers`: energy of each layer by operation [pJ].
+    - `priced`: layers in groups of one form; `layers` and `operations` give them by name.
     - `static`: static power times duration [pJ], or `None` where the chip has none.
-    - `operations`: what the chip executed, by layer.
     - `activity`: what the network did, by layer.
     - `order`, `convention`, `chip`: names in program order, how it was counted, where it was priced; static.
     """
 
-    layers: dict[str, Energy]
+    priced: tuple[Priced, ...]
     static: Joules
-    operations: dict[str, Operations]
     activity: dict[str, Activity]
     order: tuple[str, ...] = eqx.field(static=True)
     convention: Convention | None = eqx.field(static=True)
     chip: str = eqx.field(static=True)
 
     @property
+    def layers(self) -> dict[str, Energy]:
+        """Energy of each layer by operation [pJ], in program order."""
+        return self._by_name(lambda group: group.energy)
+
+    @property
+    def operations(self) -> dict[str, Operations]:
+        """What the chip executed, by layer."""
+        return self._by_name(lambda group: group.operations)
+
+    @property
     def total(self) -> Array:
         """Energy of the call [pJ]: all layers, all operations, and static power."""
-        parts = [self.layers[name].total for name in self.order]
+        parts = [group.energy.total.sum(-1) for group in self.priced]
         return total(parts if self.static is None else [*parts, self.static])
 
     @property
     def per_layer(self) -> dict[str, Array]:
         """Energy of each layer [pJ], in program order."""
-        return {name: self.layers[name].total for name in self.order}
+        return self._by_name(lambda group: group.energy.total)
 
     @property
     def per_operation(self) -> Energy:
         """Energy of each operation over all layers [pJ]."""
-        return Energy(**{op: _maybe_total([getattr(e, op) for e in self.layers.values()]) for op in OPERATIONS})
+        spent = {op: [getattr(group.energy, op) for group in self.priced] for op in OPERATIONS}
+        return Energy(**{op: _maybe_total([None if v is None else v.sum(-1) for v in values]) for op, values in spent.items()})
 
     @property
     def table(self) -> dict[str, dict[str, Array]]:
         """Energy by layer and operation [pJ], without the operations that cannot occur."""
-        return {n: {op: v for op in OPERATIONS if (v := getattr(self.layers[n], op)) is not None} for n in self.order}
+        return {n: {op: v for op in OPERATIONS if (v := getattr(e, op)) is not None} for n, e in self.layers.items()}
+
+    def _by_name(self, what: Callable[[Priced], Any]) -> dict[str, Any]:
+        slices = {name: jax.tree.map(lambda a, i=i: a[..., i], what(group)) for group in self.priced for i, name in enumerate(group.names)}
+        return {name: slices[name] for name in self.order}
 
 
 def _maybe_total(parts: list[Any]) -> Any:
@@ -124,14 +152,30 @@ def energy(account: Any, hardware: Hardware, duration: Any = None) -> Result:
             f"{hardware.name} draws static power: energy(account, chip, duration) needs the duration of the call "
             "in seconds (0.0 leaves static energy out, as an explicit choice)"
         )
-    operations = {name: hardware.operations(record, duration) for name, record in records.items()}
-    layers = {name: _priced(name, ops, hardware, convention) for name, ops in operations.items()}
+    priced = tuple(_priced(names, stacked, hardware, duration, convention) for names, stacked in _forms(records))
     static = None if hardware.static_power is None else hardware.static_power * jnp.asarray(duration, hardware.static_power.dtype)
-    return Result(layers, static, operations, records, tuple(records), convention, hardware.name)
+    return Result(priced, static, records, tuple(records), convention, hardware.name)
 
 
-def _priced(layer: str, operations: Operations, hardware: Hardware, convention: Convention | None) -> Energy:
-    return Energy(**{op: price(getattr(operations, op), getattr(hardware.costs, op), _unpriced(layer, op, hardware.name, convention)) for op in OPERATIONS})
+def _forms(records: Mapping[str, Activity]) -> list[tuple[tuple[str, ...], Activity]]:
+    """Records of the same form stacked along a last axis: a hundred layers are one computation, not a hundred."""
+    forms: dict[Any, list[str]] = {}
+    for name, record in records.items():
+        shape = jnp.broadcast_shapes(*(jnp.shape(leaf) for leaf in jax.tree.leaves(record)))
+        forms.setdefault((jax.tree.structure(record), shape), []).append(name)
+
+    def stacked(shape: tuple[int, ...], leaves: tuple[Any, ...]) -> Array:
+        return jnp.stack([jnp.broadcast_to(leaf, shape) if jnp.shape(leaf) != shape else leaf for leaf in leaves], axis=-1)
+
+    return [
+        (tuple(names), jax.tree.map(lambda *leaves, shape=shape: stacked(shape, leaves), *(records[n] for n in names))) for (_, shape), names in forms.items()
+    ]
+
+
+def _priced(names: tuple[str, ...], activity: Activity, hardware: Hardware, duration: Any, convention: Convention | None) -> Priced:
+    executed = hardware.operations(activity, duration)
+    spent = {op: price(getattr(executed, op), getattr(hardware.costs, op), _unpriced(names[0], op, hardware.name, convention)) for op in OPERATIONS}
+    return Priced(executed, Energy(**spent), names)
 
 
 def _unpriced(layer: str, op: str, chip: str, convention: Convention | None) -> str:
