@@ -115,6 +115,13 @@ def test_estimate_prints_the_report(capsys):
     assert joulax.estimate(MODEL, X, on="loihi", spikes=0).samples == 1
 
 
+def test_estimate_of_a_function_with_parameters(capsys):
+    """Weights are no batch."""
+    made = joulax.estimate(lambda p, x: p @ x, jnp.ones((3, 6)), X, on="45nm", weights=0, spikes=1)
+    assert "over 10 samples" in capsys.readouterr().out
+    np.testing.assert_allclose(made.result.total, 3 * 0.9 * X.sum(1), rtol=1e-6)
+
+
 def test_numbers_for_people():
     assert [joules(x) for x in (0.0, 12.3456, 1234.5, 5e6, 7.25e9, float("nan"))] == ["0 pJ", "12.3 pJ", "1.23 nJ", "5 µJ", "7.25 mJ", "n/a"]
     assert [number(x) for x in (3, 9999, 12345, 2.5e6)] == ["3", "9999", "12.3 k", "2.50 M"]

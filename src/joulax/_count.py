@@ -75,7 +75,7 @@ class Counter:
             raise ValueError(f"count() takes a callable, got {type(fn).__name__}; for recorded spikes use joulax.activity_of")
         if inspect.ismethod(fn):
             fn = jax.tree_util.Partial(fn.__func__, fn.__self__)
-        self._fn, self._weights, self._spikes = fn, weights, spikes
+        self._fn, self.weights, self._spikes = fn, weights, spikes
         self._strict, self._resolution = strict, resolution
         functools.update_wrapper(self, fn, updated=())
 
@@ -96,8 +96,8 @@ class Counter:
             around.add_tree(tree, name)
         own = {id(leaf) for leaf in call.dynamic}
         outside = [a for a in around.arrays if id(a) not in own]
-        make = lambda: Program(call, around, self._weights, self._spikes, self._resolution)
+        make = lambda: Program(call, around, self.weights, self._spikes, self._resolution)
         if any(isinstance(a, Tracer) for a in outside):
             return make()  # what it closes over belongs to one trace only
         declared = tuple(jax.tree.leaves(self._spikes)), str(jax.tree.structure(self._spikes))
-        return programs(call.key(self._weights, self._resolution, declared, tuple(map(Same, outside))), make)
+        return programs(call.key(self.weights, self._resolution, declared, tuple(map(Same, outside))), make)

@@ -22,10 +22,10 @@ def estimate(model: Callable, *inputs: Any, on: str | Hardware, duration: ArrayL
     **Arguments:**
 
     - `model`: any JAX callable that takes one sample.
-    - `inputs`: its arguments, with a leading batch axis if `batch`.
+    - `inputs`: its arguments, with a leading batch axis if `batch`; those named by `weights=` have none.
     - `on`: a name of the catalogue or a chip.
     - `duration`: length of one sample [s], for chips with static power.
-    - `batch`: whether the first axis of every input is a batch. By default it is if the model accepts
+    - `batch`: whether the first axis of the inputs is a batch. By default it is if the model accepts
       one slice of it; the report says how many samples it averages over.
     - `options`: those of [`joulax.count`][].
 
@@ -38,7 +38,8 @@ def estimate(model: Callable, *inputs: Any, on: str | Hardware, duration: ArrayL
     batched = _batched(counter, inputs) if batch is None else batch
     arrays, rest = eqx.partition(inputs, is_array)
     call = lambda a: energy(counter(*eqx.combine(a, rest))[1], chip, duration)
-    result = jax.jit(jax.vmap(call) if batched else call)(arrays)
+    axes = tuple(None if i in counter.weights else 0 for i in range(len(inputs)))
+    result = jax.jit(jax.vmap(call, in_axes=(axes,)) if batched else call)(arrays)
     made = report(result)
     Console().print(str(made), soft_wrap=True, markup=False, highlight=False)
     return made
@@ -46,7 +47,8 @@ def estimate(model: Callable, *inputs: Any, on: str | Hardware, duration: ArrayL
 
 def _batched(counter, inputs: tuple) -> bool:
     """Whether the model accepts one slice of every input."""
-    slices = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype) if is_array(x) and x.ndim else x, inputs)
+    one = lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype) if is_array(x) and x.ndim else x
+    slices = [x if i in counter.weights else jax.tree.map(one, x) for i, x in enumerate(inputs)]
     try:
         counter.convention(*slices)
     except (TypeError, ValueError, IndexError, AssertionError):
