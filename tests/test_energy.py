@@ -135,10 +135,11 @@ def test_static_power_needs_a_duration():
 
 
 def test_leakage_needs_a_duration():
-    leaky = Chip(costs(ac=1, neuron_update=0, neuron_seconds=10), name="leaky")
+    leaky = Chip(costs(ac=1, weight_read=0, state_read=0, state_write=0, neuron_seconds=10), name="leaky")
     record = activity(ac=2, neurons=5)
     with pytest.raises(ValueError, match="leaky leak"):
-        energy([record], eqx.tree_at(lambda c: c.name, leaky, "leaky") if False else leaky)
+        energy([record], leaky)
+    assert float(energy([record], leaky, 0.5).total) == 2 + 5 * 0.5 * 10
 
 
 def test_bad_counts_are_errors():

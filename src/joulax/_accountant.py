@@ -8,7 +8,7 @@ import jax
 from jax.typing import ArrayLike
 
 from ._activity import Activity, activity, number
-from ._catalogue import chip, datasheet, hardware
+from ._catalogue import datasheet, hardware
 from ._costs import costs
 from ._count import count
 from ._energy import Result, energy
@@ -172,14 +172,10 @@ class EnergyAccountant:
                 _record(size, fired, n_timesteps, None if input_spikes is None else input_spikes[i])
                 for i, (size, fired) in enumerate(zip(layer_sizes, spike_counts, strict=True))
             ]
-            results = [energy([r], self._precise(), 0.0) for r in records]
+            results = [energy([r], self.chip, 0.0) for r in records]
             layers = tuple(_layer(name, r, result) for name, r, result in zip(layer_names, records, results, strict=True))
             routing = sum(_number(result.per_operation.hop) for result in results)
         return EnergyReport(self.name, layers, routing)
-
-    def _precise(self) -> Hardware:
-        """The target in double precision."""
-        return chip(datasheet(self.hardware), self.hardware) if isinstance(self.hardware, str) else self.chip
 
     def track(self, model: Callable, *inputs: Any, duration: ArrayLike | None = None, **options: Any) -> Result:
         """Count a model on its inputs and price it; the options are those of [`joulax.count`][]."""
