@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import types
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -109,3 +111,46 @@ def test_numpy_weights_and_inputs():
     _, account = joulax.count(lambda x: w @ x, spikes=0)(np.ones(3, np.float32))
     (record,) = account.layers.values()
     assert float(record.ac) == 6
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_spyx():
+    """Networks of spyx run unmodified: layers by name, spikes of a layer in its record, states updated each step."""
+    spyx, nnx = pytest.importorskip("spyx"), pytest.importorskip("flax.nnx")
+    rngs, x = nnx.Rngs(0), (jax.random.uniform(jax.random.key(0), (4, 1, 5)) < 0.5).astype(jnp.float32)
+    model = spyx.nn.Sequential(nnx.Linear(5, 8, rngs=rngs), spyx.nn.LIF((8,), rngs=rngs), nnx.Linear(8, 3, rngs=rngs), spyx.nn.LI((3,), rngs=rngs))
+
+    def run(x):
+        with jax.numpy_rank_promotion("allow"):
+            return spyx.nn.run(model, x)[0]
+
+    _, account = joulax.count(run, spikes=0)(x)
+    assert list(account) == ["layers[0]", "layers[2]"]
+    assert float(account["layers[0]"].ac) == 8 * float(x.sum())
+    assert float(account["layers[2]"].ac) == 3 * float(account["layers[0]"].spikes)
+    assert float(account["layers[0]"].updates) == 4 * 8
+    assert float(account["layers[2]"].updates) == 4 * 3
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_snnax(monkeypatch):
+    """Networks of snnax by their graph; its release lacks two modules of helpers and cannot build a `Sequential`."""
+    for missing in ("snnax.snn.init", "snnax.functional.functional"):
+        monkeypatch.setitem(sys.modules, missing, types.ModuleType(missing))
+    snn = pytest.importorskip("snnax.snn")
+    keys = jax.random.split(jax.random.key(0), 4)
+    linear = [eqx.nn.Linear(5, 8, key=keys[0]), eqx.nn.Linear(8, 3, key=keys[1])]
+    neurons = [snn.SimpleLIF(jnp.array([0.9]), shape=(n,), key=k) for n, k in zip((8, 3), keys[2:], strict=True)]
+    graph = snn.GraphStructure(num_layers=4, input_layer_ids=[[0], [], [], []], final_layer_ids=[3], input_connectivity=[[], [0], [1], [2]])
+    model = snn.StatefulModel(graph, [linear[0], neurons[0], linear[1], neurons[1]])
+    x = (jax.random.uniform(jax.random.key(0), (4, 5)) < 0.5).astype(jnp.float32)
+
+    def run(model, x):
+        with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+            return model(model.init_state((5,), keys[0]), x, keys[1])[1]
+
+    _, account = joulax.count(run, weights=0, spikes=1)(model, x)
+    assert list(account) == ["layers[0]", "layers[2]"]
+    assert float(account["layers[0]"].ac) == 8 * float(x.sum())
+    assert float(account["layers[2]"].ac) == 3 * float(account["layers[0]"].spikes)
+    assert [float(r.updates) for r in account.values()] == [4 * 8, 4 * 3]

@@ -6,7 +6,9 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from ._activity import Activity, number, optional
@@ -128,6 +130,9 @@ def price(counts: Any, cost: Price, what: str) -> Any:
         return None
     if cost is None:
         raise ValueError(what)
+    known = None if isinstance(cost, Tracer) else np.asarray(cost)
+    if known is not None and not np.isnan(known).any():  # what is free need not be counted
+        return cost * counts if known.any() else jnp.zeros_like(counts, jnp.promote_types(cost.dtype, counts.dtype))
     unknown = cost != cost  # NaN
     spent = lax.select(unknown, lax.full_like(cost, 0), cost) * counts
     hole = lax.bitwise_and(lax.broadcast(unknown, jnp.shape(counts)), lax.ne(counts, lax.full_like(counts, 0)))

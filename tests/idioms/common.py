@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr
+from jax.interpreters.partial_eval import dce_jaxpr
 
 
 @jax.custom_jvp
@@ -33,3 +35,21 @@ def check(record, **expected):
     assert not wrong, f"(found, expected): {wrong}"
     for f in ("ac", "mac", "spikes", "updates"):
         assert (f in found) == (f in expected), f"{f}: {found.get(f)}"
+
+
+def primitives(jaxpr):
+    """Names of all primitives with their output shapes, depth first."""
+    found = []
+    for eqn in jaxpr.eqns:
+        found.append((eqn.primitive.name, tuple(str(v.aval) for v in eqn.outvars)))
+        for inner in jax.tree.leaves(list(eqn.params.values()), is_leaf=lambda x: isinstance(x, Jaxpr | ClosedJaxpr)):
+            if isinstance(inner, Jaxpr | ClosedJaxpr):
+                found += primitives(inner.jaxpr if isinstance(inner, ClosedJaxpr) else inner)
+    return found
+
+
+def original(f, *args):
+    """What is left of a program without dead code."""
+    jaxpr = jax.make_jaxpr(f)(*args).jaxpr
+    clamped = ("clamp", ("int32[]",))  # `switch` clamps the index of a branch once more
+    return [p for p in primitives(dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))[0]) if p != clamped]
