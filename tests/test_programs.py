@@ -249,5 +249,5 @@ def test_transformations(program, seed):
         assert original(through, p, x) == original(run, p, x)
         derivatives.append(lambda f: jax.grad(loss(f))(p))
     for derivative in derivatives:
-        plain, same = (jax.jit(lambda f=f: derivative(f))() for f in (run, through))
+        plain, same = (jax.jit(lambda f=f, d=derivative: d(f))() for f in (run, through))
         assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(same), strict=True))
