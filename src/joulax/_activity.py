@@ -45,6 +45,7 @@ class Activity(eqx.Module):
     - `nonzero`: synapses that exist, i.e. whose weight is not zero.
     - `touched`: neurons that received at least one event in a step, with `count(..., touched=True)`; a
       neuron fed by two layers is counted at each.
+    - `events`: spikes (or nonzero analog inputs) that arrive, before any fan-out, with `count(..., events=True)`.
     - `lookups`: weights read by index and used without arithmetic, as in an embedding.
     - `writes`: weights written, as in on-chip learning.
     """
@@ -61,6 +62,7 @@ class Activity(eqx.Module):
     synapses: Count = optional()
     nonzero: Count = optional()
     touched: Count = optional()
+    events: Count = optional()
     lookups: Count = optional()
     writes: Count = optional()
 

@@ -1,117 +1,67 @@
-"""The catalogue: published prices of chips, with source and evidence."""
+"""The catalogue: published prices of chips, with source and evidence, and the user's own."""
 
 import difflib
 import functools
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from importlib import resources
+from pathlib import Path
 from typing import Any
+
+import jax
+import numpy as np
 
 from ._activity import number
 from ._costs import Costs
-from ._hardware import Chip, stack_chips
+from ._datasheet import EVIDENCE, Datasheet, parse
+from ._hardware import Chip, Hardware, stack_chips
 from ._operations import OPERATIONS
 
-EVIDENCE = ("measured silicon", "simulated", "derived", "vendor claim", "unsourced")  # best first
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """One published number: a price [pJ] or a power [pW], with its range and where it comes from."""
-
-    value: float
-    source: str
-    where: str
-    evidence: str
-    verified: str
-    low: float | None = None
-    high: float | None = None
-    note: str | None = None
-
-
-@dataclass(frozen=True)
-class Datasheet:
-    """Everything that is known about one sheet of the catalogue. It never enters a trace."""
-
-    name: str
-    title: str
-    kind: str
-    scope: str
-    costs: Mapping[str, Quantity]
-    static_power: Quantity | None = None
-    vendor: str | None = None
-    process_nm: int | None = None
-    default_of: str | None = None
-    includes: tuple[str, ...] = ()
-    excludes: tuple[str, ...] = ()
-    excludes_also: tuple[str, ...] = ()
-    hops: float | None = None
-    skips_spikes: float | None = None
-    skips_zeros: float | None = None
-    graded: float = 0.0
-    accumulates: float | None = None
-    note: str = ""
-    unknown: tuple[str, ...] = field(default=())
-
-    @property
-    def quantities(self) -> tuple[Quantity, ...]:
-        """All numbers of the sheet."""
-        return (*self.costs.values(), *((self.static_power,) if self.static_power else ()))
-
-    @property
-    def evidence(self) -> str:
-        """Grade of the weakest number."""
-        return max((q.evidence for q in self.quantities), key=EVIDENCE.index)
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """Keys of the bibliography, in order."""
-        return tuple(dict.fromkeys(q.source for q in self.quantities))
-
-    def __str__(self) -> str:
-        lines = [f"{self.name}: {self.title}", f"  scope {self.scope}; evidence {self.evidence}"]
-        for op, q in (*self.costs.items(), *([("static power", self.static_power)] if self.static_power else [])):
-            span = f" ({q.low:g}–{q.high:g})" if q.low is not None and q.high is not None else ""
-            unit = "pW" if op == "static power" else "pJ"
-            lines.append(f"  {op:<14} {q.value:g}{span} {unit}  {q.evidence}, {q.verified}: {q.source}, {q.where}")
-        for word, ops in (("includes", self.includes), ("excludes", (*self.excludes, *self.excludes_also)), ("unknown", self.unknown)):
-            if ops:
-                lines.append(f"  {word:<14} {', '.join(op.replace('_', ' ') for op in ops)}")
-        return "\n".join([*lines, *([f"  {self.note}"] if self.note else [])])
+_registered: dict[str, Datasheet] = {}
 
 
 @functools.cache
-def _sheets() -> dict[str, Datasheet]:
+def _published() -> dict[str, Datasheet]:
     text = resources.files("joulax").joinpath("data/hardware.toml").read_text(encoding="utf-8")
-    return {name: _sheet(name, raw) for name, raw in tomllib.loads(text).items()}
+    return {name: parse(name, raw) for name, raw in tomllib.loads(text).items()}
 
 
-def _sheet(name: str, raw: dict[str, Any]) -> Datasheet:
-    """Parse and check one table of the data file."""
-    raw = dict(raw)
-    prices = {op: Quantity(**q) for op, q in raw.pop("costs", {}).items()}
-    static = Quantity(**raw.pop("static_power")) if "static_power" in raw else None
-    lists = {k: tuple(raw.pop(k, ())) for k in ("includes", "excludes", "excludes_also")}
-    known = (*prices, *lists["includes"], *lists["excludes"])
-    wrong = [op for op in known if op not in OPERATIONS] + [op for op in OPERATIONS if known.count(op) > 1]
-    if wrong:
-        raise ValueError(f"sheet {name!r}: {wrong[0]!r} is no operation, or is priced twice (double counting)")
-    unknown = tuple(op for op in OPERATIONS if op not in known and op != "neuron_seconds")
-    return Datasheet(name, costs=prices, static_power=static, **lists, unknown=unknown, **raw)
+def _sheets() -> dict[str, Datasheet]:
+    return _published() | _registered
 
 
-@functools.cache
 def _defaults() -> dict[str, str]:
     return {sheet.default_of: name for name, sheet in _sheets().items() if sheet.default_of}
 
 
-def catalogue() -> tuple[str, ...]:
-    """Names of all targets and of all further sheets, like `"loihi"` and `"loihi@keras-spiking"`.
+def catalogue(*, kind: str | None = None, process_nm: int | None = None, evidence: str | None = None, priced: bool | None = True) -> tuple[str, ...]:
+    """Names of targets and of all further sheets, like `"loihi"` and `"loihi@keras-spiking"`.
 
     A target without `@` stands for its best-evidenced sheet.
+
+    **Arguments:**
+
+    - `kind`: only this kind, such as `"gpu"`, `"digital asynchronous"`, `"process node"`.
+    - `process_nm`: only this process [nm].
+    - `evidence`: only sheets whose weakest number is at least this well founded; the grades are measured
+      silicon, simulated, derived, vendor claim, unsourced.
+    - `priced`: `True`: chips that price operations; `False`: datasheets that only state facts; `None`: both.
+
+    **Raises:**
+
+    `ValueError` for a kind or a grade that does not exist.
     """
-    return (*sorted(_defaults()), *sorted(_sheets()))
+    kinds = {sheet.kind for sheet in _sheets().values()}
+    for what, value, known in (("kind", kind, sorted(kinds)), ("evidence", evidence, EVIDENCE)):
+        if value is not None and value not in known:
+            raise ValueError(f"catalogue({what}={value!r}): the choices are {', '.join(known)}")
+
+    def wanted(sheet: Datasheet) -> bool:
+        graded = evidence is None or EVIDENCE.index(sheet.evidence) <= EVIDENCE.index(evidence)
+        return graded and kind in (None, sheet.kind) and process_nm in (None, sheet.process_nm) and priced in (None, sheet.priced)
+
+    targets = {target: _sheets()[name] for target, name in _defaults().items()}
+    return tuple(name for group in (targets, _sheets()) for name in sorted(group) if wanted(group[name]))
 
 
 def datasheet(name: str) -> Datasheet:
@@ -124,8 +74,9 @@ def datasheet(name: str) -> Datasheet:
     full = _defaults().get(name, name)
     if full in _sheets():
         return _sheets()[full]
-    near = difflib.get_close_matches(str(name).lower(), catalogue(), n=4, cutoff=0.5)
-    hint = f"did you mean {', '.join(map(repr, near))}?" if near else f"the targets are {', '.join(sorted(_defaults()))}"
+    names = catalogue(priced=None)
+    near = difflib.get_close_matches(str(name).lower(), names, n=4, cutoff=0.5)
+    hint = f"did you mean {', '.join(map(repr, near))}?" if near else f"the targets are {', '.join(n for n in names if '@' not in n)}"
     raise ValueError(f"no hardware {name!r} in the catalogue: {hint}")
 
 
@@ -138,18 +89,72 @@ def hardware(name: str) -> Chip:
 
     **Raises:**
 
-    `ValueError` with the nearest names, if there is no such target.
+    `ValueError` with the nearest names, if there is no such target, or if nobody has published what its
+    operations cost.
     """
     return chip(datasheet(name), name)
 
 
 def chip(sheet: Datasheet, name: str | None = None) -> Chip:
     """The chip that a datasheet describes: what is included or excluded costs zero, what is unknown has no price."""
+    if not sheet.priced:
+        known = "; ".join(f"{fact.replace('_', ' ')} {q.value:g} {q.unit}" for fact, q in sheet.facts.items())
+        raise ValueError(
+            f"{name or sheet.name}: nobody has published what its operations cost ({sheet.scope}: {known}). Read joulax.datasheet({name or sheet.name!r}), "
+            "measure it (joulax.calibrate), or give your own prices (joulax.register)"
+        )
     free = {op: 0.0 for op in (*sheet.includes, *sheet.excludes)}
     prices = {op: number(value) for op, value in (free | {op: q.value for op, q in sheet.costs.items()}).items()}
     static = number(sheet.static_power.value) if sheet.static_power else None
     fields = {f: number(getattr(sheet, f)) for f in ("hops", "skips_spikes", "skips_zeros", "accumulates", "graded")}
     return Chip(Costs(**prices), static, **fields, name=name or sheet.name)
+
+
+def register(sheets: str | Path | Mapping[str, Any]) -> tuple[str, ...]:
+    """Add your own chips to the catalogue, for this process.
+
+    ```python
+    import joulax
+
+    joulax.register({"my chip": joulax.costs(ac=1.5, neuron_update=20.0)})
+    joulax.register({"mine@lab": {"costs": {"ac": {"value": 1.5, "low": 1.2, "high": 2.0, "evidence": "measured silicon",
+                                                   "source": "our bench", "where": "run 7", "verified": "read"}},
+                                  "includes": ["weight_read"], "excludes": ["neuron_update", "spike", "hop", "state_read", "state_write"]}})
+    ```
+
+    **Arguments:**
+
+    - `sheets`: a TOML file in the form of the catalogue, or a mapping from names to such tables or to
+      [`joulax.Costs`][]. Numbers may carry a `unit` (fJ to mJ, pW to W); a plain number is in pJ.
+
+    **Returns:**
+
+    The names that can now be given to `joulax.hardware`.
+
+    **Raises:**
+
+    `ValueError` if a table fails the checks that the catalogue itself passes, or if a name is taken.
+    """
+    tables = sheets if isinstance(sheets, Mapping) else tomllib.loads(Path(sheets).read_text(encoding="utf-8"))
+    parsed = {name: parse(name, _table(name, table)) for name, table in tables.items()}
+    targets = {s.default_of for s in parsed.values()} - {None}
+    taken = sorted((set(parsed) | targets) & (set(_published()) | {s.default_of for s in _published().values()}))
+    if taken:
+        raise ValueError(f"register(): the name {taken[0]!r} is in the catalogue already; choose another, like '{taken[0].split('@')[0]}@mine'")
+    _registered.update(parsed)
+    return tuple(parsed)
+
+
+def _table(name: str, table: Any) -> Mapping[str, Any]:
+    if isinstance(table, Costs):
+        prices = {op: v for op in OPERATIONS if (v := getattr(table, op)) is not None}
+        if any(np.ndim(v) for v in prices.values()):
+            raise ValueError(f"sheet {name!r}: register one chip at a time, not a stack")
+        free = [op for op, v in prices.items() if float(v) == 0]
+        return {"costs": {op: float(v) for op, v in prices.items() if op not in free}, "excludes": free}
+    if not isinstance(table, Mapping):
+        raise ValueError(f"sheet {name!r}: expected a table or joulax.Costs, got {type(table).__name__}")
+    return table
 
 
 def stack(chips: Sequence[str | Chip]) -> Chip:
@@ -164,13 +169,35 @@ def stack(chips: Sequence[str | Chip]) -> Chip:
     A [`joulax.Chip`][] whose leaves have the shape (chips,); a price that one of them lacks is NaN, and
     `energy` gives NaN there where the operation occurs.
     """
-    return stack_chips([hardware(c) if isinstance(c, str) else c for c in chips])
+    return stack_chips([named(c) for c in chips])
+
+
+def named(chip: str | Hardware) -> Any:
+    """A chip by name, or the chip itself."""
+    return hardware(chip) if isinstance(chip, str) else chip
 
 
 def sheets_of(chips: str) -> list[Datasheet]:
     """Datasheets of a chip name, or of the joined names of a stack; chips of the user have none."""
     names = [n.strip() for n in chips.split(",")]
     return [datasheet(n) for n in names if n in _defaults() or n in _sheets()]
+
+
+def scaled(chip: Chip, factor: Any, *, name: str | None = None) -> Chip:
+    """A chip whose prices and powers are multiplied, as by another process or supply voltage.
+
+    **Arguments:**
+
+    - `chip`: any chip.
+    - `factor`: unitless, such as [`joulax.models.stillmaker`][] or `(volts / reference)**2`.
+    - `name`: of the new chip; its numbers are no longer those of a datasheet.
+    """
+    return Chip(
+        jax.tree.map(lambda price: price * factor, chip.costs),
+        None if chip.static_power is None else chip.static_power * factor,
+        *(getattr(chip, f) for f in ("hops", "skips_spikes", "skips_zeros", "graded", "accumulates")),
+        name=name or f"{chip.name} scaled",
+    )
 
 
 @functools.cache

@@ -21,6 +21,7 @@ def count(
     neurons: bool = False,
     steps: int | None = None,
     touched: bool = False,
+    events: bool = False,
     strict: bool = False,
 ) -> "Counter":
     """Count what a JAX function does while it runs.
@@ -44,6 +45,7 @@ def count(
       stay totals.
     - `steps`: keep the axis of the outermost scan of this length, as the first axis of every field.
     - `touched`: also count the neurons that received an event, step by step.
+    - `events`: also count the events that arrive, before any fan-out: spikes, or nonzero analog inputs.
     - `strict`: raise if any work on data was not counted.
 
     **Returns:**
@@ -57,7 +59,7 @@ def count(
     """
     if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
         raise ValueError(f"steps= takes the length of a scan, a positive number, got {steps!r}")
-    return Counter(fn, _numbers(weights, "weights"), spikes, strict, Resolution(neurons, steps, touched))
+    return Counter(fn, _numbers(weights, "weights"), spikes, strict, Resolution(neurons, steps, touched, events))
 
 
 def _numbers(weights: Any, name: str) -> tuple[int, ...]:

@@ -1,5 +1,6 @@
 """Energy: operations times costs."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from jaxtyping import Array, Float
 
 from ._account import Account, Convention, named_records
 from ._activity import FIELDS, Activity, total
-from ._hardware import Hardware, price
+from ._hardware import Hardware
 from ._operations import OPERATIONS, Operations
 
 Joules = Float[Array, "..."] | None
@@ -147,13 +148,8 @@ def energy(account: Any, hardware: Hardware, duration: Any = None) -> Result:
     convention = account.convention if isinstance(account, Account) else None
     _check_shapes(records, exact=convention is not None and not convention.total)
     _check_values(records)
-    if hardware.static_power is not None and duration is None:
-        raise ValueError(
-            f"{hardware.name} draws static power: energy(account, chip, duration) needs the duration of the call "
-            "in seconds (0.0 leaves static energy out, as an explicit choice)"
-        )
+    static = hardware.fixed(duration)
     priced = tuple(_priced(names, stacked, hardware, duration, convention) for names, stacked in _forms(records))
-    static = None if hardware.static_power is None else hardware.static_power * jnp.asarray(duration, hardware.static_power.dtype)
     return Result(priced, static, records, tuple(records), convention, hardware.name)
 
 
@@ -173,8 +169,11 @@ def _forms(records: Mapping[str, Activity]) -> list[tuple[tuple[str, ...], Activ
 
 
 def _priced(names: tuple[str, ...], activity: Activity, hardware: Hardware, duration: Any, convention: Convention | None) -> Priced:
-    executed = hardware.operations(activity, duration)
-    spent = {op: price(getattr(executed, op), getattr(hardware.costs, op), _unpriced(names[0], op, hardware.name, convention)) for op in OPERATIONS}
+    executed = hardware.operations(activity)
+    leaked = hardware.leaked(activity.neurons, duration)
+    if leaked is not None:
+        executed = dataclasses.replace(executed, neuron_seconds=leaked)
+    spent = hardware.spent(activity, executed, lambda op: _unpriced(names[0], op, hardware.name, convention))
     return Priced(executed, Energy(**spent), names)
 
 

@@ -1,7 +1,7 @@
 """Hardware: which operations a chip executes because of an activity, and what each costs."""
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from ._activity import Activity, number, optional
 from ._costs import Costs, Price
-from ._operations import Operations
+from ._operations import OPERATIONS, Operations
 
 Scalar = Float[Array, "*chips"] | None
 
@@ -21,22 +21,70 @@ Scalar = Float[Array, "*chips"] | None
 class Hardware(eqx.Module):
     """Anything that turns activity into operations and has a price for them.
 
-    Implement `operations` and give `costs`, `static_power` and `name`; everything else follows.
+    Implement `operations` and give `costs`; everything else follows, and may be changed: `spent` where a
+    price depends on the layer, `fixed` where energy flows whatever happens, `name` for errors and reports.
     """
 
     costs: eqx.AbstractVar[Costs]
-    static_power: eqx.AbstractVar[Scalar]
-    name: eqx.AbstractVar[str]
+
+    @property
+    def static_power(self) -> Scalar:
+        """Power that flows whatever happens [pW]; `None` where it is not modelled."""
+        return None
+
+    @property
+    def name(self) -> str:
+        """How errors and reports call it."""
+        return type(self).__name__
 
     @abc.abstractmethod
-    def operations(self, activity: Activity, duration: Any = None) -> Operations:
+    def operations(self, activity: Activity) -> Operations:
         """Operations that this chip executes because of the activity of one layer.
 
         **Arguments:**
 
         - `activity`: one record; leaves of any leading shape.
-        - `duration`: length of the call [s], where leakage needs it.
         """
+
+    def spent(self, activity: Activity, executed: Operations, unpriced: Callable[[str], str]) -> dict[str, Any]:
+        """Energy of each operation of one layer [pJ]: operations times costs, unless the layer matters.
+
+        **Arguments:**
+
+        - `activity`: one record.
+        - `executed`: its operations, leakage included.
+        - `unpriced`: the text of the error for an operation without a price.
+        """
+        return {op: price(getattr(executed, op), getattr(self.costs, op), unpriced(op)) for op in OPERATIONS}
+
+    def fixed(self, duration: Any) -> Any:
+        """Energy of a call that no operation causes [pJ], or `None`: static power times duration.
+
+        **Raises:**
+
+        `ValueError` if there is static power and no duration.
+        """
+        if self.static_power is None:
+            return None
+        if duration is None:
+            raise ValueError(
+                f"{self.name} draws static power: energy(account, chip, duration) needs the duration of the call "
+                "in seconds (0.0 leaves static energy out, as an explicit choice)"
+            )
+        return self.static_power * jnp.asarray(duration, self.static_power.dtype)
+
+    def leaked(self, neurons: Any, duration: Any) -> Any:
+        """Neurons times seconds, where neurons leak.
+
+        **Raises:**
+
+        `ValueError` if neurons leak and no duration is given.
+        """
+        if self.costs.neuron_seconds is None or neurons is None:
+            return None
+        if duration is None:
+            raise ValueError(f"the neurons of {self.name} leak: energy(account, chip, duration) needs the duration in seconds (0.0 leaves leakage out)")
+        return _times(jnp.asarray(duration, neurons.dtype), neurons)
 
 
 class Chip(Hardware):
@@ -63,7 +111,7 @@ class Chip(Hardware):
     accumulates: Scalar = optional()
     name: str = eqx.field(default="chip", static=True)
 
-    def operations(self, activity: Activity, duration: Any = None) -> Operations:
+    def operations(self, activity: Activity) -> Operations:
         """The derivation table of the documentation, page *Operations*."""
         a = activity
         accumulates = self._executed(self._graded(a.ac_graded, a.ac, "ac"), a.dense_ac, self.skips_spikes, "ac")
@@ -84,7 +132,6 @@ class Chip(Hardware):
             state_read=states,
             state_write=states,
             hop=None if self.hops is None else _times(self.hops, spikes),
-            neuron_seconds=self._neuron_seconds(a.neurons, duration),
         )
 
     def _graded(self, once: Any, each: Any, field: str) -> Any:
@@ -103,13 +150,6 @@ class Chip(Hardware):
                 f"give dense_{field} to joulax.activity(...), or count the model"
             )
         return _add(_times(skipped, effective), _times(1 - skipped, dense))
-
-    def _neuron_seconds(self, neurons: Any, duration: Any) -> Any:
-        if self.costs.neuron_seconds is None or neurons is None:
-            return None
-        if duration is None:
-            raise ValueError(f"the neurons of {self.name} leak: energy(account, chip, duration) needs the duration in seconds (0.0 leaves leakage out)")
-        return _times(jnp.asarray(duration, neurons.dtype), neurons)
 
 
 def _add(a: Any, b: Any) -> Any:
@@ -135,7 +175,7 @@ def price(counts: Any, cost: Price, what: str) -> Any:
         return cost * counts if known.any() else jnp.zeros_like(counts, jnp.promote_types(cost.dtype, counts.dtype))
     unknown = cost != cost  # NaN
     spent = lax.select(unknown, lax.full_like(cost, 0), cost) * counts
-    hole = lax.bitwise_and(lax.broadcast(unknown, jnp.shape(counts)), lax.ne(counts, lax.full_like(counts, 0)))
+    hole = lax.bitwise_and(jnp.broadcast_to(unknown, jnp.shape(counts)), lax.ne(counts, lax.full_like(counts, 0)))
     return lax.select(hole, lax.full_like(spent, jnp.nan), spent)
 
 

@@ -12,7 +12,7 @@ from ._activity import Activity
 from ._trace import Analysis, Kind, Leaves, Taps, layer_names
 from ._version import __version__
 
-_SUMMED = ("ac", "ac_graded", "mac", "dense_ac", "dense_mac", "spikes", "spikes_graded", "updates", "touched", "lookups")
+_SUMMED = ("ac", "ac_graded", "mac", "dense_ac", "dense_mac", "spikes", "spikes_graded", "updates", "touched", "events", "lookups")
 
 
 class Records:

@@ -8,10 +8,12 @@ import numpy as np
 from jax.core import Tracer
 from rich.table import Table
 
-from ._catalogue import Datasheet, sheets_of
+from ._catalogue import sheets_of
+from ._datasheet import ARITHMETIC, Datasheet
 from ._energy import Result
 from ._operations import OPERATIONS
-from ._table import Rendered, joules, number
+from ._table import Rendered, joules, number, with_range
+from ._uncertainty import ranged
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,11 @@ class Report(Rendered):
             return f"Energy on {len(self.chips)} chips" + (f", mean over {self.samples} samples" if self.samples > 1 else ", one call")
         total = self._total()
         mean = joules(total.mean())
+        span = ranged(self.result)
         if self.samples == 1:
-            return f"Energy on {self.result.chip}: {mean} for this call"
-        return f"Energy on {self.result.chip}: {mean} ± {joules(total.std())} per sample (mean ± standard deviation over {self.samples} samples)"
+            return f"Energy on {self.result.chip}: {with_range(total.mean(), *span) if span else mean} for this call"
+        known = f"; with the ranges of its prices {with_range(total.mean(), *span)}" if span else ""
+        return f"Energy on {self.result.chip}: {mean} ± {joules(total.std())} per sample (mean ± standard deviation over {self.samples} samples){known}"
 
     def _operations(self) -> list[str]:
         """Operations that cost anything."""
@@ -143,7 +147,7 @@ class Report(Rendered):
 
 def _outside(sheet: Datasheet) -> list[str]:
     """What the sheet leaves out, in words."""
-    if sheet.scope == "arithmetic only":
+    if sheet.scope == ARITHMETIC:
         return ["everything but arithmetic (memory, neuron updates, spikes, routing, static power)"]
     words = {"spike": "spike generation", "hop": "routing", "weight_read": "memory", "state_read": "memory", "state_write": "memory"}
     named = [words.get(op, op.replace("_", " ") + "s") for op in sheet.excludes]
@@ -151,7 +155,7 @@ def _outside(sheet: Datasheet) -> list[str]:
 
 
 def _outside_short(sheet: Datasheet) -> str:
-    return "all but arithmetic" if sheet.scope == "arithmetic only" else ", ".join(_outside(sheet))
+    return "all but arithmetic" if sheet.scope == ARITHMETIC else ", ".join(_outside(sheet))
 
 
 def _evidence(sheet: Datasheet) -> str:

@@ -44,6 +44,13 @@ def joules(pj: float) -> str:
     return f"{_digits(pj / scale)} {unit}"
 
 
+def with_range(pj: float, low: float, high: float) -> str:
+    """A value with the ends of its range, in one unit and two significant digits: `2.1 µJ (1.4–3.3)`."""
+    scale, unit = next(((s, u) for s, u in _PREFIXES if abs(pj) >= s), _PREFIXES[-1])
+    value, bottom, top = (f"{float(f'{x / scale:.1e}'):g}" for x in (pj, low, high))
+    return f"{value} {unit} ({bottom}–{top})"
+
+
 def number(x: float) -> str:
     """A count with three significant digits, and a suffix above ten thousand."""
     for scale, suffix in ((1e9, "G"), (1e6, "M"), (1e4, "k")):

@@ -16,11 +16,13 @@ class Resolution:
     - `steps`: the axis of the outermost scan of this length stays, first; outside of such a scan, a
       batch or time axis of this length.
     - `touched`: count the neurons that received an event, too.
+    - `events`: count the events that arrive, before any fan-out, too.
     """
 
     neurons: bool = False
     steps: int | None = None
     touched: bool = False
+    events: bool = False
 
     @property
     def total(self) -> bool:

@@ -160,6 +160,8 @@ def weighted_site(eqn, ins, ctx, path, w: int, fanout: Callable, axes, *, dense,
         taps.append(Tap(path, "ac_graded", met(lambda ops: graded(ops.events(1 - w)))))
     if ctx.resolution.touched:
         taps.append(Tap(path, "touched", lambda ops: ctx.summed(path, mask(product(there(ops), mask(ops.values[w]))), axes)))
+    if ctx.resolution.events:
+        taps.append(Tap(path, "events", lambda ops: ctx.summed(path, there(ops), (True,) * len(shapes[1 - w]))))
     return Outcome([ctx.current(path, axes, site)], taps=taps, weight=w)
 
 

@@ -1,0 +1,14 @@
+"""Published energy models, as further hardware and as functions: differentiable in all continuous parameters."""
+
+from ._lemaire import Lemaire2022 as Lemaire2022, Terms as Terms, lemaire_conv as lemaire_conv, lemaire_dense as lemaire_dense
+from ._memory import (
+    DRAM as DRAM,
+    REGISTER as REGISTER,
+    Memory as Memory,
+    add_qkeras as add_qkeras,
+    bit_width as bit_width,
+    multiply_qkeras as multiply_qkeras,
+    sram as sram,
+    sram_qkeras as sram_qkeras,
+)
+from ._systems import PerCall as PerCall, Routed as Routed, stillmaker as stillmaker
