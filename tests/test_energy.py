@@ -185,3 +185,8 @@ def test_jit_and_vmap_over_prices():
     prices = jnp.linspace(1.0, 2.0, 7)
     call = lambda p: energy([RECORD], Chip(costs(neuron_update=0, spike=0, weight_read=0, state_read=0, state_write=0, ac=p))).total
     np.testing.assert_allclose(jax.jit(jax.vmap(call))(prices), 100 * prices, rtol=1e-6)
+
+
+@pytest.mark.parametrize("count", [3_000_000_000, np.int64(3_000_000_000), np.array([3_000_000_000])])
+def test_counts_beyond_32_bits(count):
+    np.testing.assert_allclose(np.asarray(joulax.activity(ac=count).ac).reshape(()), 3e9)

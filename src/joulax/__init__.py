@@ -32,6 +32,7 @@ from ._explain import Explanation as Explanation, explain as explain
 from ._hardware import Chip as Chip, Hardware as Hardware
 from ._ledger import Ledger as Ledger
 from ._marks import spikes as spikes, synapses as synapses
+from ._measurement import Comparison as Comparison, Measurement as Measurement
 from ._operations import Operations as Operations
 from ._recorded import activity_of as activity_of
 from ._report import Report as Report, report as report

@@ -7,6 +7,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
@@ -118,11 +119,18 @@ def activity(**counts: Any) -> Activity:
     return Activity(**{name: _count(name, value) for name, value in counts.items()})
 
 
+def _wide(value: Any) -> Any:
+    """Integers beyond 32 bits become floating-point numbers before JAX sees them."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value.astype(np.float64) if isinstance(value, np.ndarray | np.generic) and np.issubdtype(value.dtype, np.integer) else value
+
+
 def _count(name: str, value: Any) -> Count:
     if value is None:
         return None
     try:
-        array = jnp.asarray(value)
+        array = jnp.asarray(_wide(value))
     except TypeError:
         raise ValueError(f"activity({name}=…) must be a real number or array of counts, got {value!r}") from None
     if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == jnp.bool_) or jnp.issubdtype(array.dtype, jnp.complexfloating):

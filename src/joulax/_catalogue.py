@@ -137,8 +137,8 @@ def register(sheets: str | Path | Mapping[str, Any]) -> tuple[str, ...]:
     """
     tables = sheets if isinstance(sheets, Mapping) else tomllib.loads(Path(sheets).read_text(encoding="utf-8"))
     parsed = {name: parse(name, _table(name, table)) for name, table in tables.items()}
-    targets = {s.default_of for s in parsed.values()} - {None}
-    taken = sorted((set(parsed) | targets) & (set(_published()) | {s.default_of for s in _published().values()}))
+    names = lambda sheets: {*sheets, *(s.default_of for s in sheets.values() if s.default_of)}
+    taken = sorted(names(parsed) & names(_published()))
     if taken:
         raise ValueError(f"register(): the name {taken[0]!r} is in the catalogue already; choose another, like '{taken[0].split('@')[0]}@mine'")
     _registered.update(parsed)

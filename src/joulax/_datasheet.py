@@ -14,6 +14,15 @@ ALL_IN = "all-in"
 ARITHMETIC = "arithmetic only"
 
 
+_MEASURES = {  # by the scope of a sheet, unless it says otherwise
+    "per operation": "cores, dynamic",
+    ARITHMETIC: "arithmetic",
+    "marginal + static": "chip, total",
+    ALL_IN: "chip, total",
+    "lower bound": "chip, total",
+}
+
+
 @dataclass(frozen=True)
 class Quantity:
     """One published number: a price [pJ], a power [pW], with its range and where it comes from."""
@@ -53,6 +62,7 @@ class Datasheet:
     vendor: str | None = None
     process_nm: int | None = None
     default_of: str | None = None
+    measures: str = ""
     constants_of: str | None = None  # a stand-in: the numbers are those of another chip
     includes: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
@@ -66,6 +76,11 @@ class Datasheet:
     unknown: tuple[str, ...] = ()
 
     @property
+    def measured_scope(self) -> str:
+        """What a measurement must contain to be comparable, like `"chip, total"`."""
+        return self.measures or _MEASURES.get(self.scope, "")
+
+    @property
     def priced(self) -> bool:
         """Whether there is a price of any operation; otherwise only facts are known."""
         return bool(self.costs)
@@ -77,8 +92,9 @@ class Datasheet:
 
     @property
     def evidence(self) -> str:
-        """Grade of the weakest number."""
-        return max((q.evidence for q in self.quantities), key=EVIDENCE.index, default="unsourced")
+        """Grade of the weakest number that is charged, or that is known where nothing can be."""
+        charged = [*self.costs.values(), *([self.static_power] if self.static_power else [])]
+        return max((q.evidence for q in charged or self.quantities), key=EVIDENCE.index, default="unsourced")
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -122,7 +138,7 @@ def parse(name: str, table: Mapping[str, Any]) -> Datasheet:
     if wrong:
         raise ValueError(f"sheet {name!r}: {wrong[0]!r} is no operation, or is priced twice (double counting)")
     unpriced = tuple(op for op in OPERATIONS if op not in known and op != "neuron_seconds")
-    fixed = {"title": name, "kind": "user", "scope": "per operation"} | raw
+    fixed: dict[str, Any] = {"title": name, "kind": "user", "scope": "per operation"} | raw
     sheet = Datasheet(name, costs=costs, static_power=static, facts=facts, **lists, unknown=unpriced, **fixed)
     _check_scope(sheet)
     return sheet
@@ -131,13 +147,18 @@ def parse(name: str, table: Mapping[str, Any]) -> Datasheet:
 _KEYS = {f for f in Datasheet.__dataclass_fields__ if f not in ("name", "unknown")}
 
 
+_OWN: dict[str, Any] = {"source": "user", "where": "given by the user", "evidence": "unsourced", "verified": "unverified"}
+
+
 def _quantity(sheet: str, what: str, raw: Any, unit: str | None) -> Quantity:
     """One number in pJ or pW; a plain number is the user's own."""
-    table = {"value": raw} if isinstance(raw, int | float) else dict(raw)
+    table: dict[str, Any] = {"value": raw} if isinstance(raw, int | float) else dict(raw)
     unknown = sorted(set(table) - set(Quantity.__dataclass_fields__))
     if unknown:
         raise ValueError(f"sheet {sheet!r}, {what}: unknown key {unknown[0]!r}; the keys are {', '.join(Quantity.__dataclass_fields__)}")
-    table = {"source": "user", "where": "given by the user", "evidence": "unsourced", "verified": "unverified"} | table
+    if "value" not in table:
+        raise ValueError(f"sheet {sheet!r}, {what}: a number needs a value")
+    table = _OWN | table
     given = table.get("unit", unit or "pJ")
     if given not in UNITS or unit and given[-1] != unit[-1]:
         raise ValueError(f"sheet {sheet!r}, {what}: unit {given!r} is none of {', '.join(u for u in UNITS if not unit or u[-1] == unit[-1])}")
@@ -147,7 +168,8 @@ def _quantity(sheet: str, what: str, raw: Any, unit: str | None) -> Quantity:
             raise ValueError(f"sheet {sheet!r}, {what}: {key} must be a finite number ≥ 0, got {number!r}")
         if number is not None:
             table[key] = float(number) * UNITS[given]
-    quantity = Quantity(**(table | {"unit": "pW" if given.endswith("W") else "pJ"}))
+    table["unit"] = "pW" if given.endswith("W") else "pJ"
+    quantity = Quantity(**table)
     low, high = quantity.span
     if not low <= quantity.value <= high:
         raise ValueError(f"sheet {sheet!r}, {what}: the value {quantity.value:g} lies outside its range {low:g} to {high:g}")

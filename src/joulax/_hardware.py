@@ -103,13 +103,13 @@ class Chip(Hardware):
     """
 
     costs: Costs
-    static_power: Scalar = optional()
+    static_power: Scalar = optional()  # pyright: ignore[reportIncompatibleMethodOverride]
     hops: Scalar = optional()
     skips_spikes: Scalar = optional()
     skips_zeros: Scalar = optional()
     graded: Float[Array, "*chips"] = eqx.field(default=0.0, converter=number)
     accumulates: Scalar = optional()
-    name: str = eqx.field(default="chip", static=True)
+    name: str = eqx.field(default="chip", static=True)  # pyright: ignore[reportIncompatibleMethodOverride]
 
     def operations(self, activity: Activity) -> Operations:
         """The derivation table of the documentation, page *Operations*."""

@@ -5,12 +5,14 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from ._activity import Activity, number
 from ._costs import Costs
-from ._hardware import Hardware, Scalar
+from ._hardware import Hardware
 from ._operations import Operations
+
+Number = Float[Array, "..."]
 
 ADD, MULTIPLY = 0.1, 3.1  # pJ, 45 nm, int32
 FIFO = 1000  # elements of the queue of events
@@ -170,20 +172,20 @@ class Lemaire2022(Hardware):
     - `paper_literal`: eq. 2.4 as printed; static.
     """
 
-    bits: Scalar = eqx.field(default=32, converter=number)
+    bits: Number = eqx.field(default=32, converter=number)
     leaky: bool = eqx.field(default=False, static=True)
     bias: bool = eqx.field(default=True, static=True)
     paper_literal: bool = eqx.field(default=False, static=True)
-    name: str = eqx.field(default="Lemaire 2022", static=True)
+    name: str = eqx.field(default="Lemaire 2022", static=True)  # pyright: ignore[reportIncompatibleMethodOverride]
 
     @property
-    def costs(self) -> Costs:
+    def costs(self) -> Costs:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Prices that do not depend on the layer: arithmetic at 45 nm, int32 [pJ]."""
         return Costs(ac=number(ADD), mac=number(ADD + MULTIPLY))
 
     def operations(self, activity: Activity) -> Operations:
         """Accumulates of synapses, of each update (bias) and of each reset; a multiply-accumulate for each leak."""
-        a = activity
+        a: Any = activity
         missing = [f for f in ("ac", "updates", "spikes", "events", "neurons", "synapses") if getattr(a, f) is None]
         if missing:
             raise ValueError(f"{self.name} prices spiking layers counted with joulax.count(..., events=True); a record lacks {', '.join(missing)}")
@@ -194,7 +196,8 @@ class Lemaire2022(Hardware):
 
     def spent(self, activity: Activity, executed: Operations, unpriced: Any) -> dict[str, Any]:
         """Energy of one layer [pJ]; memories are as large as the layer needs."""
-        a, x = activity, executed
+        a: Any = activity
+        x: Any = executed
         state = x.state_read * ram(a.neurons, self.bits)
         return {
             "ac": (x.ac + a.ac) * ADD,

@@ -3,12 +3,14 @@
 import equinox as eqx
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from ._activity import Activity, number
 from ._costs import Costs
-from ._hardware import Chip, Hardware, Scalar
+from ._hardware import Chip, Hardware
 from ._operations import Operations
+
+Number = Float[Array, "..."]
 
 DRAM = 1300.0 / 64  # pJ per bit
 REGISTER = 0.002538  # pJ per bit
@@ -81,17 +83,17 @@ class Memory(Hardware):
     - `skips_zeros`: share of the multiply-accumulates with a zero input that are skipped.
     """
 
-    add: Scalar = eqx.field(default=0.9, converter=number)
-    multiply: Scalar = eqx.field(default=3.7, converter=number)
-    weight_bits: Scalar = eqx.field(default=32, converter=number)
-    state_bits: Scalar = eqx.field(default=32, converter=number)
-    weights: Scalar = eqx.field(default=DRAM, converter=number)
-    states: Scalar = eqx.field(default=0.0, converter=number)
-    skips_zeros: Scalar = eqx.field(default=0.0, converter=number)
-    name: str = eqx.field(default="memory model", static=True)
+    add: Number = eqx.field(default=0.9, converter=number)
+    multiply: Number = eqx.field(default=3.7, converter=number)
+    weight_bits: Number = eqx.field(default=32, converter=number)
+    state_bits: Number = eqx.field(default=32, converter=number)
+    weights: Number = eqx.field(default=DRAM, converter=number)
+    states: Number = eqx.field(default=0.0, converter=number)
+    skips_zeros: Number = eqx.field(default=0.0, converter=number)
+    name: str = eqx.field(default="memory model", static=True)  # pyright: ignore[reportIncompatibleMethodOverride]
 
     @property
-    def costs(self) -> Costs:
+    def costs(self) -> Costs:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Prices that follow from widths and memories [pJ]."""
         state = self.states * self.state_bits
         return Costs(
@@ -101,9 +103,9 @@ class Memory(Hardware):
             weight_write=self.weights * self.weight_bits,
             state_read=state,
             state_write=state,
-            neuron_update=0.0,
-            spike=0.0,
-            hop=0.0,
+            neuron_update=number(0.0),
+            spike=number(0.0),
+            hop=number(0.0),
         )
 
     def operations(self, activity: Activity) -> Operations:

@@ -44,7 +44,7 @@ class Report(Rendered):
     def parts(self) -> list[Any]:
         """Heading, table, conventions and warnings."""
         table = self._layers() if len(self.chips) == 1 else self._compared()
-        return [self.headline(), table, *self.convention(), *(f"warning: {w}" for w in self.warnings())]
+        return [self.headline(), table, *self._convention(), *(f"warning: {w}" for w in self.warnings())]
 
     def headline(self) -> str:
         """Energy of the call, or mean ± standard deviation over samples."""
@@ -105,8 +105,26 @@ class Report(Rendered):
         rate = firing_rate(self.result, name)
         return "–" if rate is None else f"{rate:.3g}"
 
-    def convention(self) -> list[str]:
-        """How it was counted and priced, in sentences that can be quoted."""
+    def convention(self) -> str:
+        """How this was counted and priced: a paragraph to paste into a paper."""
+        result, sheets = self.result, sheets_of(self.result.chip)
+        options = ", ".join(f"{k}={v}" for k, v in result.convention.options) if result.convention else ""
+        counted = (
+            f"Operations were counted by Joulax {result.convention.version} from the traced program ({options or 'no options'}; coverage {100 * result.convention.coverage:.0f} %)"
+            if result.convention
+            else "Operations were given by hand and priced with Joulax"
+        )
+        words = [
+            f"{counted}: a synaptic operation is one event reaching one existing (nonzero) synapse, an accumulate if the event is a spike and a "
+            "multiply-accumulate if it is analog; the input layer is included, and every neuron is updated at every step.",
+            *(_priced_by(sheet) for sheet in sheets),
+        ]
+        if not sheets:
+            words.append(f"Prices of {result.chip} are our own.")
+        words.append(f"{self.headline()}.")
+        return " ".join(words)
+
+    def _convention(self) -> list[str]:
         lines = [
             "synops: one event reaching one existing synapse; zero weights and padding are none; "
             "rate: spikes per neuron and time step; energies in pJ and SI multiples of J",
@@ -162,6 +180,16 @@ def _evidence(sheet: Datasheet) -> str:
     outside = _outside(sheet)
     text = f"{sheet.name}: {sheet.title}; {sheet.scope}; evidence: {sheet.evidence}; sources: {', '.join(sheet.sources)}"
     return text + (f"; excludes: {', '.join(outside)}" if outside else "")
+
+
+def _priced_by(sheet: Datasheet) -> str:
+    """Prices of a sheet in a sentence or two."""
+    outside, inside = _outside(sheet), [op.replace("_", " ") for op in sheet.includes]
+    prices = ", ".join(f"{op.replace('_', ' ')} {q.value:g} pJ" for op, q in sheet.costs.items())
+    static = f" and static power {q.value * 1e-9:g} mW" if (q := sheet.static_power) else ""
+    contains = f" The prices contain {', '.join(inside)}." if inside else ""
+    leaves = f" They leave out {', '.join(outside)}." if outside else ""
+    return f"Prices are those of {sheet.title} ({prices}{static}; {', '.join(sheet.sources)}; {sheet.evidence}; scope: {sheet.scope}).{contains}{leaves}"
 
 
 def firing_rate(result: Result, name: str) -> float | None:

@@ -7,13 +7,15 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from ._activity import Activity, number
 from ._catalogue import sheets_of
 from ._costs import Costs
 from ._hardware import Hardware, Scalar
 from ._operations import Operations
+
+Number = Float[Array, "..."]
 
 _STILLMAKER = {
     "180": (24.64, -17.98, 0.0),
@@ -83,9 +85,9 @@ class Routed(Hardware):
     """
 
     chip: Hardware
-    neurons_per_core: Scalar = eqx.field(converter=number)
-    hops: Scalar = eqx.field(converter=number)
-    hop: Scalar = eqx.field(converter=number)
+    neurons_per_core: Number = eqx.field(converter=number)
+    hops: Number = eqx.field(converter=number)
+    hop: Number = eqx.field(converter=number)
 
     def __check_init__(self):
         for sheet in sheets_of(self.chip.name):
@@ -93,7 +95,7 @@ class Routed(Hardware):
                 raise ValueError(f"{sheet.name} contains routing already ({sheet.scope}): charging hops again would count it twice")
 
     @property
-    def costs(self) -> Costs:
+    def costs(self) -> Costs:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Prices of the chip, and of a hop [pJ]."""
         return eqx.tree_at(lambda c: c.hop, self.chip.costs, self.hop, is_leaf=lambda x: x is None)
 
@@ -117,8 +119,8 @@ class Routed(Hardware):
 
     def spent(self, activity: Activity, executed: Operations, unpriced: Callable[[str], str]) -> dict[str, Any]:
         """As the chip spends, and the hops."""
-        inner = dataclasses.replace(executed, hop=None)
-        return self.chip.spent(activity, inner, unpriced) | {"hop": executed.hop * self.hop}
+        inner, hops = dataclasses.replace(executed, hop=None), executed.hop if executed.hop is not None else jnp.zeros(())
+        return self.chip.spent(activity, inner, unpriced) | {"hop": hops * self.hop}
 
 
 class PerCall(Hardware):
@@ -135,11 +137,11 @@ class PerCall(Hardware):
     """
 
     chip: Hardware
-    overhead: Scalar = eqx.field(converter=number)
-    batch: Scalar = eqx.field(default=1.0, converter=number)
+    overhead: Number = eqx.field(converter=number)
+    batch: Number = eqx.field(default=1.0, converter=number)
 
     @property
-    def costs(self) -> Costs:
+    def costs(self) -> Costs:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Those of the chip [pJ]."""
         return self.chip.costs
 

@@ -90,8 +90,8 @@ def probability_cheaper(a: Result, b: Result, *, key: Array | None = None, sampl
 
     `ValueError` if a chip has no datasheet.
     """
-    key = jax.random.key(0) if key is None else key
-    left, right = (sampled_totals(r, lambda q: _factor(q, key, samples)) for r in (a, b))
+    drawn = jax.random.key(0) if key is None else key
+    left, right = (sampled_totals(r, lambda q: _factor(q, drawn, samples)) for r in (a, b))
     return jnp.mean((left < right).astype(jnp.float32)) + jnp.mean((left == right).astype(jnp.float32)) / 2
 
 
