@@ -1,7 +1,6 @@
 """Predicted against measured energy: writes docs/fidelity.md and its figure from benchmarks/measurements.toml.
 
-python benchmarks/fidelity.py            # rewrite both
-python benchmarks/fidelity.py --check    # fail if the page is not what the library predicts today
+`python benchmarks/fidelity.py` rewrites both; with `--check` it fails if the page is not what the library predicts today.
 """
 
 import argparse
@@ -74,7 +73,7 @@ def chip(prediction, take):
     chip = joulax.hardware(prediction["sheet"])
     prices = {op: jnp.asarray(p) for op, p in prediction.get("prices", {}).items()}
     power = chip.static_power if take("power_mw") is None else jnp.asarray(take("power_mw") * 1e9)
-    chip = joulax.Chip(dataclasses.replace(chip.costs, **prices), power, skips_spikes=chip.skips_spikes, skips_zeros=chip.skips_zeros, accumulates=chip.accumulates, name=chip.name)  # fmt: skip
+    chip = dataclasses.replace(chip, costs=dataclasses.replace(chip.costs, **prices), static_power=power)
     return chip if take("factor") is None else joulax.scaled(chip, take("factor"), name=chip.name)
 
 
@@ -139,7 +138,8 @@ WRONG = [
     "  seen; the range 52–81 is printed beside it. With 81, the k-NN search, whose updates are inactive, is 1.19 to 1.30 times too high.",
     "- **CPU and GPU** constants hold for one regime: `cpu` (batch 1, large networks) is 4 times too low for a tiny network and 4 times too high at batch 64;",
     "  `gpu` (large batches) is 14 to 570 times too low. `joulax.models.PerCall` adds the overhead of a call; its size must be measured.",
-    "- **Systems** are static power × time: operations are 1 to 6 % of SpiNNaker's, and the floor is 89 to 101 % of Akida's. A sheet of operations refuses them.",
+    "- **Systems** are static power × time: operations are 1 to 6 % of SpiNNaker's, the floor is 89 to 101 % of Akida's.",
+    "  A sheet of operations refuses to be compared with them.",
     "- **Dynamic** is not one thing: the same run on the same Loihi board is 272 µJ above boot idle and 47 µJ above the idle after a run.",
     "- **Some rows share a source** with their model (ODIN, TrueNorth at 0.8 V, `spinnaker@system`): consistency, no test.",
 ]

@@ -30,10 +30,9 @@ def test_scopes_must_agree(scope):
 
 
 def test_a_chip_without_a_sheet_has_no_scope():
+    prices = joulax.costs(ac=1.0, weight_read=0, state_read=0, state_write=0)
     with pytest.raises(ValueError, match="no datasheet"):
-        Measurement(1e6, "chip, total").compare(
-            energy([activity(ac=1)], joulax.Chip(joulax.costs(ac=1.0, weight_read=0, state_read=0, state_write=0), name="unheard of"))
-        )
+        Measurement(1e6, "chip, total").compare(energy([activity(ac=1)], joulax.Chip(prices, name="unheard of")))
 
 
 def test_negative_dynamic_energy_is_no_measurement():

@@ -88,18 +88,22 @@ class Datasheet:
     @property
     def quantities(self) -> tuple[Quantity, ...]:
         """All numbers of the sheet."""
-        return (*self.costs.values(), *((self.static_power,) if self.static_power else ()), *self.facts.values())
+        return (*self.charged, *self.facts.values())
 
     @property
     def evidence(self) -> str:
         """Grade of the weakest number that is charged, or that is known where nothing can be."""
-        charged = [*self.costs.values(), *([self.static_power] if self.static_power else [])]
-        return max((q.evidence for q in charged or self.quantities), key=EVIDENCE.index, default="unsourced")
+        return max((q.evidence for q in self.charged or self.quantities), key=EVIDENCE.index, default="unsourced")
+
+    @property
+    def charged(self) -> tuple[Quantity, ...]:
+        """The numbers that energies are made of: prices and static power."""
+        return (*self.costs.values(), *((self.static_power,) if self.static_power else ()))
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Keys of the bibliography, in order."""
-        return tuple(dict.fromkeys(q.source for q in self.quantities))
+        """Keys of the bibliography behind what is charged, or known where nothing can be; in order."""
+        return tuple(dict.fromkeys(q.source for q in self.charged or self.quantities))
 
     def __str__(self) -> str:
         lines = [f"{self.name}: {self.title}", f"  scope {self.scope}; evidence {self.evidence}" + ("" if self.priced else "; cannot price operations")]

@@ -52,8 +52,9 @@ class Measurement:
                 f"{sheets[0].name} predicts {sheets[0].measured_scope!r}, and {self.scope!r} was measured: these are different energies. "
                 "Choose a sheet of the measured scope, or measure what the sheet contains"
             )
-        low, high = ranged(result) or (float(np.mean(result.total)),) * 2
-        return Comparison(*(float(e) / self.picojoules for e in (low, np.mean(result.total), high)), self.error)
+        value = float(np.mean(result.total))
+        low, high = ranged(result) or (value, value)
+        return Comparison(low / self.picojoules, value / self.picojoules, high / self.picojoules, self.error)
 
 
 @dataclass(frozen=True)

@@ -108,12 +108,10 @@ class Report(Rendered):
     def convention(self) -> str:
         """How this was counted and priced: a paragraph to paste into a paper."""
         result, sheets = self.result, sheets_of(self.result.chip)
-        options = ", ".join(f"{k}={v}" for k, v in result.convention.options) if result.convention else ""
-        counted = (
-            f"Operations were counted by Joulax {result.convention.version} from the traced program ({options or 'no options'}; coverage {100 * result.convention.coverage:.0f} %)"
-            if result.convention
-            else "Operations were given by hand and priced with Joulax"
-        )
+        counted = "Operations were given by hand and priced with Joulax"
+        if c := result.convention:
+            options = ", ".join(f"{k}={v}" for k, v in c.options) or "no options"
+            counted = f"Operations were counted by Joulax {c.version} from the traced program ({options}; coverage {100 * c.coverage:.0f} %)"
         words = [
             f"{counted}: a synaptic operation is one event reaching one existing (nonzero) synapse, an accumulate if the event is a spike and a "
             "multiply-accumulate if it is analog; the input layer is included, and every neuron is updated at every step.",

@@ -111,7 +111,7 @@ def sampled_totals(result: Result, factor: Callable[[Quantity], Any]) -> Array:
 def ranged(result: Result) -> tuple[float, float] | None:
     """Low and high end of the mean total [pJ], or `None` where no range was published or the chip is the user's."""
     found = sheets_of(result.chip)
-    numbers = [] if len(found) != 1 else [*found[0].costs.values(), *filter(None, [found[0].static_power])]
+    numbers = [] if len(found) != 1 else found[0].charged
     if not any(q.has_range for q in numbers):
         return None
     ends = [sampled_totals(result, lambda q, end=end: q.span[end] / q.value) for end in (0, 1)]
