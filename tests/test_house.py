@@ -12,10 +12,10 @@ SOURCE = pathlib.Path(joulax.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
 FLOORS = """
 _version _trace.info _trace.axes _trace.names _trace.resolution _trace.rules _trace.elementwise _trace.sites _trace.movement
-_trace.analysis _trace.run _trace.flow _trace
+_trace.work _trace.analysis _trace.run _trace.flow _trace
 _table _operations _activity _account _costs _hardware _datasheet _catalogue _memory _lemaire _systems models
 _marks _arguments _records _program _count _ledger _recorded
-_energy _uncertainty _measurement _calibrate _evaluate _report _explain _estimate _accountant losses plot __init__
+_energy _uncertainty _measurement _calibrate _evaluate _report _explain _estimate _accountant losses neurons _tables metrics plot __init__
 """.split()
 
 
@@ -69,5 +69,5 @@ PUBLIC = [n for n in dir(joulax) if not n.startswith("_") and n != "jaxtyping"] 
 def test_public_names_are_documented(name):
     item = getattr(joulax, name)
     assert (inspect.getdoc(item) or "").strip()
-    if name not in ("losses", "models", "plot"):
+    if name not in ("losses", "metrics", "models", "neurons", "plot"):
         assert f"::: joulax.{name}\n" in (pathlib.Path(__file__).parent.parent / "docs" / "api.md").read_text(), "not on the API page"

@@ -3,7 +3,7 @@
 activity → operations → costs → energy → report: each arrow is a pure function, each noun a pytree.
 """
 
-from . import losses as losses, models as models, plot as plot
+from . import losses as losses, metrics as metrics, models as models, neurons as neurons, plot as plot
 from ._account import Account as Account, Convention as Convention, SiteNote as SiteNote
 from ._accountant import (
     EnergyAccountant as EnergyAccountant,

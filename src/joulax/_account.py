@@ -32,6 +32,15 @@ class Convention:
     options: tuple[tuple[str, str], ...]
     sites: tuple[SiteNote, ...]
     uncounted: tuple[str, ...]
+    update_operations: tuple[tuple[str, tuple[tuple[str, float], ...]], ...] = ()
+
+    def per_update(self, layer: str) -> dict[str, float]:
+        """Arithmetic of one neuron of a layer in one step, read off the program.
+
+        `multiply` (and divide), `add` (and subtract, negate), `compare` (and maximum, minimum), `other`
+        (exponentials and their like); without the synaptic operations.
+        """
+        return dict(dict(self.update_operations).get(layer, ()))
 
     @property
     def total(self) -> bool:

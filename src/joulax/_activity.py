@@ -92,6 +92,11 @@ def is_activity(x: Any) -> bool:
     return isinstance(x, Activity)
 
 
+def is_synaptic(record: Activity) -> bool:
+    """Whether a record has synaptic operations, rather than the spikes of an encoder alone."""
+    return record.ac is not None or record.mac is not None
+
+
 def activity(**counts: Any) -> Activity:
     """An activity record made by hand.
 

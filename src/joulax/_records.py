@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from ._account import Convention, SiteNote
 from ._activity import Activity
-from ._trace import Analysis, Kind, Leaves, Taps, layer_names
+from ._trace import Analysis, Kind, Leaves, Taps, layer_names, per_update
 from ._version import __version__
 
 _SUMMED = ("ac", "ac_graded", "mac", "dense_ac", "dense_mac", "spikes", "spikes_graded", "updates", "touched", "events", "lookups")
@@ -105,7 +105,13 @@ class Records:
                 kind = "spikes" if site.kind == Kind.SPIKES else "analog"
                 notes.append(SiteNote(self._names[key], site.source, site.primitive, kind, str(site.cause), site.inputs, fanout, site.neurons, site.synapses))
         uncounted = tuple(dict.fromkeys(f"`{u.primitive}` at {u.source} on {u.shapes}" for u in self._tables.uncounted.values()))
-        return Convention(__version__, options, tuple(notes), uncounted)
+        return Convention(__version__, options, tuple(notes), uncounted, self._update_operations())
+
+    def _update_operations(self) -> tuple:
+        """What one update takes, for each layer that has neurons."""
+        found = per_update(self._tables)
+        layers = {name: found[p] for key in self._members for p in self._members[key] if p in found and found[p] for name in self._expanded(key)}
+        return tuple((name, tuple(counts.items())) for name, counts in layers.items())
 
 
 def _leaf(value: Any, layers: int | None) -> jax.Array:

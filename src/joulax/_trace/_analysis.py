@@ -10,7 +10,7 @@ import jax
 from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var
 
-from . import _sites
+from . import _sites, _work
 from ._info import Cause, Info, Kind, Path, constant, parameter
 from ._names import Leaves
 from ._resolution import Resolution, within
@@ -81,6 +81,7 @@ class Plan:
     infos: dict[Var, Info] = field(default_factory=dict)
     booleans: dict[int, Path] = field(default_factory=dict)  # outputs that are spikes without being numbers
     made: dict[Var, Any] = field(default_factory=dict)  # the equation that made a variable
+    work: dict[Var, Path] = field(default_factory=dict)  # the elementwise work that made a variable
 
     @property
     def outs(self) -> list[Info]:
@@ -107,10 +108,11 @@ class Tables:
     claims: dict[Path, Claim] = field(default_factory=dict)
     uncounted: dict[Path, Uncounted] = field(default_factory=dict)
     fanouts: dict[Path, Any] = field(default_factory=dict)
+    work: dict[Path, "_work.Work"] = field(default_factory=dict)
 
     def copy(self) -> "Tables":
         """An independent copy."""
-        return Tables(dict(self.sites), dict(self.births), self.living, dict(self.claims), dict(self.uncounted), dict(self.fanouts))
+        return Tables(dict(self.sites), dict(self.births), self.living, dict(self.claims), dict(self.uncounted), dict(self.fanouts), dict(self.work))
 
 
 class Analysis:
@@ -151,6 +153,8 @@ class Analysis:
         if outcome.nonlinear:
             data = [i for i in ins if i.kind != Kind.PARAMETER]
             self.claim(frozenset().union(*(i.fresh for i in data)), eqn.outvars[0].aval.shape, outcome.infos[0].axes)
+        if rule is not _counting:
+            _work.note(plan, eqn, path, ins, self.frame, self.tables)
         plan.steps.append(Step(eqn, path, ins, outcome))
 
     @contextmanager
