@@ -15,7 +15,8 @@ _version _trace.info _trace.axes _trace.names _trace.resolution _trace.rules _tr
 _trace.work _trace.analysis _trace.run _trace.flow _trace
 _table _operations _activity _account _costs _hardware _datasheet _catalogue _memory _lemaire _systems models
 _marks _arguments _records _program _count _ledger _recorded
-_energy _uncertainty _measurement _calibrate _evaluate _report _explain _estimate _accountant losses neurons _tables metrics plot __init__
+_energy _uncertainty _measurement _calibrate _evaluate _report _explain _estimate _accountant losses _constraint
+_compare _hotspots _monitor neurons _tables metrics plot __init__
 """.split()
 
 

@@ -22,6 +22,16 @@ from ._catalogue import (
     scaled as scaled,
     stack as stack,
 )
+from ._compare import (
+    TwinReport as TwinReport,
+    ann_twin as ann_twin,
+    at_rate as at_rate,
+    break_even_rate as break_even_rate,
+    compare as compare,
+    sensitivity as sensitivity,
+    twin_bits as twin_bits,
+)
+from ._constraint import Constraint as Constraint, ConstraintState as ConstraintState, constraint as constraint
 from ._costs import Costs as Costs, costs as costs
 from ._count import count as count
 from ._datasheet import Datasheet as Datasheet, Quantity as Quantity
@@ -30,9 +40,11 @@ from ._estimate import estimate as estimate
 from ._evaluate import Evaluation as Evaluation, evaluate as evaluate
 from ._explain import Explanation as Explanation, explain as explain
 from ._hardware import Chip as Chip, Hardware as Hardware
+from ._hotspots import HotSpots as HotSpots, Spot as Spot, hotspots as hotspots
 from ._ledger import Ledger as Ledger
 from ._marks import spikes as spikes, synapses as synapses
 from ._measurement import Comparison as Comparison, Measurement as Measurement
+from ._monitor import Monitor as Monitor
 from ._operations import Operations as Operations
 from ._recorded import activity_of as activity_of
 from ._report import Report as Report, report as report

@@ -1,5 +1,9 @@
 """Losses on a number of synaptic operations or on an energy: pure, and free of units."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array
@@ -99,6 +103,117 @@ def log_budget(value: ArrayLike, goal: ArrayLike) -> Array:
     ratio = jnp.asarray(value) / goal
     over = ratio > 1
     return jnp.where(over, jnp.log(jnp.where(over, ratio, 1.0)), 0.0)
+
+
+def layers(values: Any, goals: Any, loss: Callable[[Any, Any], Array] = budget) -> Array:
+    """A goal for each layer: the sum of one loss over them.
+
+    **Arguments:**
+
+    - `values`: a pytree of numbers, like `result.per_layer` [operations or pJ].
+    - `goals`: its goals: a mapping that may name some of the layers only, or a pytree of the same structure.
+    - `loss`: one of this module.
+
+    **Returns:**
+
+    The loss, unitless.
+
+    **Raises:**
+
+    `ValueError` if a goal names a layer that does not exist, or the structures differ.
+    """
+    if isinstance(goals, Mapping) and isinstance(values, Mapping):
+        unknown = sorted(set(goals) - set(values))
+        if unknown:
+            raise ValueError(f"no layer {unknown[0]!r} for its goal; the layers are {', '.join(values)}")
+        values = {name: values[name] for name in goals}
+    try:
+        terms = jax.tree.map(lambda v, g: jnp.sum(loss(v, g)), values, dict(goals) if isinstance(goals, Mapping) else goals)
+    except ValueError as error:
+        raise ValueError(f"values and goals differ in structure: {error}") from None
+    return jnp.asarray(sum(jax.tree.leaves(terms)))
+
+
+def worst(values: ArrayLike, *, axis: int | tuple[int, ...] | None = 0, power: float = 16.0) -> Array:
+    r"""A smooth maximum, for chips that limit synaptic operations per second: the power mean.
+
+    $$\left(\frac{1}{n} \sum_t v_t^p\right)^{1/p}$$
+
+    lies between the mean and the maximum, tends to the maximum with p, and scales with its unit.
+    Its gradient is shared among the large values; with `steps=T` in [`joulax.count`][] they are time steps.
+
+    **Arguments:**
+
+    - `values`: not negative, such as synops of each step.
+    - `axis`: over which to take the worst; all if `None`.
+    - `power`: p, at least 1.
+
+    **Returns:**
+
+    The worst value [the unit of `values`]; feed it to a budget or a [`joulax.constraint`][].
+
+    **Raises:**
+
+    `ValueError` if `power` is below 1.
+    """
+    if power < 1:
+        raise ValueError(f"a power mean below 1 is no maximum, got power={power}")
+    v = jnp.asarray(values)
+    top = jax.lax.stop_gradient(jnp.max(v, axis=axis, keepdims=True))
+    scale = jnp.where(top > 0, top, 1.0)
+    mean = jnp.mean((v / scale) ** power, axis=axis, keepdims=True)
+    there = mean > 0
+    result = jnp.where(there, jnp.where(there, mean, 1.0) ** (1 / power), 0.0) * scale
+    return jnp.squeeze(result, axis)
+
+
+def rate_floor(rates: ArrayLike, floor: ArrayLike) -> Array:
+    r"""Keeps layers and neurons from falling silent: nothing above a floor, the squared relative shortfall below.
+
+    $$L = \operatorname{mean} \max\left(0, \frac{floor - rate}{floor}\right)^2.$$
+
+    A neuron that never fires has a gradient only through its surrogate; the floor pulls it back.
+
+    **Arguments:**
+
+    - `rates`: spikes per neuron and step, such as `record.spikes / record.updates`, also by neuron.
+    - `floor`: the least rate, positive.
+
+    **Returns:**
+
+    The loss, unitless.
+
+    **Raises:**
+
+    `ValueError` if a floor known while tracing is not positive.
+    """
+    _positive(floor)
+    return jnp.mean(jnp.square(jnp.maximum(1 - jnp.asarray(rates) / floor, 0.0)))
+
+
+def weight_count(weights: Any, width: float = 0.01) -> Array:
+    r"""A smooth number of synapses, so that pruning has a gradient: exact counts jump, and their gradient is zero.
+
+    $$\sum_w \frac{w^2}{w^2 + width^2},$$
+
+    nearly one for a weight well above the width, nearly zero for one well below.
+
+    **Arguments:**
+
+    - `weights`: any pytree of arrays; those of less than two axes (biases) are left out.
+    - `width`: weights below it count as gone; positive.
+
+    **Returns:**
+
+    A number of synapses.
+
+    **Raises:**
+
+    `ValueError` if the width is not positive.
+    """
+    _positive(width)
+    arrays = [w for w in jax.tree.leaves(weights) if hasattr(w, "ndim") and w.ndim > 1]
+    return jnp.asarray(sum(jnp.sum(jnp.square(w) / (jnp.square(w) + width**2)) for w in arrays))
 
 
 def _positive(goal: ArrayLike) -> None:

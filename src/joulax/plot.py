@@ -1,6 +1,6 @@
 """Pictures of energy results; needs matplotlib (`pip install "joulax[plot]"`)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,69 @@ def layers(results: Result | Mapping[str, Result], *, ax: Any = None) -> Any:
     ax.set_ylabel("energy [nJ]")
     ax.margins(y=0.12)
     ax.legend(used.values(), used.keys())
+    return ax
+
+
+def break_even(report: Any, *, intervals: Mapping[str, tuple[float, float]] | None = None, ax: Any = None) -> Any:
+    """Energy of a spiking network over that of its analog twin, against the spike rate, one line a pair of chips.
+
+    **Arguments:**
+
+    - `report`: what [`joulax.compare`][] returned; its own operating point is marked on every line.
+    - `intervals`: low and high ratio at the operating point, by row, drawn as error bars.
+    - `ax`: matplotlib axes to draw into; new ones by default.
+
+    **Returns:**
+
+    The axes; below one the spiking network is cheaper.
+
+    **Raises:**
+
+    `ImportError` with the install command, if matplotlib is missing.
+    """
+    ax = _axes(ax)
+    rates = np.geomspace(min(1e-3, report.rate / 3), 1.0, 200)
+    for (name, row), colour in zip(report.rows.items(), COLOURS, strict=False):
+        slope = (1 - row["ratio"]) / (row["factor"] - 1) if row["factor"] != 1 else 0.0  # affine: 1 at the break-even factor
+        ax.plot(100 * rates, row["ratio"] + slope * (rates / report.rate - 1), color=colour, label=name)
+        ax.plot(100 * report.rate, row["ratio"], "o", color=colour)
+        if intervals and name in intervals:
+            low, high = intervals[name]
+            ax.errorbar(100 * report.rate, row["ratio"], yerr=[[row["ratio"] - low], [high - row["ratio"]]], color=colour, capsize=3)
+    ax.axhline(1, color="#888888", lw=0.8)
+    ax.set(xscale="log", yscale="log", xlabel="spikes per synapse and step [%]", ylabel=f"energy, spiking / analog ({report.bits} bits)")
+    ax.legend(fontsize="small")
+    return ax
+
+
+def history(rows: Sequence[Mapping[str, Any]], budget: float | None = None, *, ax: Any = None) -> Any:
+    """Energy, and accuracy where there is one, over epochs.
+
+    **Arguments:**
+
+    - `rows`: the history of a [`joulax.Monitor`][].
+    - `budget`: drawn as a line [pJ].
+    - `ax`: matplotlib axes to draw into; new ones by default.
+
+    **Returns:**
+
+    The axes; energies in nJ.
+
+    **Raises:**
+
+    `ImportError` with the install command, if matplotlib is missing.
+    """
+    ax = _axes(ax)
+    epochs = [row["epoch"] for row in rows]
+    ax.plot(epochs, [row.get("energy", float("nan")) / 1e3 for row in rows], color=COLOURS[0], label="energy")
+    if budget is not None:
+        ax.axhline(budget / 1e3, color=COLOURS[1], ls="--", lw=1, label="budget")
+    ax.set(xlabel="epoch", ylabel="energy [nJ]", yscale="log")
+    ax.legend(loc="upper left")
+    if any("accuracy" in row for row in rows):
+        right = ax.twinx()
+        right.plot(epochs, [100 * row.get("accuracy", float("nan")) for row in rows], color=COLOURS[2])
+        right.set_ylabel("accuracy [%]", color=COLOURS[2])
     return ax
 
 
