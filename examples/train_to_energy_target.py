@@ -106,58 +106,49 @@ def evaluate(model, data, chip):
     return (logits.argmax(1) == y).mean(), result
 
 
-def loss(model, x, wanted, chip, goal):
-    """Cross-entropy with the wanted class probabilities, and the distance of the hidden energy from its goal."""
+def loss(model, x, wanted, chip, limit, multiplier):
+    """Cross-entropy with the wanted class probabilities, and the term of the constraint on the hidden energy."""
     logits, account = jax.vmap(joulax.count(model, spikes=0))(x)
     task = optax.softmax_cross_entropy(logits, wanted).mean()
-    if goal is None:
-        return task
+    if limit is None:
+        return task, multiplier
     spent = jax.vmap(lambda a: hidden_energy(joulax.energy(a, chip, STEPS * 1e-3)))(account).mean()
-    return task + 5 * joulax.losses.log_target(spent, goal)
+    term, multiplier = limit.update(spent, multiplier)
+    return task + term, multiplier
 
 
-def train(model, x, wanted, test_data, chip, *, goals, key, title, progress):
-    """Train with one energy goal for each epoch; returns the model and the history of (accuracy, energy)."""
-    epochs = len(goals)
+def train(model, x, wanted, test_data, chip, *, epochs, key, title, progress, limit=None):
+    """Train, under a constraint if there is one; returns the model and the history of (accuracy, energy)."""
     batch = 64
     count = len(x) // batch
     optimiser = optax.adam(optax.cosine_decay_schedule(3e-3, epochs * count, 0.03))
 
     @eqx.filter_jit
-    def epoch(model, state, order, goal):
+    def epoch(model, state, multiplier, order):
         arrays, rest = eqx.partition(model, eqx.is_array)
 
         def update(carry, rows):
-            arrays, state = carry
-            grads = eqx.filter_grad(loss)(eqx.combine(arrays, rest), x[rows], wanted[rows], chip, goal)
+            arrays, state, multiplier = carry
+            slope = eqx.filter_grad(loss, has_aux=True)
+            grads, multiplier = slope(eqx.combine(arrays, rest), x[rows], wanted[rows], chip, limit, multiplier)
             updates, state = optimiser.update(eqx.filter(grads, eqx.is_array), state)
-            return (eqx.apply_updates(arrays, updates), state), None
+            return (eqx.apply_updates(arrays, updates), state, multiplier), None
 
-        (arrays, state), _ = jax.lax.scan(update, (arrays, state), order)
+        (arrays, state, multiplier), _ = jax.lax.scan(update, (arrays, state, multiplier), order)
         model = eqx.combine(arrays, rest)
         accuracy, result = evaluate(model, test_data, chip)
-        return model, state, accuracy, hidden_energy(result)
+        return model, state, multiplier, accuracy, hidden_energy(result)
 
-    state = optimiser.init(eqx.filter(model, eqx.is_array))
+    state, multiplier = optimiser.init(eqx.filter(model, eqx.is_array)), () if limit is None else limit.init()
     history = []
     task = progress.add_task(title, total=epochs)
-    for i in range(epochs):
+    for _ in range(epochs):
         key, shuffle = jax.random.split(key)
         order = jax.random.permutation(shuffle, len(x))[: count * batch].reshape(count, batch)
-        goal = None if goals[i] is None else jnp.asarray(goals[i], jnp.float32)
-        model, state, accuracy, spent = epoch(model, state, order, goal)
+        model, state, multiplier, accuracy, spent = epoch(model, state, multiplier, order)
         history.append((float(accuracy), float(spent)))
         progress.update(task, advance=1, description=f"{title}: accuracy {100 * float(accuracy):.1f} %, hidden {float(spent) / 1e3:.0f} nJ")
     return model, history
-
-
-def tightening(start, fraction, epochs):
-    """Goals that fall geometrically from what the network spends now to a fraction of it, and rest at the end.
-
-    A small target from the first step would silence the network before it has learned anything.
-    """
-    share = np.minimum(np.arange(1, epochs + 1) / (0.7 * epochs), 1.0)
-    return start * fraction**share
 
 
 # %% [markdown]
@@ -201,6 +192,7 @@ def main(argv=None):
     parser.add_argument("--chip", default="loihi", help="a name of joulax.catalogue()")
     parser.add_argument("--epochs", type=int, default=120, help="epochs towards the target; the baseline takes a third")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--points", type=float, default=1.0, help="accuracy that may be lost, in percentage points")
     parser.add_argument("--out", default="energy.png", help="where the figure goes")
     args = parser.parse_args(argv)
     if not 0 < args.target <= 1:
@@ -213,15 +205,16 @@ def main(argv=None):
     model = SNN((64, 128, 128, 10), build)
     with Progress(transient=True) as progress:
         labels = optax.smooth_labels(jax.nn.one_hot(y, 10), 0.1)
-        free = [None] * max(1, args.epochs // 3)
-        baseline, history = train(model, x, labels, test, chip, goals=free, key=first, title="baseline", progress=progress)
+        baseline, history = train(model, x, labels, test, chip, epochs=max(1, args.epochs // 3), key=first, title="baseline", progress=progress)
         accuracy, before = eqx.filter_jit(evaluate)(baseline, test, chip)
         _, on_training = eqx.filter_jit(evaluate)(baseline, (x, y), chip)
         start = float(hidden_energy(before))
         goal = args.target * start
-        goals = tightening(float(hidden_energy(on_training)), args.target, args.epochs)
+        warmup = int(0.7 * args.epochs) * (len(x) // 64)  # the budget tightens slowly: a sudden one would silence the network
+        limit = joulax.constraint(args.target * float(hidden_energy(on_training)), warmup=warmup, rate=0.02, equality=True)
         taught = jax.nn.softmax(jax.vmap(baseline)(x))  # the baseline teaches its lean successor
-        lean, lean_history = train(baseline, x, taught, test, chip, goals=goals, key=second, title="to target", progress=progress)
+        options = dict(epochs=args.epochs, key=second, title="to target", progress=progress)
+        lean, lean_history = train(baseline, x, taught, test, chip, limit=limit, **options)
         lean_accuracy, after = eqx.filter_jit(evaluate)(lean, test, chip)
     spent = float(hidden_energy(after))
 
@@ -242,7 +235,7 @@ def main(argv=None):
     print(f"\nfigure: {args.out}; {time.perf_counter() - began:.0f} s")
 
     assert abs(spent / goal - 1) <= 0.05, f"target missed: {spent:.0f} pJ instead of {goal:.0f} pJ"
-    assert lean_accuracy >= accuracy - 0.01, f"accuracy fell from {accuracy:.4f} to {lean_accuracy:.4f}"
+    assert lean_accuracy >= accuracy - args.points / 100, f"accuracy fell from {accuracy:.4f} to {lean_accuracy:.4f}"
     return accuracy, lean_accuracy, start, spent
 
 

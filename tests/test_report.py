@@ -125,3 +125,38 @@ def test_estimate_of_a_function_with_parameters(capsys):
 def test_numbers_for_people():
     assert [joules(x) for x in (0.0, 12.3456, 1234.5, 5e6, 7.25e9, float("nan"))] == ["0 pJ", "12.3 pJ", "1.23 nJ", "5 µJ", "7.25 mJ", "n/a"]
     assert [number(x) for x in (3, 9999, 12345, 2.5e6)] == ["3", "9999", "12.3 k", "2.50 M"]
+
+
+def test_formats():
+    """Markdown, LaTeX, pandas and JSON say the same numbers."""
+    import json
+
+    account = {"first_layer": joulax.activity(ac=10, updates=0, spikes=0), "second": joulax.activity(ac=0, updates=10, spikes=0)}
+    made = joulax.report(joulax.energy(account, joulax.hardware("loihi")))
+    assert made.rows()["total"] == {"ac": 236.0, "neuron_update": 810.0, "total": 1046.0}
+    assert "| first_layer | 236 pJ | 0 pJ | 236 pJ |" in made.to_markdown()
+    latex = made.to_latex()
+    assert r"first\_layer & 236 pJ & 0 pJ & 236 pJ \\" in latex
+    assert latex.count("\n") == 8
+    found = json.loads(made.to_json())
+    assert found["energies"]["second"]["neuron_update"] == 810.0
+    assert "Loihi" in found["convention"]
+    pytest.importorskip("pandas")
+    assert made.to_pandas().loc["total", "total"] == 1046.0
+
+
+def test_formats_of_a_stack():
+    import json
+
+    account = [joulax.activity(mac=10)]
+    made = joulax.report(jax.vmap(joulax.energy, in_axes=(None, 0))(account, joulax.stack(["45nm", "loihi"])))
+    assert "| loihi | n/a | n/a |" in made.to_markdown()
+    assert json.loads(made.to_json())["energies"]["loihi"]["total"] is None
+
+
+def test_convention_is_a_paragraph_for_papers():
+    made = joulax.report(joulax.energy({"a": joulax.activity(ac=10, updates=1)}, joulax.hardware("loihi")))
+    text = made.convention()
+    assert "\n" not in text
+    for words in ("one existing (nonzero) synapse", "ac 23.6 pJ", "davies2018", "They leave out spike generation, routing, static power"):
+        assert words in text

@@ -1,5 +1,6 @@
 """`report`: an energy result as a table, with what one must know to quote it."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,6 +105,56 @@ class Report(Rendered):
     def _rate(self, name: str) -> str:
         rate = firing_rate(self.result, name)
         return "–" if rate is None else f"{rate:.3g}"
+
+    def rows(self) -> dict[str, dict[str, float]]:
+        """Mean energies by layer and operation [pJ] of one chip, with `total` last; by chip and layer of several."""
+        if len(self.chips) > 1:
+            return {c: {n: _mean(e[i]) for n, e in self.result.per_layer.items()} | {"total": _mean(self.result.total[i])} for i, c in enumerate(self.chips)}
+        columns = self._operations()
+        table = {
+            name: {op: 0.0 if (v := getattr(spent, op)) is None else _mean(v) for op in columns} | {"total": _mean(spent.total)}
+            for name, spent in self.result.layers.items()
+        }
+        if self.result.static is not None:
+            table["static power"] = dict.fromkeys(columns, 0.0) | {"total": _mean(self.result.static)}
+        sums = {op: sum(row[op] for row in table.values()) for op in (*columns, "total")}
+        return table | {"total": sums}
+
+    def to_markdown(self) -> str:
+        """The table in Markdown, energies with their units."""
+        rows = self.rows()
+        columns = list(next(iter(rows.values())))
+        lines = [f"| {'chip' if len(self.chips) > 1 else 'layer'} | " + " | ".join(c.replace("_", " ") for c in columns) + " |"]
+        lines.append("|---" * (len(columns) + 1) + "|")
+        return "\n".join([*lines, *(f"| {name} | " + " | ".join(joules(row[c]) for c in columns) + " |" for name, row in rows.items())])
+
+    def to_latex(self) -> str:
+        """The table in LaTeX (`booktabs`), energies with their units."""
+        rows = self.rows()
+        columns = list(next(iter(rows.values())))
+        safe = lambda text: text.replace("_", r"\_").replace("µ", r"\textmu{}").replace("%", r"\%")
+        head = " & ".join(["", *(c.replace("_", " ") for c in columns)]) + r" \\"
+        body = [" & ".join([safe(name), *(safe(joules(row[c])) for c in columns)]) + r" \\" for name, row in rows.items()]
+        form = "l" + "r" * len(columns)
+        return "\n".join([rf"\begin{{tabular}}{{{form}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"])
+
+    def to_pandas(self) -> Any:
+        """The table as a `pandas.DataFrame` [pJ].
+
+        **Raises:**
+
+        `ImportError` with the install command, if pandas is missing.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError('this needs pandas: pip install "joulax[pandas]"') from error
+        return pd.DataFrame.from_dict(self.rows(), orient="index")
+
+    def to_json(self) -> str:
+        """Everything in JSON: energies [pJ], chip, convention, warnings; unknown energies are null."""
+        rows = {n: {c: None if v != v else v for c, v in row.items()} for n, row in self.rows().items()}
+        return json.dumps({"unit": "pJ", "chips": self.chips, "energies": rows, "convention": self.convention(), "warnings": self.warnings()})
 
     def convention(self) -> str:
         """How this was counted and priced: a paragraph to paste into a paper."""
