@@ -85,9 +85,9 @@ def worst_rate(synops):
 
 
 # %%
-def train(model, data, test, epochs, key, limit, monitor):
-    """Train under a constraint; one epoch is one compiled scan."""
-    (x, y), batch = data, 64
+def train(model, x, wanted, test, epochs, key, limit, monitor):
+    """Train towards class probabilities under a constraint; one epoch is one compiled scan."""
+    batch = 64
     batches = len(x) // batch
     optimiser = optax.adam(optax.cosine_decay_schedule(4e-3, epochs * batches, 0.05))
     arrays, rest = eqx.partition(model, eqx.is_inexact_array)
@@ -99,7 +99,7 @@ def train(model, data, test, epochs, key, limit, monitor):
 
             def loss(arrays):
                 logits, synops = counted(eqx.combine(arrays, rest), x[rows])
-                task = optax.softmax_cross_entropy_with_integer_labels(logits, y[rows]).mean()
+                task = optax.softmax_cross_entropy(logits, wanted[rows]).mean()
                 term, new = limit.update(worst_rate(synops), multiplier)
                 return task + term, (task, new)
 
@@ -129,21 +129,26 @@ def train(model, data, test, epochs, key, limit, monitor):
 def main(argv=None):
     """Train freely and under the limit, report and assert."""
     parser = argparse.ArgumentParser(description="Event streams under a limit of synaptic operations per second.")
-    parser.add_argument("--limit", type=float, default=0.33, help="worst time step, as a fraction of the free network's")
+    parser.add_argument("--limit", type=float, default=0.7, help="worst time step, as a fraction of the free network's")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--copies", type=int, default=3, help="paths of each training digit")
+    parser.add_argument("--points", type=float, default=5.0, help="accuracy that may be lost, in percentage points")
     parser.add_argument("--slack", type=float, default=0.06, help="how far the limit may be missed, relative")
     args = parser.parse_args(argv)
     began = time.perf_counter()
-    data, test = streams(args.seed)
+    (x, y), test = streams(args.seed, args.copies)
     keys = jax.random.split(jax.random.key(args.seed), 3)
-    print(joulax.explain(network(keys[0]), spikes=0)(data[0][0]))
-    steps = args.epochs * (len(data[0]) // 64)
+    print(joulax.explain(network(keys[0]), spikes=0)(x[0]))
+    steps = args.epochs * (len(x) // 64)
     with joulax.Monitor(args.epochs) as monitor:
-        free = train(network(keys[0]), data, test, args.epochs, keys[1], joulax.constraint(1e12), monitor)
+        labels = optax.smooth_labels(jax.nn.one_hot(y, 10), 0.1)
+        free = train(network(keys[0]), x, labels, test, args.epochs, keys[1], joulax.constraint(1e12), monitor)
     goal = args.limit * free[2]
     with joulax.Monitor(args.epochs) as monitor:
-        limited = train(free[0], data, test, args.epochs, keys[2], joulax.constraint(goal, warmup=steps // 2, rate=0.02, equality=True), monitor)
+        taught = jax.jit(jax.vmap(lambda x: jax.nn.softmax(free[0](x).mean(0))))(x)  # the free network teaches the limited one
+        limit = joulax.constraint(goal, warmup=steps // 2, rate=0.02, equality=True)
+        limited = train(free[0], x, taught, test, args.epochs, keys[2], limit, monitor)
     for title, (_, accuracy, rate, peak) in (("free", free), ("limited", limited)):
         print(f"{title}: test accuracy {100 * accuracy:.1f} %, worst step {rate / 1e6:.2f} M synops/s (peak {peak / 1e6:.2f} M)")
     account = jax.jit(jax.vmap(lambda x: joulax.count(limited[0], spikes=0, events=True)(x)[1]))(test[0])
@@ -151,7 +156,7 @@ def main(argv=None):
         print(f"{name:<18} in {float(row['In']):8.0f}  fan-out {float(row['Fan-out']):6.1f}  {float(row['SynOps/s']) / 1e6:6.2f} M synops/s on average")
     print(f"limit {goal / 1e6:.2f} M synops/s, met at {100 * limited[2] / goal:.1f} %; {time.perf_counter() - began:.0f} s")
     assert abs(limited[2] / goal - 1) < args.slack, f"the limit was missed: {limited[2] / goal:.3f} of it"
-    assert limited[1] > free[1] - 0.05, "accuracy fell by more than five points"
+    assert limited[1] >= free[1] - args.points / 100, f"accuracy fell from {free[1]:.3f} to {limited[1]:.3f}"
 
 
 if __name__ == "__main__":

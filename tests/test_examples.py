@@ -26,7 +26,7 @@ def test_pareto_front(tmp_path):
 
 @pytest.mark.slow
 def test_event_stream(tmp_path):
-    out = run("event_stream.py", "--epochs", "5", "--slack", "0.25", folder=tmp_path)
+    out = run("event_stream.py", "--epochs", "4", "--copies", "1", "--slack", "0.3", "--points", "15", folder=tmp_path)
     assert "M synops/s" in out
 
 

@@ -13,7 +13,7 @@ from ._catalogue import catalogue, named, sheets_of
 from ._energy import Result, energy
 from ._hardware import Chip, Hardware
 from ._operations import OPERATIONS
-from ._table import Rendered, joules
+from ._table import Rendered, joules, pandas
 from ._uncertainty import ranged
 
 STATIC = "static power"
@@ -57,10 +57,7 @@ class Evaluation(Rendered):
 
         `ImportError` with the install command, if pandas is missing.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError('this needs pandas: pip install "joulax[pandas]"') from error
+        pd = pandas()
         index = pd.MultiIndex.from_product([self.chips, self.layers], names=["chip", "layer"])
         return pd.DataFrame(self.energies.reshape(-1, len(self.operations)), index=index, columns=list(self.operations))
 

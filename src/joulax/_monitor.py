@@ -12,7 +12,7 @@ from rich.table import Table
 
 from ._energy import Result
 from ._report import firing_rate
-from ._table import joules, number
+from ._table import joules, number, pandas
 
 
 class Monitor:
@@ -89,10 +89,7 @@ class Monitor:
 
         `ImportError` with the install command, if pandas is missing.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError('this needs pandas: pip install "joulax[pandas]"') from error
+        pd = pandas()
         return pd.DataFrame(self.history).set_index("epoch")
 
     def plot(self, ax: Any = None) -> Any:

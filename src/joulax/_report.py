@@ -13,7 +13,7 @@ from ._catalogue import sheets_of
 from ._datasheet import ARITHMETIC, Datasheet
 from ._energy import Result
 from ._operations import OPERATIONS
-from ._table import Rendered, joules, number, with_range
+from ._table import Rendered, joules, number, pandas, with_range
 from ._uncertainty import ranged
 
 
@@ -145,10 +145,7 @@ class Report(Rendered):
 
         `ImportError` with the install command, if pandas is missing.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise ImportError('this needs pandas: pip install "joulax[pandas]"') from error
+        pd = pandas()
         return pd.DataFrame.from_dict(self.rows(), orient="index")
 
     def to_json(self) -> str:

@@ -33,6 +33,15 @@ class Rendered:
         return console.width if console.is_terminal else 140
 
 
+def pandas() -> Any:
+    """The pandas module, or an error with the install command."""
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError('this needs pandas: pip install "joulax[pandas]"') from error
+    return pandas
+
+
 _PREFIXES = ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ"), (1.0, "pJ"))
 
 
