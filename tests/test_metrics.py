@@ -274,3 +274,26 @@ def test_gradients_flow():
     loss = lambda m: metrics.synaptic_operations(joulax.count(m, spikes=0)(BATCH[0])[1])["Effective_ACs"]
     gradient = eqx.filter_grad(loss)(MODEL)
     assert np.any(np.asarray(gradient.layers[0].weight) != 0)
+
+
+@pytest.mark.parametrize("case", recorded("sinabs", "firing_rate"))
+def test_sinabs_firing_rate_as_recorded(case):
+    """Mean of the outputs over samples, steps and neurons; multi-spikes count each."""
+    out = jnp.asarray(case.arrays[case["layers"][0]["output"]])
+    record = joulax.activity_of(lambda x: jnp.ones((1, x.size)) @ x.reshape(-1), out, spikes_out=out, leading=2)
+    close(record.spikes / record.updates, case["expected"]["firing_rate"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("case", recorded("sinabs", "ann_neuromorphic_relu"))
+def test_sinabs_ann_with_quantised_activations(case):
+    """Rounded activations are spikes where the model says so; with a fan-out of one their sum is the peer's count."""
+    relus = [layer["output"] for layer in case["layers"] if layer["type"] == "neuromorphic_relu"]
+    call = joulax.count(lambda x: joulax.synapses(joulax.spikes(jnp.floor(jax.nn.relu(x)))))
+    synops = []
+    for name in relus:
+        account = jax.vmap(lambda x: call(x)[1])(jnp.asarray(case.arrays[name]))
+        (record,) = (r for r in account.values() if r.ac is not None)
+        synops.append(float(record.ac.mean()))
+    close(synops, case["expected"]["synops_per_counted_relu"], rtol=1e-5)
+    close(sum(synops), case["expected"]["synops_total"], rtol=1e-5)
+    close(joulax.losses.target(sum(synops), case["expected"]["synops_loss_target"]), case["expected"]["synops_loss"], rtol=1e-4)

@@ -75,7 +75,7 @@ def hotspots(activity_or_result: Any, top: int = 5, *, model: Any = None, gradie
       `count(..., neurons=True)` or `steps=T`, single neurons or steps are ranked.
     - `top`: how many.
     - `model`, `gradient`: a model and the gradient of its energy (`eqx.filter_grad`): adds what pruning each
-      weight matrix away (−g·w) or raising each threshold by a tenth (−g·θ/10) would save, to first order. It trusts the
+      weight matrix away (g·w) or raising each threshold by a tenth (−g·θ/10) would save, to first order. It trusts the
       surrogate gradient: an indication, to be checked by counting again.
 
     **Returns:**
