@@ -128,3 +128,22 @@ def test_shared_weights_at_two_shapes_are_refused_by_name():
 
 def test_default_fields_are_unchanged():
     assert "touched" not in numbers(COUNTED(INPUT)[1]["readout"])
+
+
+def test_events_that_arrive():
+    """Spikes at their value, analog inputs where not zero, before any fan-out; steps can be kept."""
+    x = jnp.array([[1.0, 0.0, 2.0], [0.0, 0.0, 1.0]])
+    w = jnp.ones((4, 3))
+
+    def run(x):
+        return jax.lax.scan(lambda c, x: (c, w @ x), 0.0, x)[1]
+
+    (spiking,) = joulax.count(run, spikes=0, events=True)(x)[1].values()
+    assert float(spiking.events) == 4
+    assert float(spiking.ac) == 16
+    (kept,) = joulax.count(run, spikes=0, events=True, steps=2)(x)[1].values()
+    assert kept.events.tolist() == [3.0, 1.0]
+    (analog,) = joulax.count(run, events=True)(x)[1].values()
+    assert float(analog.events) == 3
+    (without,) = joulax.count(run, spikes=0)(x)[1].values()
+    assert without.events is None
