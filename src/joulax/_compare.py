@@ -137,7 +137,7 @@ class TwinReport(Rendered):
         for title in ("hardware", "spiking", "analog", "spiking / analog", "break-even rate"):
             table.add_column(title, justify="left" if title == "hardware" else "right")
         for name, r in self.rows.items():
-            even = f"{100 * r['rate']:.2g} %" if r["rate"] > 0 else "never"
+            even = "never" if r["rate"] <= 0 else "always cheaper" if r["rate"] > 1 else f"{100 * r['rate']:.2g} %"
             table.add_row(name, joules(r["snn"]), joules(r["ann"]), f"{r['ratio']:.2g}", even)
         wins = [name for name, r in self.rows.items() if r["ratio"] < 1]
         verdict = "everywhere" if len(wins) == len(self.rows) else ", ".join(wins) if wins else "nowhere"
