@@ -15,7 +15,7 @@ import joulax
 from .idioms.common import numbers, original, spike
 
 N, T = 4, 3  # width of every value; steps of every loop
-EXAMPLES = int(os.environ.get("JOULAX_PROGRAMS", "100"))
+EXAMPLES = int(os.environ.get("JOULAX_PROGRAMS", "200"))
 
 
 class Value:
@@ -229,7 +229,7 @@ def test_program(program, seed):
 
 
 @given(PROGRAMS, st.integers(0, 10_000))
-@settings(max_examples=max(10, EXAMPLES // 5), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=max(10, EXAMPLES // 10), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_transformations(program, seed):
     """vmap = loop, the same kinds for zeros, the original program inside, and the derivatives of the uncounted one."""
     run, _ = build(program)
