@@ -19,7 +19,7 @@ def run(name, *options, folder):
 @pytest.mark.slow
 def test_pareto_front(tmp_path):
     """Three budgets, two seeds, in one vmapped run: budgets are met, nothing collapses."""
-    out = run("pareto.py", "--budgets", "3", "--seeds", "2", "--epochs", "20", folder=tmp_path)
+    out = run("pareto.py", "--budgets", "3", "--seeds", "2", "--epochs", "12", folder=tmp_path)
     assert "6 networks" in out
     assert (tmp_path / "pareto.png").stat().st_size > 10_000
 
