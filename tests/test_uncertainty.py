@@ -1,7 +1,6 @@
 """Ranges, samples, calibration, many chips."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -112,8 +111,9 @@ def test_prices_that_move_together_are_named():
     with pytest.warns(UserWarning, match="cannot tell ac and neuron_update apart"):
         fit = calibrate(accounts, [1e5, 2e5, 3e5], "loihi")
     assert fit.condition > 1e3
-    ratio = float(fit.chip.costs.ac) / float(fit.chip.costs.neuron_update)
-    assert 0.25 < ratio < 0.55  # the split of the prior is 0.29
+    u, v = np.log(float(fit.chip.costs.ac) / 23.6), np.log(float(fit.chip.costs.neuron_update) / 81)
+    np.testing.assert_allclose(u / v, float(fit.chip.costs.ac) / (2 * float(fit.chip.costs.neuron_update)), rtol=1e-3)  # where the prior is stationary
+    np.testing.assert_allclose(fit.residuals, 0, atol=2e-2)
 
 
 def test_negative_dynamic_energy_is_named():
@@ -160,5 +160,4 @@ def test_evaluate_takes_models_too():
     lemaire = joulax.models.Lemaire2022()
     table = evaluate([activity(ac=500, dense_ac=4000, spikes=5, updates=40, neurons=10, synapses=1000, events=50)], [lemaire, "45nm"])
     np.testing.assert_allclose(table.totals["Lemaire 2022"], 22411.99056, rtol=1e-6)
-    assert isinstance(table.energies, np.ndarray)
-    assert jnp.ndim(table.energies) == 3
+    np.testing.assert_allclose(table.totals["45nm"], 500 * 0.9, rtol=1e-6)

@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 Count = Float[Array, "..."] | None
+Number = Float[Array, "..."]
 
 
 def number(x: Any) -> Any:
@@ -85,6 +86,11 @@ def total(parts: list[Any]) -> Array:
     """Sum of the parts that exist; zero where none does."""
     there = [p for p in parts if p is not None]
     return functools.reduce(operator.add, there) if there else jnp.zeros((), jnp.float32)
+
+
+def plus(a: Any, b: Any) -> Any:
+    """Sum of two counts, of which either may be `None`: it cannot occur."""
+    return b if a is None else a if b is None else a + b
 
 
 def is_activity(x: Any) -> bool:

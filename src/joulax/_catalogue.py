@@ -1,5 +1,6 @@
 """The catalogue: published prices of chips, with source and evidence, and the user's own."""
 
+import dataclasses
 import difflib
 import functools
 import tomllib
@@ -192,12 +193,9 @@ def scaled(chip: Chip, factor: Any, *, name: str | None = None) -> Chip:
     - `factor`: unitless, such as [`joulax.models.stillmaker`][] or `(volts / reference)**2`.
     - `name`: of the new chip; its numbers are no longer those of a datasheet.
     """
-    return Chip(
-        jax.tree.map(lambda price: price * factor, chip.costs),
-        None if chip.static_power is None else chip.static_power * factor,
-        *(getattr(chip, f) for f in ("hops", "skips_spikes", "skips_zeros", "graded", "accumulates")),
-        name=name or f"{chip.name} scaled",
-    )
+    costs = jax.tree.map(lambda price: price * factor, chip.costs)
+    power = None if chip.static_power is None else chip.static_power * factor
+    return dataclasses.replace(chip, costs=costs, static_power=power, name=name or f"{chip.name} scaled")
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from ._activity import Activity, number, optional
+from ._activity import Activity, number, optional, plus
 from ._costs import Costs, Price
 from ._operations import OPERATIONS, Operations
 
@@ -117,17 +117,17 @@ class Chip(Hardware):
         accumulates = self._executed(self._graded(a.ac_graded, a.ac, "ac"), a.dense_ac, self.skips_spikes, "ac")
         mac = self._executed(a.mac, a.dense_mac, self.skips_zeros, "mac")
         if self.accumulates is not None:
-            mac = _add(mac, _times(1 - self.accumulates, accumulates))
+            mac = plus(mac, _times(1 - self.accumulates, accumulates))
             accumulates = _times(self.accumulates, accumulates)
-        synops = _add(accumulates, mac)
+        synops = plus(accumulates, mac)
         spikes = self._graded(a.spikes_graded, a.spikes, "spikes")
-        states = _add(synops, a.updates)
+        states = plus(synops, a.updates)
         return Operations(
             ac=accumulates,
             mac=mac,
             neuron_update=a.updates,
             spike=spikes,
-            weight_read=_add(synops, a.lookups),
+            weight_read=plus(synops, a.lookups),
             weight_write=a.writes,
             state_read=states,
             state_write=states,
@@ -138,7 +138,7 @@ class Chip(Hardware):
         """Events by the convention of the chip."""
         if (once is None) != (each is None):
             raise ValueError(f"a record needs both {field} and {field}_graded, or neither; joulax.activity(...) sets both")
-        return once if once is each else _add(_times(self.graded, once), _times(1 - self.graded, each))
+        return once if once is each else plus(_times(self.graded, once), _times(1 - self.graded, each))
 
     def _executed(self, effective: Any, dense: Any, skipped: Scalar, field: str) -> Any:
         """Work that is left after skipping."""
@@ -149,11 +149,7 @@ class Chip(Hardware):
                 f"{self.name} also executes {field} work that could be skipped, but a record has no {'dense_' + field if dense is None else field}; "
                 f"give dense_{field} to joulax.activity(...), or count the model"
             )
-        return _add(_times(skipped, effective), _times(1 - skipped, dense))
-
-
-def _add(a: Any, b: Any) -> Any:
-    return b if a is None else a if b is None else a + b
+        return plus(_times(skipped, effective), _times(1 - skipped, dense))
 
 
 def _times(factor: Any, counts: Any) -> Any:

@@ -5,21 +5,23 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from ._activity import Activity, number
+from ._activity import Activity, Number, number
 from ._costs import Costs
 from ._hardware import Hardware
 from ._operations import Operations
 
-Number = Float[Array, "..."]
-
-ADD, MULTIPLY = 0.1, 3.1  # pJ, 45 nm, int32
-FIFO = 1000  # elements of the queue of events
+ADD, MULTIPLY = 0.1, 3.1  # pJ: 45 nm, int32, Horowitz 2014
+FIFO = 1000  # elements of the queue of events, as the authors' program assumes
 
 
 def ram(elements: ArrayLike, bits: ArrayLike = 32) -> Array:
-    """One access to a memory of so many elements [pJ]: 1.09e-5 pJ per bit stored, plus 13.2 pJ, whatever the width."""
+    """One access to a memory of so many elements [pJ]: 1.09e-5 pJ per bit stored, plus 13.2 pJ, whatever the width.
+
+    ??? cite "Reference"
+        Lemaire et al., ICONIP 2022: a line through 10, 20 and 100 pJ at 8 kB, 32 kB and 1 MB of 45 nm (Horowitz 2014).
+    """
     return 1.09e-5 * jnp.asarray(elements, jnp.result_type(float)) * bits + 13.2
 
 

@@ -3,17 +3,15 @@
 import equinox as eqx
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from ._activity import Activity, number
+from ._activity import Activity, Number, number, plus
 from ._costs import Costs
 from ._hardware import Chip, Hardware
 from ._operations import Operations
 
-Number = Float[Array, "..."]
-
-DRAM = 1300.0 / 64  # pJ per bit
-REGISTER = 0.002538  # pJ per bit
+DRAM = 1300.0 / 64  # pJ per bit: low end of an access of 64 bits at 45 nm, Horowitz 2014
+REGISTER = 0.002538  # pJ per bit: 32 nm, NeuroMC
 
 
 def sram(capacity: ArrayLike) -> Array:
@@ -111,7 +109,7 @@ class Memory(Hardware):
     def operations(self, activity: Activity) -> Operations:
         """As for any chip; a multiply-accumulate keeps its partial sum in a register, so only updates touch states."""
         executed = Chip(self.costs, skips_zeros=self.skips_zeros, name=self.name).operations(activity)
-        states = _added(executed.ac, activity.updates)
+        states = plus(executed.ac, activity.updates)
         return eqx.tree_at(lambda o: (o.state_read, o.state_write), executed, (states, states), is_leaf=lambda x: x is None)
 
 
@@ -130,7 +128,3 @@ def bit_width(bits: ArrayLike, *, accumulator_bits: ArrayLike | None = None, **m
     wide = bits if accumulator_bits is None else accumulator_bits
     fields = {"weight_bits": bits, "state_bits": wide, "weights": 0.0, "states": 0.0, "name": "bit-width model"} | memory
     return Memory(add=add_qkeras(wide), multiply=multiply_qkeras(bits), **fields)
-
-
-def _added(a, b):
-    return b if a is None else a if b is None else a + b

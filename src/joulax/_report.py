@@ -166,7 +166,7 @@ class Report(Rendered):
             *(_priced_by(sheet) for sheet in sheets),
         ]
         if not sheets:
-            words.append(f"Prices of {result.chip} are our own.")
+            words.append(f"Prices are those of {result.chip}, which has no datasheet.")
         words.append(f"{self.headline()}.")
         return " ".join(words)
 
@@ -181,7 +181,7 @@ class Report(Rendered):
             share = _mean(self.result.per_layer[self.dominant_layer]) / (_mean(self.result.total) or 1.0)
             lines.append(f"dominant layer: {self.dominant_layer} ({100 * share:.0f} %)")
         sheets = sheets_of(self.result.chip)
-        return [*lines, *(map(_evidence, sheets) if sheets else [f"{self.result.chip}: prices given by the user"])]
+        return [*lines, *(map(_evidence, sheets) if sheets else [f"{self.result.chip}: no datasheet, prices are those of a model or of the user"])]
 
     def warnings(self) -> list[str]:
         """What a reader should not miss."""

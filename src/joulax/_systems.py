@@ -7,15 +7,13 @@ from typing import Any
 import equinox as eqx
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
-from ._activity import Activity, number
+from ._activity import Activity, Number, number
 from ._catalogue import sheets_of
 from ._costs import Costs
 from ._hardware import Hardware, Scalar
 from ._operations import Operations
-
-Number = Float[Array, "..."]
 
 _STILLMAKER = {
     "180": (24.64, -17.98, 0.0),

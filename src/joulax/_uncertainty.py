@@ -1,5 +1,6 @@
 """How sure a number is: published ranges and log-normal samples of prices, carried through any account."""
 
+import dataclasses
 import hashlib
 from collections.abc import Callable
 from typing import Any
@@ -41,9 +42,7 @@ def interval(chip: str | Chip) -> Chip:
     `ValueError` for a chip without a datasheet: nothing is known about its ranges.
     """
     chip = hardware(chip) if isinstance(chip, str) else chip
-    sheet = _sheet(chip.name)
-    ends = [_times(chip, lambda q, end=end: q.span[end] / q.value if q.value else 1.0, sheet) for end in (0, 1)]
-    low, high = (Chip(costs, power, *_rest(chip), name=f"{chip.name} {word}") for (costs, power), word in zip(ends, ("(low)", "(high)"), strict=True))
+    low, high = (_times(chip, lambda q, end=end: _end(q, end), _sheet(chip.name), f"{chip.name} {word}") for end, word in enumerate(("(low)", "(high)")))
     return stack([low, chip, high])
 
 
@@ -64,10 +63,8 @@ def sample(chip: str | Chip, key: Array, samples: int = 1000) -> Chip:
     A [`joulax.Chip`][] with leaves of shape (samples,).
     """
     chip = hardware(chip) if isinstance(chip, str) else chip
-    costs, power = _times(chip, lambda q: _factor(q, key, samples), _sheet(chip.name))
-    costs, power = (jax.tree.map(lambda p: jnp.broadcast_to(p, (samples,)), part) for part in (costs, power))
-    rest = [None if r is None else jnp.broadcast_to(r, (samples,)) for r in _rest(chip)]
-    return Chip(costs, power, *rest, name=chip.name)
+    drawn = _times(chip, lambda q: _factor(q, key, samples), _sheet(chip.name), chip.name)
+    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (samples,)), drawn)
 
 
 def probability_cheaper(a: Result, b: Result, *, key: Array | None = None, samples: int = 10_000) -> Float[Array, ""]:
@@ -114,7 +111,7 @@ def ranged(result: Result) -> tuple[float, float] | None:
     numbers = [] if len(found) != 1 else found[0].charged
     if not any(q.has_range for q in numbers):
         return None
-    ends = [sampled_totals(result, lambda q, end=end: q.span[end] / q.value) for end in (0, 1)]
+    ends = [sampled_totals(result, lambda q, end=end: _end(q, end)) for end in (0, 1)]
     return float(np.asarray(ends[0])), float(np.asarray(ends[1]))
 
 
@@ -125,22 +122,21 @@ def _sheet(name: str) -> Datasheet:
     return found[0]
 
 
-def _rest(chip: Chip) -> list[Any]:
-    return [chip.hops, chip.skips_spikes, chip.skips_zeros, chip.graded, chip.accumulates]
+def _end(q: Quantity, end: int) -> float:
+    """Low (0) or high (1) end of a number over the number."""
+    return q.span[end] / q.value if q.value else 1.0
 
 
-def _times(chip: Chip, factor: Callable[[Quantity], Any], sheet: Datasheet) -> tuple[Any, Any]:
-    """Prices and power of a chip, each multiplied by the factor of its published number."""
-    prices = {op: getattr(chip.costs, op) for op in OPERATIONS}
-    scaled = {op: p if p is None or op not in sheet.costs else p * factor(sheet.costs[op]) for op, p in prices.items()}
+def _times(chip: Chip, factor: Callable[[Quantity], Any], sheet: Datasheet, name: str) -> Chip:
+    """A chip whose prices and power are multiplied, each by the factor of its published number."""
+    prices = {op: p * factor(q) for op, q in sheet.costs.items() if (p := getattr(chip.costs, op)) is not None}
     power = chip.static_power if chip.static_power is None or not sheet.static_power else chip.static_power * factor(sheet.static_power)
-    return type(chip.costs)(**scaled), power
+    return dataclasses.replace(chip, costs=dataclasses.replace(chip.costs, **prices), static_power=power, name=name)
 
 
 def _factor(q: Quantity, key: Array, samples: int) -> Array:
     """Log-normal factors with median 1; a number is known by its source, place and value."""
-    low, high = q.span
     digest = hashlib.sha256(f"{q.source}|{q.where}|{q.value}".encode()).digest()
     z = jax.random.normal(jax.random.fold_in(key, int.from_bytes(digest[:4], "big") & 0x7FFFFFFF), (samples,))
-    down, up = (float(np.log(max(end, 1e-3 * q.value) / q.value)) / _SIGMAS for end in (low, high))
+    down, up = (float(np.log(max(_end(q, end), 1e-3))) / _SIGMAS for end in (0, 1))
     return jnp.exp(jnp.where(z < 0, -z * down, z * up))

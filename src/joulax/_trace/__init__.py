@@ -8,4 +8,4 @@ from ._resolution import Resolution as Resolution
 from ._rules import source_of as source_of
 from ._run import Runner as Runner, Taps as Taps
 from ._sites import Site as Site
-from ._work import CLASSES as CLASSES, per_update as per_update
+from ._work import per_update as per_update
