@@ -6,7 +6,7 @@ import pytest
 
 import joulax
 from joulax import activity, catalogue, datasheet, energy, hardware, reference
-from joulax._datasheet import EVIDENCE
+from joulax._hardware.datasheet import EVIDENCE
 
 REQUIRED = """45nm 28nm 7nm loihi loihi2 spinnaker spinnaker2 akida brainscales2 fpga_ice40 fpga_artix7 analog_28nm
 cpu gpu arm odin truenorth loihi@keras-spiking loihi@sana-fe loihi2@sc-neurocore loihi2@tutorial-72""".split()
@@ -98,7 +98,7 @@ def test_an_unknown_name_lists_the_near_ones():
 
 
 def test_double_pricing_is_impossible():
-    from joulax._datasheet import parse
+    from joulax._hardware.datasheet import parse
 
     price = dict(value=1.0, source="s", where="w", evidence="derived", verified="read")
     with pytest.raises(ValueError, match="double counting"):

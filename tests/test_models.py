@@ -9,7 +9,7 @@ import pytest
 
 import joulax
 from joulax import activity, energy, hardware, models
-from joulax._lemaire import ram
+from joulax.models.lemaire import ram
 
 RELATIVE = 1e-6
 LAYER = activity(ac=500, dense_ac=4000, spikes=5, updates=40, neurons=10, synapses=1000, nonzero=1000, events=50)

@@ -8,7 +8,7 @@ import pytest
 
 import joulax
 from joulax import activity, energy, hardware, report, stack
-from joulax._table import joules, number
+from joulax._report.rendered import joules, number
 
 from .test_count import BATCH, COUNTED, MODEL, X
 
@@ -41,7 +41,7 @@ def test_totals_and_shares_add_up():
     made = report(result)
     assert "75.0 %" in str(made)
     assert "400 pJ for this call" in str(made)
-    assert "mine: prices given by the user" in str(made)
+    assert "mine: no datasheet" in str(made)
     assert made.dominant_layer == "0"
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import jax
 from jax.typing import ArrayLike
 
-from ._activity import Activity, activity, number
-from ._catalogue import datasheet, hardware
-from ._costs import costs
+from ._activity.record import Activity, activity, number
 from ._count import count
-from ._energy import Result, energy
-from ._hardware import Chip, Hardware
+from ._hardware.catalogue import datasheet, hardware
+from ._hardware.chip import Chip, Hardware
+from ._hardware.costs import costs
+from ._hardware.energy import Result, energy
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 from jax.core import Tracer
 
-from ._account import Account, Convention
+from ._activity.account import Account, Convention
 from ._program import Call, Program, Same, programs
 from ._trace import Leaves, Resolution, surroundings
 

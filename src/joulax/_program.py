@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from ._account import Account
+from ._activity.account import Account
 from ._arguments import argument_infos, check_arguments
 from ._records import Records
 from ._trace import Analysis, Leaves, Plan, Resolution, Runner, is_array

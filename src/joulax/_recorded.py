@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from ._activity import Activity
+from ._activity.record import Activity
 from ._count import count
 
 

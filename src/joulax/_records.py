@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ._account import Convention, SiteNote
-from ._activity import Activity
+from ._activity.account import Convention, SiteNote
+from ._activity.record import Activity
 from ._trace import Analysis, Kind, Leaves, Taps, layer_names, per_update
 from ._version import __version__
 

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
+__all__ = ["budget", "layers", "log_budget", "log_target", "rate_floor", "target", "weight_count", "worst"]
+
 
 def target(value: ArrayLike, goal: ArrayLike) -> Array:
     r"""Squared relative distance from a goal, the synops loss of Sinabs.

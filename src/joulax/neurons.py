@@ -13,7 +13,25 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ._activity import number
+from ._activity.record import number
+
+__all__ = [
+    "Adaptive",
+    "Alpha",
+    "IF",
+    "LIF",
+    "Lapicque",
+    "LeakyReadout",
+    "Network",
+    "Neuron",
+    "Recurrent",
+    "State",
+    "Synaptic",
+    "arctan",
+    "fast_sigmoid",
+    "straight_through",
+    "triangle",
+]
 
 Spike = Callable[[Array], Array]
 

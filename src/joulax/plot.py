@@ -1,14 +1,16 @@
 """Pictures of energy results; needs matplotlib (`pip install "joulax[plot]"`)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from ._energy import Result
-from ._operations import OPERATIONS
+from ._hardware.energy import Result
+from ._hardware.operations import OPERATIONS
+from ._report.figure import COLOURS, axes
+from ._training.history import history as history
 
-COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#bbbbbb", "#000000", "#ee8866", "#77aadd")
+__all__ = ["break_even", "history", "layers"]
 
 
 def layers(results: Result | Mapping[str, Result], *, ax: Any = None) -> Any:
@@ -28,7 +30,7 @@ def layers(results: Result | Mapping[str, Result], *, ax: Any = None) -> Any:
     `ImportError` with the install command, if matplotlib is missing.
     """
     many = {"": results} if isinstance(results, Result) else dict(results)
-    ax = _axes(ax)
+    ax = axes(ax)
     names = list(dict.fromkeys(name for r in many.values() for name in r.order))
     width = 0.8 / len(many)
     used: dict[str, Any] = {}
@@ -67,7 +69,7 @@ def break_even(report: Any, *, intervals: Mapping[str, tuple[float, float]] | No
 
     `ImportError` with the install command, if matplotlib is missing.
     """
-    ax = _axes(ax)
+    ax = axes(ax)
     rates = np.geomspace(min(1e-3, report.rate / 3), 1.0, 200)
     for (name, row), colour in zip(report.rows.items(), COLOURS, strict=False):
         slope = (1 - row["ratio"]) / (row["factor"] - 1) if row["factor"] != 1 else 0.0  # affine: 1 at the break-even factor
@@ -80,47 +82,6 @@ def break_even(report: Any, *, intervals: Mapping[str, tuple[float, float]] | No
     ax.set(xscale="log", yscale="log", xlabel="spikes per synapse and step [%]", ylabel=f"energy, spiking / analog ({report.bits} bits)")
     ax.legend(fontsize="small")
     return ax
-
-
-def history(rows: Sequence[Mapping[str, Any]], budget: float | None = None, *, ax: Any = None) -> Any:
-    """Energy, and accuracy where there is one, over epochs.
-
-    **Arguments:**
-
-    - `rows`: the history of a [`joulax.Monitor`][].
-    - `budget`: drawn as a line [pJ].
-    - `ax`: matplotlib axes to draw into; new ones by default.
-
-    **Returns:**
-
-    The axes; energies in nJ.
-
-    **Raises:**
-
-    `ImportError` with the install command, if matplotlib is missing.
-    """
-    ax = _axes(ax)
-    epochs = [row["epoch"] for row in rows]
-    ax.plot(epochs, [row.get("energy", float("nan")) / 1e3 for row in rows], color=COLOURS[0], label="energy")
-    if budget is not None:
-        ax.axhline(budget / 1e3, color=COLOURS[1], ls="--", lw=1, label="budget")
-    ax.set(xlabel="epoch", ylabel="energy [nJ]", yscale="log")
-    ax.legend(loc="upper left")
-    if any("accuracy" in row for row in rows):
-        right = ax.twinx()
-        right.plot(epochs, [100 * row.get("accuracy", float("nan")) for row in rows], color=COLOURS[2])
-        right.set_ylabel("accuracy [%]", color=COLOURS[2])
-    return ax
-
-
-def _axes(ax: Any) -> Any:
-    if ax is not None:
-        return ax
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError('joulax.plot needs matplotlib: pip install "joulax[plot]"') from error
-    return plt.figure(layout="constrained").add_subplot()
 
 
 def _mean(value: Any) -> float:

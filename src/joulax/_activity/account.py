@@ -1,0 +1,104 @@
+"""What `count` returns: one activity record per layer, and the convention they were counted by."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import equinox as eqx
+import jax
+
+from .record import Activity, is_activity
+
+
+@dataclass(frozen=True)
+class SiteNote:
+    """One synaptic site in words: where it stands and what decided its kind."""
+
+    layer: str
+    source: str
+    primitive: str
+    kind: str  # "spikes" or "analog"
+    cause: str
+    inputs: int
+    fanout: float | None
+    neurons: int
+    synapses: float | None
+
+
+@dataclass(frozen=True)
+class Convention:
+    """How an account was counted: the options, what was left out, where each kind came from. Hashable, static."""
+
+    version: str
+    options: tuple[tuple[str, str], ...]
+    sites: tuple[SiteNote, ...]
+    uncounted: tuple[str, ...]
+    update_operations: tuple[tuple[str, tuple[tuple[str, float], ...]], ...] = ()
+
+    def per_update(self, layer: str) -> dict[str, float]:
+        """Arithmetic of one neuron of a layer in one step, read off the program.
+
+        `multiply` (and divide), `add` (and subtract, negate), `compare` (and maximum, minimum), `other`
+        (exponentials and their like); without the synaptic operations.
+        """
+        return dict(dict(self.update_operations).get(layer, ()))
+
+    @property
+    def total(self) -> bool:
+        """Whether everything was summed, so that no count has axes of its own."""
+        return not {"neurons", "steps"} & {name for name, _ in self.options}
+
+    @property
+    def coverage(self) -> float:
+        """Share of the contractions that were counted, in [0, 1]."""
+        found = len(self.sites) + len(self.uncounted)
+        return len(self.sites) / found if found else 1.0
+
+    def why(self, layer: str) -> str:
+        """The equation that decided the kind of the input of a layer."""
+        return next((f"{s.kind}: {s.cause}" for s in self.sites if s.layer == layer), "made by hand")
+
+
+class Account(eqx.Module, Mapping):
+    """Activity of every layer of one call; indexes and iterates like `layers`.
+
+    **Attributes:**
+
+    - `layers`: activity records by layer name, in program order.
+    - `convention`: how they were counted; static and hashable.
+    """
+
+    layers: dict[str, Activity]
+    convention: Convention = eqx.field(static=True)
+    order: tuple[str, ...] = eqx.field(static=True, repr=False)
+
+    def __getitem__(self, name: str) -> Activity:
+        """The record of one layer."""
+        if name not in self.layers:
+            raise KeyError(f"no layer {name!r}; the layers are {', '.join(self.order)}")
+        return self.layers[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """Names of the layers in program order."""
+        return iter(self.order)
+
+    def __len__(self) -> int:
+        """Number of layers."""
+        return len(self.order)
+
+
+def named_records(records: Any) -> dict[str, Activity]:
+    """Activity records of any pytree by name: an account, a dict, a list, a single record."""
+    if isinstance(records, Account):
+        return {name: records.layers[name] for name in records}
+    found = jax.tree_util.tree_leaves_with_path(records, is_leaf=is_activity)
+    wrong = [leaf for _, leaf in found if not is_activity(leaf)]
+    if wrong or not found:
+        what = type(wrong[0]).__name__ if wrong else "nothing"
+        raise ValueError(f"expected activity records (joulax.count, joulax.activity) in a pytree, got {what}")
+    return {_name(path): leaf for path, leaf in found}
+
+
+def _name(path) -> str:
+    text = jax.tree_util.keystr(path, simple=True, separator=".")
+    return text or "layer"

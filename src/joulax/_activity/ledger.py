@@ -1,0 +1,180 @@
+"""`Ledger`: accounts of many samples, steps and devices added up without losing one operation."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, UInt32
+
+from .account import Account, Convention
+from .record import FIELDS, Activity, total
+
+SIZES = ("neurons", "synapses", "nonzero")  # properties of a layer: averaged, not added
+LIMBS, SQUARE_LIMBS = 3, 6  # of 16 bits: sums below 2⁴⁸, squares below 2⁹⁶
+BINS_PER_OCTAVE, OCTAVES = 64, 48
+
+
+def synops(account: Any) -> Array:
+    """Synaptic operations of one sample over all layers."""
+    return total([record.synops for record in account.values()])
+
+
+class Ledger(eqx.Module):
+    """Sum of accounts, exact to 2⁴⁸ operations without 64-bit numbers.
+
+    Counts are kept in limbs of 16 bits, so that adding is associative and commutative to the last bit:
+    the order of batches, steps and devices changes nothing. A ledger is a pytree; it can be carried by a
+    `scan`, and `jax.lax.psum(ledger, axis)` adds those of up to 2¹⁵ devices.
+
+    **Attributes:**
+
+    - `counts`: limbs of every count, by layer and field.
+    - `samples`, `sums`, `squares`: limbs of the number of samples, and of the measure and its square.
+    - `histogram`: samples by their measure, 64 bins an octave.
+    """
+
+    counts: dict[str, dict[str, UInt32[Array, " limbs"]]]
+    samples: UInt32[Array, " limbs"]
+    sums: UInt32[Array, " limbs"]
+    squares: UInt32[Array, " square_limbs"]
+    histogram: Int[Array, " bins"]
+    convention: Convention = eqx.field(static=True)
+    order: tuple[str, ...] = eqx.field(static=True)
+    measure: Callable = eqx.field(static=True)
+
+    @classmethod
+    def init(cls, account: Account, measure: Callable[[Account], Array] = synops) -> "Ledger":
+        """An empty ledger for accounts like this one, of any leading axes, arrays or shapes alone.
+
+        **Arguments:**
+
+        - `account`: an example; only its layers and fields matter.
+        - `measure`: what of one sample `variance` and `percentile` describe, a scalar of an account;
+          by default its synaptic operations. It is rounded to whole numbers.
+        """
+        zeros = lambda n: jnp.zeros(n, jnp.uint32)
+        counts = {name: {f: zeros(LIMBS) for f in FIELDS if getattr(account[name], f) is not None} for name in account}
+        histogram = jnp.zeros(BINS_PER_OCTAVE * OCTAVES + 1, jnp.int32)
+        return cls(counts, zeros(LIMBS), zeros(LIMBS), zeros(SQUARE_LIMBS), histogram, account.convention, tuple(account), measure)
+
+    def add(self, accounts: Account) -> "Ledger":
+        """Add one account, or one for each entry of its leading axes (up to 2¹⁶ of them).
+
+        **Raises:**
+
+        `ValueError` while tracing, if the account has other layers or fields than the ledger.
+        """
+        found = {name: {f for f in FIELDS if getattr(accounts[name], f) is not None} for name in accounts}
+        if found != {name: set(fields) for name, fields in self.counts.items()}:
+            raise ValueError(f"a ledger adds accounts of one model; it was made for the layers {', '.join(self.order)}, got {', '.join(found)} or other fields")
+        shape = jnp.broadcast_shapes(*(jnp.shape(leaf) for leaf in jax.tree.leaves(accounts)))
+        flat = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, shape).reshape(-1), accounts)
+        measured = jax.vmap(self.measure)(flat)
+        limbs = _limbs(measured)
+        counts = {name: {f: _added(old, _limbs(getattr(flat[name], f))) for f, old in fields.items()} for name, fields in self.counts.items()}
+        bins = jnp.floor(jnp.log2(1 + measured) * BINS_PER_OCTAVE).astype(jnp.int32)
+        return Ledger(
+            counts,
+            _added(self.samples, _limbs(jnp.ones(measured.shape))),
+            _added(self.sums, limbs),
+            _added(self.squares, _squared(limbs)),
+            self.histogram.at[jnp.clip(bins, 0, self.histogram.size - 1)].add(1),
+            self.convention,
+            self.order,
+            self.measure,
+        )
+
+    def merge(self, other: "Ledger") -> "Ledger":
+        """The sum of two ledgers of one model."""
+        if self.order != other.order:
+            raise ValueError(f"ledgers of different models: layers {', '.join(self.order)} and {', '.join(other.order)}")
+        return jax.tree.map(lambda a, b: _carried(a + b) if a.dtype == jnp.uint32 else a + b, self, other)
+
+    @property
+    def value(self) -> Account:
+        """The account of all samples, rounded to the floats of JAX; sizes of layers are not added."""
+        number = jax.tree.map(_float, self.counts)
+        n = jnp.maximum(_float(self.samples), 1)
+        layers = {name: Activity(**{f: v / n if f in SIZES else v for f, v in fields.items()}) for name, fields in number.items()}
+        return Account(layers, self.convention, self.order)
+
+    @property
+    def mean(self) -> Account:
+        """The account of a mean sample."""
+        n = jnp.maximum(_float(self.samples), 1)
+        value = self.value
+        layers = {k: Activity(**{f: v if f in SIZES else v / n for f in FIELDS if (v := getattr(a, f)) is not None}) for k, a in value.items()}
+        return Account(layers, self.convention, self.order)
+
+    def totals(self) -> dict[str, dict[str, int]]:
+        """Every count as a Python integer, exactly; outside of `jit`."""
+        return {name: {f: _integer(limbs) for f, limbs in self.counts[name].items() if f not in SIZES} for name in self.order}
+
+    def variance(self) -> float:
+        """Variance of the measure over the samples; outside of `jit`."""
+        n, s, q = _integer(self.samples), _integer(self.sums), _integer(self.squares)
+        return (n * q - s * s) / (n * n) if n else float("nan")
+
+    def percentile(self, q: float) -> float:
+        """Percentile of the measure over the samples, within 1.1 %; outside of `jit`.
+
+        **Arguments:**
+
+        - `q`: between 0 and 100.
+        """
+        if not 0 <= q <= 100:
+            raise ValueError(f"a percentile is between 0 and 100, got {q}")
+        below = np.cumsum(np.asarray(self.histogram))
+        if not below[-1]:
+            return float("nan")
+        place = int(np.searchsorted(below, max(q / 100 * below[-1], 1)))
+        return float(2 ** ((place + 0.5) / BINS_PER_OCTAVE) - 1) if place else 0.0
+
+
+def _limbs(counts: Array) -> UInt32[Array, "samples limbs"]:
+    """Float counts as limbs of 16 bits; powers of two, floors and differences are exact in floats."""
+    rest, limbs = jnp.round(counts.astype(jnp.float32)), []
+    for k in reversed(range(LIMBS)):
+        unit = np.float32(2.0 ** (16 * k))
+        limb = jnp.floor(rest / unit)
+        rest = rest - limb * unit
+        limbs.append(limb.astype(jnp.uint32))
+    return jnp.stack(limbs[::-1], axis=-1)
+
+
+def _carried(limbs: Array) -> Array:
+    """The same number with every limb below 2¹⁶."""
+    carry, result = jnp.zeros(limbs.shape[:-1], jnp.uint32), []
+    for k in range(limbs.shape[-1]):
+        limb = limbs[..., k] + carry
+        carry = limb >> 16
+        result.append(limb & 0xFFFF)
+    return jnp.stack(result, axis=-1)
+
+
+def _added(old: Array, samples: Array) -> Array:
+    return _carried(old + samples.sum(axis=0, dtype=jnp.uint32))
+
+
+def _squared(limbs: Array) -> Array:
+    """Squares in limbs; products of two limbs fit into 32 bits."""
+    pieces = [jnp.zeros(limbs.shape[:-1], jnp.uint32) for _ in range(SQUARE_LIMBS)]
+    for i in range(LIMBS):
+        for j in range(LIMBS):
+            product = limbs[..., i] * limbs[..., j]
+            pieces[i + j] = pieces[i + j] + (product & 0xFFFF)
+            pieces[i + j + 1] = pieces[i + j + 1] + (product >> 16)
+    return _carried(jnp.stack(pieces, axis=-1))
+
+
+def _float(limbs: Array) -> Array:
+    limbs = _carried(limbs).astype(jnp.float32)
+    weights = np.float32(2.0) ** (16 * np.arange(limbs.shape[-1], dtype=np.float32))
+    return jnp.sum(limbs * weights, axis=-1)
+
+
+def _integer(limbs: Array) -> int:
+    return sum(int(limb) << (16 * k) for k, limb in enumerate(np.asarray(limbs)))

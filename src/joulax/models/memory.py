@@ -1,0 +1,130 @@
+"""Energy of memories, and chips whose weights and states live in a memory of a given size."""
+
+import equinox as eqx
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array
+
+from .._activity.record import Activity, Number, number, plus
+from .._hardware.chip import Chip, Hardware
+from .._hardware.costs import Costs
+from .._hardware.operations import Operations
+
+DRAM = 1300.0 / 64  # pJ per bit: low end of an access of 64 bits at 45 nm, Horowitz 2014
+REGISTER = 0.002538  # pJ per bit: 32 nm, NeuroMC
+
+
+def sram(capacity: ArrayLike) -> Array:
+    r"""Energy of reading one bit of an SRAM [pJ], smooth in its capacity.
+
+    The parabola in $(\ln \text{bytes}, \ln E)$ through the three points of 45 nm: 10, 20 and 100 pJ for an access of 64 bits
+    in 8 kB, 32 kB and 1 MB. Between the points it is an interpolation, outside of them a guess.
+
+    **Arguments:**
+
+    - `capacity`: size of the memory [bytes], positive, any shape.
+
+    **Returns:**
+
+    pJ per bit, the shape of `capacity`.
+
+    ??? cite "Reference"
+        Horowitz, ISSCC 2014 (per access of 64 bits).
+    """
+    x = [jnp.log(jnp.asarray(c)) for c in (8e3, 32e3, 1e6)]
+    y = [jnp.log(jnp.asarray(e / 64)) for e in (10.0, 20.0, 100.0)]
+    at = jnp.log(jnp.asarray(capacity, jnp.result_type(float)))
+    slope = (y[1] - y[0]) / (x[1] - x[0])
+    bend = ((y[2] - y[1]) / (x[2] - x[1]) - slope) / (x[2] - x[0])
+    return jnp.exp(y[0] + (at - x[0]) * (slope + bend * (at - x[1])))
+
+
+def sram_qkeras(bits: ArrayLike) -> Array:
+    """Energy of reading one bit of an SRAM [pJ], by the cubic of QKeras in log2 of its size [bits].
+
+    It meets the same three points (8 KiB, 32 KiB, 1 MiB) and rises again below 3 KiB, where it should not be used.
+
+    ??? cite "Reference"
+        QKeras, qtools `config_public`, read as pJ per bit.
+    """
+    x = jnp.log2(jnp.asarray(bits, jnp.result_type(float)))
+    return x * (0.208900804 + x * (-2.68847858e-2 + x * 9.02427321e-4))
+
+
+def add_qkeras(bits: ArrayLike) -> Array:
+    """Energy of a fixed-point addition of so many bits [pJ], 45 nm; QKeras."""
+    return 0.003125 * jnp.asarray(bits, jnp.result_type(float))
+
+
+def multiply_qkeras(bits: ArrayLike) -> Array:
+    """Energy of a fixed-point multiplication of so many bits [pJ], 45 nm; QKeras: 0.2 at 8 bits, 3.1 at 32."""
+    b = jnp.asarray(bits, jnp.result_type(float))
+    return b * (0.001041666667 + 0.002994791667 * b)
+
+
+class Memory(Hardware):
+    """Arithmetic and memory: every weight is fetched, every state read and written back, bit by bit.
+
+    ```python
+    import joulax
+    from joulax.models import Memory, sram
+
+    chip = Memory(add=0.03, multiply=0.2, weight_bits=8, state_bits=16, weights=sram(64e3), states=sram(8e3))
+    ```
+
+    **Attributes:**
+
+    - `add`, `multiply`: one addition, one multiplication [pJ].
+    - `weight_bits`, `state_bits`: width of a weight and of a neuron's state.
+    - `weights`, `states`: energy of one bit of their memory [pJ]: [`joulax.models.sram`][] of a capacity,
+      `joulax.models.DRAM` (20.3 pJ) or `joulax.models.REGISTER` (0.0025 pJ).
+    - `skips_zeros`: share of the multiply-accumulates with a zero input that are skipped.
+    """
+
+    add: Number = eqx.field(default=0.9, converter=number)
+    multiply: Number = eqx.field(default=3.7, converter=number)
+    weight_bits: Number = eqx.field(default=32, converter=number)
+    state_bits: Number = eqx.field(default=32, converter=number)
+    weights: Number = eqx.field(default=DRAM, converter=number)
+    states: Number = eqx.field(default=0.0, converter=number)
+    skips_zeros: Number = eqx.field(default=0.0, converter=number)
+    name: str = eqx.field(default="memory model", static=True)  # pyright: ignore[reportIncompatibleMethodOverride]
+
+    @property
+    def costs(self) -> Costs:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Prices that follow from widths and memories [pJ]."""
+        state = self.states * self.state_bits
+        return Costs(
+            ac=self.add,
+            mac=self.add + self.multiply,
+            weight_read=self.weights * self.weight_bits,
+            weight_write=self.weights * self.weight_bits,
+            state_read=state,
+            state_write=state,
+            neuron_update=number(0.0),
+            spike=number(0.0),
+            hop=number(0.0),
+        )
+
+    def operations(self, activity: Activity) -> Operations:
+        """As for any chip; a multiply-accumulate keeps its partial sum in a register, so only updates touch states."""
+        executed = Chip(self.costs, skips_zeros=self.skips_zeros, name=self.name).operations(activity)
+        states = plus(executed.ac, activity.updates)
+        return eqx.tree_at(lambda o: (o.state_read, o.state_write), executed, (states, states), is_leaf=lambda x: x is None)
+
+
+def bit_width(bits: ArrayLike, *, accumulator_bits: ArrayLike | None = None, **memory) -> Memory:
+    """Arithmetic whose energy follows from its width: the polynomials of QKeras at 45 nm, differentiable in the widths.
+
+    **Arguments:**
+
+    - `bits`: width of the multiplier and of the weights.
+    - `accumulator_bits`: width of the adder; that of the multiplier by default.
+    - `memory`: further fields of [`joulax.models.Memory`][]; memories are free unless given.
+
+    ??? cite "Reference"
+        QKeras, qtools: add 0.003125 b, multiply 0.0029948 b² + 0.00104 b [pJ].
+    """
+    wide = bits if accumulator_bits is None else accumulator_bits
+    fields = {"weight_bits": bits, "state_bits": wide, "weights": 0.0, "states": 0.0, "name": "bit-width model"} | memory
+    return Memory(add=add_qkeras(wide), multiply=multiply_qkeras(bits), **fields)
