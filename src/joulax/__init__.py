@@ -13,7 +13,7 @@ from ._accountant import (
 from ._activity.account import Account as Account, Convention as Convention, SiteNote as SiteNote
 from ._activity.ledger import Ledger as Ledger
 from ._activity.record import Activity as Activity, activity as activity
-from ._count import count as count
+from ._count import activity_of as activity_of, count as count, opaque as opaque, rule as rule, spikes as spikes, synapses as synapses
 from ._fidelity.calibration import Calibration as Calibration, calibrate as calibrate
 from ._fidelity.measurement import Comparison as Comparison, Measurement as Measurement
 from ._fidelity.uncertainty import interval as interval, probability_cheaper as probability_cheaper, sample as sample
@@ -30,7 +30,6 @@ from ._hardware.datasheet import Datasheet as Datasheet, Quantity as Quantity
 from ._hardware.energy import Energy as Energy, Result as Result, energy as energy
 from ._hardware.operations import Operations as Operations
 from ._hardware.variants import scaled as scaled, stack as stack
-from ._marks import spikes as spikes, synapses as synapses
 from ._questions.estimate import estimate as estimate
 from ._questions.evaluation import Evaluation as Evaluation, evaluate as evaluate
 from ._questions.hotspots import HotSpots as HotSpots, Spot as Spot, hotspots as hotspots
@@ -43,7 +42,6 @@ from ._questions.twin import (
     sensitivity as sensitivity,
     twin_bits as twin_bits,
 )
-from ._recorded import activity_of as activity_of
 from ._report.explanation import Explanation as Explanation, explain as explain
 from ._report.report import Report as Report, report as report
 from ._training.constraint import Constraint as Constraint, ConstraintState as ConstraintState, constraint as constraint

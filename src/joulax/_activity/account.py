@@ -6,8 +6,9 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import numpy as np
 
-from .record import Activity, is_activity
+from .record import FIELDS, Activity, is_activity
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,12 @@ class Convention:
     sites: tuple[SiteNote, ...]
     uncounted: tuple[str, ...]
     update_operations: tuple[tuple[str, tuple[tuple[str, float], ...]], ...] = ()
+    lost: tuple[str, ...] = ()
+
+    @property
+    def partial(self) -> bool:
+        """Whether synapses stand in no record: every count is a lower bound."""
+        return bool(self.lost)
 
     def per_update(self, layer: str) -> dict[str, float]:
         """Arithmetic of one neuron of a layer in one step, read off the program.
@@ -51,7 +58,7 @@ class Convention:
     @property
     def coverage(self) -> float:
         """Share of the contractions that were counted, in [0, 1]."""
-        found = len(self.sites) + len(self.uncounted)
+        found = len(self.sites) + len(self.uncounted) + len(self.lost)
         return len(self.sites) / found if found else 1.0
 
     def why(self, layer: str) -> str:
@@ -71,6 +78,25 @@ class Account(eqx.Module, Mapping):
     layers: dict[str, Activity]
     convention: Convention = eqx.field(static=True)
     order: tuple[str, ...] = eqx.field(static=True, repr=False)
+    rest: dict[str, Activity] | None = eqx.field(default=None, repr=False)
+
+    @property
+    def partial(self) -> bool:
+        """Whether synapses stand in no record: every count is a lower bound."""
+        return self.convention.partial
+
+    def exact(self) -> dict[str, dict[str, Any]]:
+        """Every count as a Python integer, exact to 2⁴⁸; outside of `jit`.
+
+        **Returns:**
+
+        Integers by layer and field; nested lists of them where a count has axes of its own.
+
+        **Raises:**
+
+        `ValueError` for a count that is no whole number, which names it.
+        """
+        return {name: dict(_integers(self, name)) for name in self}
 
     def __getitem__(self, name: str) -> Activity:
         """The record of one layer."""
@@ -85,6 +111,20 @@ class Account(eqx.Module, Mapping):
     def __len__(self) -> int:
         """Number of layers."""
         return len(self.order)
+
+
+def _integers(account: Account, name: str) -> Iterator[tuple[str, Any]]:
+    rests = (account.rest or {}).get(name)
+    for field in FIELDS:
+        value = getattr(account[name], field)
+        if value is None:
+            continue
+        rest = getattr(rests, field, None)
+        number = np.asarray(value, np.float64)
+        number = number + (0.0 if rest is None else np.asarray(rest, np.float64))
+        if not np.all(np.isfinite(number)) or np.any(number != np.round(number)):
+            raise ValueError(f"{field} of {name} is no whole number: {number}; exact() takes counts")
+        yield field, np.vectorize(int, otypes=[object])(number).tolist()
 
 
 def named_records(records: Any) -> dict[str, Activity]:

@@ -13,7 +13,7 @@ from .._hardware.catalogue import hardware
 from .._hardware.chip import Hardware
 from .._hardware.energy import energy
 from .._report.report import Report, report
-from .._trace import is_array
+from .._count.names import is_array
 
 
 def estimate(model: Callable, *inputs: Any, on: str | Hardware, duration: ArrayLike | None = None, batch: bool | None = None, **options: Any) -> Report:

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
-from ._info import Path
+from .exact import MANY, Sum, over, total
 
 
 @dataclass(frozen=True)
@@ -33,20 +33,31 @@ class Resolution:
         """The axis of time steps, where no scan around it has one."""
         if self.steps is None or within:
             return None
-        return next((i for i, (n, r) in enumerate(zip(shape, repeated, strict=True)) if r and n == self.steps), None)
+        pairs = enumerate(zip(shape, repeated, strict=True))
+        return next((i for i, (n, r) in pairs if r and n == self.steps), None)
 
-    def summed(self, counts: jax.Array, repeated: tuple[bool, ...], within: bool) -> jax.Array:
-        """Sum over the axes that do not survive; the axis of steps comes first."""
+    def summed(
+        self, counts: Array, repeated: tuple[bool, ...], within: bool, each: float = MANY
+    ) -> Sum:
+        """Sum over the axes that do not survive; the axis of steps comes first.
+
+        `each` bounds one element from above, as far as the program says.
+        """
+        each = min(each, MANY) if each == float("inf") else each
         if self.total:
-            return counts.sum()
+            return total(counts, each)
         step = self.step_axis(counts.shape, repeated, within)
-        gone = tuple(i for i, r in enumerate(repeated) if i != step and (r or not self.neurons))
-        kept = counts if step is None else jnp.moveaxis(counts, step, 0)
-        if step is not None:
-            gone = tuple(i + 1 if i < step else i for i in gone)
-        return kept.sum(axis=gone)
+        order = [] if step is None else [step]
+        kept = [i for i, r in enumerate(repeated) if i != step and self.neurons and not r]
+        gone = [i for i in range(counts.ndim) if i not in (*order, *kept)]
+        length = 1
+        for i in gone:
+            length *= counts.shape[i]
+        moved = jnp.transpose(counts, (*order, *kept, *gone))
+        rest = moved.reshape((*moved.shape[: len(order) + len(kept)], length))
+        return over(rest.ndim - 1, Sum(rest, None, each), length)
 
 
-def within(kept: frozenset[Path], path: Path) -> bool:
+def within(kept: frozenset[tuple[int, ...]], path: tuple[int, ...]) -> bool:
     """Whether a place is inside one of the scans whose steps are kept."""
     return any(path[: len(k)] == k for k in kept)

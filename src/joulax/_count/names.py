@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import math
 import sys
 import types
 from collections.abc import Iterator
@@ -12,13 +13,15 @@ import numpy as np
 from jax.tree_util import DictKey, FlattenedIndexKey, GetAttrKey, SequenceKey
 
 Key = tuple[Any, ...]
+Text = str
 
 
 class Leaves:
     """Arrays known by their place in a model, found again by identity."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.paths: list[Key] = []
+        self.sizes: list[int] = []
         self._ids: dict[int, int] = {}
         self._arrays: list[Any] = []
 
@@ -28,12 +31,14 @@ class Leaves:
             return self._ids[id(array)]
         self._ids[id(array)] = len(self.paths)
         self._arrays.append(array)
+        self.sizes.append(math.prod(getattr(array, "shape", ())))
         self.paths.append(path)
         return len(self.paths) - 1
 
-    def new(self, path: Key) -> int:
-        """Register a leaf that is known by its place alone: equal arrays at two places are two leaves."""
+    def new(self, path: Key, shape: tuple[int, ...] = ()) -> int:
+        """Register a leaf known by its place alone: equal arrays at two places are two leaves."""
         self._arrays.append(None)
+        self.sizes.append(math.prod(shape))
         self.paths.append(path)
         return len(self.paths) - 1
 
@@ -42,8 +47,8 @@ class Leaves:
         if id(array) in self._ids:
             return self._ids[id(array)]
         if isinstance(array, np.ndarray):
-            same = (i for i, a in enumerate(self._arrays) if isinstance(a, np.ndarray) and a.shape == array.shape and np.may_share_memory(a, array))
-            return next(same, None)
+            arrays = enumerate(self._arrays)
+            return next((i for i, a in arrays if _same_memory(a, array)), None)
         return None
 
     def forget(self) -> None:
@@ -60,6 +65,11 @@ class Leaves:
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
             if is_array(leaf):
                 self.add((prefix, *path) if prefix else path, leaf)
+
+
+def _same_memory(a: Any, b: np.ndarray) -> bool:
+    same = isinstance(a, np.ndarray) and a.shape == b.shape
+    return same and bool(np.may_share_memory(a, b))
 
 
 def is_array(x: Any) -> bool:
@@ -79,6 +89,39 @@ def surroundings(function: Any) -> Iterator[tuple[str, Any]]:
         if not hasattr(item, "__wrapped__") and not isinstance(item, functools.partial) and _has_arrays(item):
             yield name, item
         queue += [(n or name, child) for n, child in _children(item)]
+
+
+def watched(function: Any) -> tuple[Any, ...]:
+    """Plain values that a function closes over: where one changes, the function is another."""
+    found: list[tuple[str, Any]] = []
+    seen: set[int] = set()
+    queue: list[tuple[str, Any]] = [("", function)]
+    while queue:
+        name, item = queue.pop(0)
+        if isinstance(item, _PLAIN):
+            found.append((name, (type(item).__name__, item)))
+        elif id(item) not in seen and not (isinstance(item, type) or inspect.ismodule(item)):
+            seen.add(id(item))
+            queue += [(n or name, child) for n, child in (*_children(item), *_attributes(item, name))]
+    return tuple(found)
+
+
+_PLAIN = (bool, int, float, complex, str, bytes, type(None))
+
+
+def _attributes(item: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Attributes of an object of the user that is no pytree, and items of containers."""
+    if isinstance(item, dict):
+        yield from ((f"{name}[{k!r}]", v) for k, v in list(item.items())[:64])
+    elif isinstance(item, list | tuple):
+        yield from ((f"{name}[{i}]", v) for i, v in enumerate(item[:64]))
+    elif _is_users(item):
+        yield from ((f"{name}.{k}", v) for k, v in list(vars(item).items())[:64])
+
+
+def _is_users(item: Any) -> bool:
+    library = type(item).__module__.split(".")[0] in _LIBRARIES
+    return hasattr(item, "__dict__") and not callable(item) and not library
 
 
 def _has_arrays(item: Any) -> bool:
@@ -145,6 +188,19 @@ def _owners(paths: list[Key]) -> list[str]:
         shared = parents.count(parent) > 1 or not parent or isinstance(path[-1], SequenceKey | FlattenedIndexKey) and len(path) < 3
         names.append((_text(path) if shared else parent) or "weight")
     return names
+
+
+def common_text(paths: list[Key]) -> Text:
+    """What the paths of several layers have in common, in words; empty if nothing."""
+    if not paths:
+        return ""
+    parents = [p[:-1] for p in paths]
+    shared: list[Any] = []
+    for parts in zip(*parents, strict=False):
+        if any(part != parts[0] for part in parts):
+            break
+        shared.append(parts[0])
+    return _text(tuple(shared)) if shared else ""
 
 
 def _text(path: Key) -> str:

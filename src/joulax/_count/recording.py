@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from ._activity.record import Activity
-from ._count import count
+from .._activity.record import Activity
+from .count import count
 
 
 def activity_of(layer: Callable, spikes_in: ArrayLike, *, spikes_out: ArrayLike | None = None, analog: bool = False, leading: int | None = None) -> Activity:

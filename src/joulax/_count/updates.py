@@ -3,74 +3,76 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 from jax.extend.core import Literal
 
-from ._info import Info, Kind, Path
-
-if TYPE_CHECKING:
-    from ._analysis import Plan, Tables
+from .kinds import Data, Path, Paths, Value
 
 CLASSES = ("multiply", "add", "compare", "other")
+_OTHER = "exp exp2 expm1 log log1p tanh logistic sqrt rsqrt pow sin cos erf floor round rem"
 _CLASS = {
     **dict.fromkeys(("mul", "div", "square", "integer_pow"), "multiply"),
     **dict.fromkeys(("add", "sub", "neg", "add_any", "abs", "sign"), "add"),
     **dict.fromkeys(("gt", "ge", "lt", "le", "eq", "ne", "max", "min", "clamp"), "compare"),
-    **dict.fromkeys(
-        ("exp", "exp2", "expm1", "log", "log1p", "tanh", "logistic", "sqrt", "rsqrt", "pow", "sin", "cos", "erf", "floor", "round", "rem"), "other"
-    ),
+    **dict.fromkeys(_OTHER.split(), "other"),
 }
-_TRANSPARENT = {"convert_element_type", "broadcast_in_dim", "reshape", "copy", "squeeze", "stop_gradient"}
+_TRANSPARENT = "convert_element_type broadcast_in_dim reshape copy squeeze stop_gradient".split()
 
 
 @dataclass(frozen=True)
 class Work:
     """One elementwise equation on data.
 
-    `sites` are the synaptic sites whose neurons it belongs to; where there are none (a spike times its
+    `feeds` are the sites whose neurons it belongs to; where there are none (a spike times its
     threshold, before it is subtracted), it belongs to the neurons that use it.
     """
 
     kind: str
     elements: int
     frame: Path
-    sites: frozenset[Path]
+    feeds: Paths
     uses: tuple[Path, ...]
 
 
-def note(plan: "Plan", eqn, path: Path, ins: list[Info], frame: Path, tables: "Tables") -> None:
+def note(
+    plan: Any, eqn: Any, path: Path, ins: list[Value], frame: Path, work: dict[Path, Work]
+) -> None:
     """Register the work of one equation."""
     name = eqn.primitive.name
-    made = [plan.work[v] for v in eqn.invars if not isinstance(v, Literal) and v in plan.work]
+    read = [v for v in eqn.invars if not isinstance(v, Literal)]
+    made = [plan.work[v] for v in read if v in plan.work]
     if name in _TRANSPARENT and made:
         plan.work.update(dict.fromkeys(eqn.outvars, made[0]))
-    data = [i for i in ins if i.kind != Kind.PARAMETER]
+    data = [i for i in ins if isinstance(i, Data)]
     if name not in _CLASS or not data:
         return
-    fresh: frozenset[Path] = frozenset().union(*(i.fresh for i in data))
-    sites = fresh or frozenset().union(*(i.sites for i in data))
-    size = eqn.outvars[0].aval.size
-    tables.work[path] = Work(_CLASS[name], size, frame, sites, tuple(made))
+    feeds: Paths = frozenset().union(*(i.feeds for i in data))
+    work[path] = Work(_CLASS[name], eqn.outvars[0].aval.size, frame, feeds, tuple(made))
     plan.work.update(dict.fromkeys(eqn.outvars, path))
 
 
-def per_update(tables: "Tables") -> dict[Path, dict[str, float]]:
+def per_update(tables: Any) -> dict[Path, dict[str, float]]:
     """Operations of each population for one neuron and one step, by the site that owns it."""
     found: dict[Path, dict[str, float]] = {}
     for claim in dict.fromkeys(tables.claims.values()):
         seen: set[Path] = set()
-        counts: Counter = Counter()
+        counts: Counter[str] = Counter()
         for path, work in tables.work.items():
-            owners = [tables.claims[s].owner for s in work.sites if s in tables.claims]
-            if owners and min(owners) == claim.owner and work.frame == claim.frame:
+            if _owner(tables, work) == claim.owner and work.frame == claim.frame:
                 for one in _with_uses(tables, path, seen):
                     counts[one.kind] += one.elements
-        found[claim.owner] = {kind: counts[kind] / claim.elements for kind in CLASSES if counts[kind] and claim.elements}
+        kinds = [k for k in CLASSES if counts[k] and claim.elements]
+        found[claim.owner] = {kind: counts[kind] / claim.elements for kind in kinds}
     return found
 
 
-def _with_uses(tables: "Tables", path: Path, seen: set[Path]) -> Iterator[Work]:
+def _owner(tables: Any, work: Work) -> Path | None:
+    owners = [tables.claims[s].owner for s in work.feeds if s in tables.claims]
+    return min(owners, default=None, key=tables.first)
+
+
+def _with_uses(tables: Any, path: Path, seen: set[Path]) -> Iterator[Work]:
     """A piece of work, and what was prepared for it alone."""
     if path in seen:
         return
@@ -78,5 +80,6 @@ def _with_uses(tables: "Tables", path: Path, seen: set[Path]) -> Iterator[Work]:
     work = tables.work[path]
     yield work
     for used in work.uses:
-        if used in tables.work and not tables.work[used].sites and tables.work[used].frame == work.frame:
+        before = tables.work.get(used)
+        if before is not None and not before.feeds and before.frame == work.frame:
             yield from _with_uses(tables, used, seen)

@@ -8,9 +8,11 @@ from typing import Any
 import jax
 from jax.core import Tracer
 
-from ._activity.account import Account, Convention
-from ._program import Call, Program, Same, programs
-from ._trace import Leaves, Resolution, surroundings
+from .._activity.account import Account, Convention
+from .arguments import Names, names_of
+from .names import Leaves, surroundings, watched
+from .program import Call, Program, Same, programs
+from .resolution import Resolution
 
 
 def count(
@@ -22,7 +24,7 @@ def count(
     steps: int | None = None,
     touched: bool = False,
     events: bool = False,
-    strict: bool = False,
+    strict: bool = True,
 ) -> "Counter":
     """Count what a JAX function does while it runs.
 
@@ -36,9 +38,10 @@ def count(
 
     **Options:**
 
-    - `weights`: numbers of the arguments that hold parameters (Flax, Haiku, plain functions).
-    - `spikes`: numbers of the arguments that carry spikes, or a prefix tree of booleans over the
-      arguments. Boolean arrays are spikes without being declared, all others are analog. Events of a
+    - `weights`: arguments that hold parameters (Flax, Haiku, plain functions), by number or by
+      name, keyword arguments included.
+    - `spikes`: arguments that carry spikes, by number or by name, or a prefix tree of booleans over
+      the positional arguments. Boolean arrays are spikes without being declared, all others are analog. Events of a
       declared argument are its absolute values.
     - `neurons`: keep the axes of the neurons: operations by the neuron that receives them, spikes and
       updates by the neuron itself. Each field sums to its default; `neurons`, `synapses` and `nonzero`
@@ -46,7 +49,8 @@ def count(
     - `steps`: keep the axis of the outermost scan of this length, as the first axis of every field.
     - `touched`: also count the neurons that received an event, step by step.
     - `events`: also count the events that arrive, before any fan-out: spikes, or nonzero analog inputs.
-    - `strict`: raise if any work on data was not counted.
+    - `strict`: raise if there are synapses that stand in no record, with their source lines. With
+      `strict=False` counting goes on, and everything made of the account says `≥`.
 
     **Returns:**
 
@@ -55,26 +59,31 @@ def count(
     **Raises:**
 
     `ValueError` if a module is passed as an argument without `weights=`, if `spikes=` or `weights=` name
-    an argument that does not exist, or, with `strict=True`, if work on data was not counted.
+    an argument that does not exist, if no result depends on an argument that is data, or, with
+    `strict=True`, if synapses stand in no record.
     """
     if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
         raise ValueError(f"steps= takes the length of a scan, a positive number, got {steps!r}")
-    return Counter(fn, _numbers(weights, "weights"), spikes, strict, Resolution(neurons, steps, touched, events))
-
-
-def _numbers(weights: Any, name: str) -> tuple[int, ...]:
-    numbers = () if weights is None else (weights,) if isinstance(weights, int) else tuple(weights)
-    if not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers):
-        raise ValueError(f"{name}= takes the numbers of arguments, like {name}=0 or {name}=(0, 1), got {weights!r}")
-    return numbers
+    resolution = Resolution(neurons, steps, touched, events)
+    return Counter(fn, names_of(weights, "weights"), spikes, strict, resolution)
 
 
 class Counter:
     """The function that `count` returns."""
 
-    def __init__(self, fn: Callable, weights: tuple[int, ...], spikes: Any, strict: bool, resolution: Resolution):
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        weights: Names,
+        spikes: Any,
+        strict: bool,
+        resolution: Resolution,
+    ):
         if not callable(fn):
-            raise ValueError(f"count() takes a callable, got {type(fn).__name__}; for recorded spikes use joulax.activity_of")
+            raise ValueError(
+                f"count() takes a callable, got {type(fn).__name__}; "
+                "for recorded spikes use joulax.activity_of"
+            )
         if inspect.ismethod(fn):
             fn = jax.tree_util.Partial(fn.__func__, fn.__self__)
         self._fn, self.weights, self._spikes = fn, weights, spikes
@@ -82,10 +91,16 @@ class Counter:
         functools.update_wrapper(self, fn, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> tuple[Any, Account]:
+        """Run the function: its output, and the account of what it did."""
         call = Call(self._fn, args, kwargs)
         program = self._program(call)
-        if self._strict and program.convention.uncounted:
-            raise ValueError("strict=True: not counted: " + "; ".join(program.convention.uncounted))
+        lost = program.convention.lost
+        if self._strict and lost:
+            raise ValueError(
+                "synapses that stand in no record: " + "; ".join(lost) + ". Write the sum as a "
+                "product, teach count its primitive with joulax.rule, or go on with "
+                "count(..., strict=False): the account then says ≥"
+            )
         return program(call.dynamic)
 
     def convention(self, *args: Any, **kwargs: Any) -> Convention:
@@ -98,8 +113,27 @@ class Counter:
             around.add_tree(tree, name)
         own = {id(leaf) for leaf in call.dynamic}
         outside = [a for a in around.arrays if id(a) not in own]
-        make = lambda: Program(call, around, self.weights, self._spikes, self._resolution)
+        before = watched(self._fn)
+
+        def make() -> Program:
+            program = Program(call, around, self.weights, self._spikes, self._resolution)
+            _check_unwritten(before, watched(self._fn))
+            return program
+
         if any(isinstance(a, Tracer) for a in outside):
             return make()  # what it closes over belongs to one trace only
         declared = tuple(jax.tree.leaves(self._spikes)), str(jax.tree.structure(self._spikes))
-        return programs(call.key(self.weights, self._resolution, declared, tuple(map(Same, outside))), make)
+        kept = (declared, tuple(map(Same, outside)), before)
+        return programs(call.key(self.weights, self._resolution, kept), make)
+
+
+def _check_unwritten(before: tuple[Any, ...], after: tuple[Any, ...]) -> None:
+    """Refuse a function that writes what it closes over: the second call would not run it."""
+    if before == after:
+        return
+    changed = [new[0] for old, new in zip(before, after, strict=False) if old != new]
+    names = ", ".join(dict.fromkeys(changed)) or "what it closes over"
+    raise ValueError(
+        f"the function writes {names} while it runs; a traced function runs once and is then "
+        "replayed, so this would be stale. Return the state instead, or pass it as an argument"
+    )

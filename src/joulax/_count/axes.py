@@ -1,0 +1,172 @@
+"""What each axis of a value enumerates, kept through reshapes that merge and split axes."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+Factor = tuple[int, int]  # size, labels
+Shape = tuple[int, ...]
+
+REPEATED = 1  # of a value: the axis enumerates batch or time, not neurons
+COPIED = 4  # of a value: it appeared by broadcasting
+IDLE = REPEATED | COPIED
+VARIES = 2  # of a value: elements along the axis differ
+WEIGHT = 1  # of a term: the weight varies along the axis
+SOURCE = 2  # of a term: what it scales varies along the axis
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Labels of every axis; an axis that was merged of several keeps them as factors, outermost first."""
+
+    dims: tuple[tuple[Factor, ...], ...]
+
+    @classmethod
+    def of(cls, shape: Iterable[int], labels: int = 0) -> "Axes":
+        """Every axis one factor with the same labels."""
+        return cls(tuple(((n, labels),) for n in shape))
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes of the axes."""
+        return tuple(math.prod(n for n, _ in dim) for dim in self.dims)
+
+    def __len__(self) -> int:
+        """Number of axes."""
+        return len(self.dims)
+
+    def has(self, axis: int, label: int) -> bool:
+        """Whether any factor of an axis carries a label."""
+        return any(labels & label for n, labels in self.dims[axis] if n != 1)
+
+    def flags(self, label: int) -> tuple[bool, ...]:
+        """For every axis, whether it carries a label."""
+        return tuple(self.has(i, label) for i in range(len(self)))
+
+    def wholly(self, label: int) -> tuple[bool, ...]:
+        """For every axis, whether all its factors carry a label."""
+        found = [[labels & label for n, labels in dim if n != 1] for dim in self.dims]
+        return tuple(bool(f) and all(f) for f in found)
+
+    def size(self, without: int) -> int:
+        """Elements along the factors that lack a label."""
+        return math.prod(n for dim in self.dims for n, labels in dim if not labels & without)
+
+    def moved(self, permutation: Iterable[int]) -> "Axes":
+        """Axes in another order, some perhaps left out."""
+        return Axes(tuple(self.dims[i] for i in permutation))
+
+    def without(self, axes: Iterable[int]) -> "Axes":
+        """Without some axes."""
+        gone = set(axes)
+        return self.moved(i for i in range(len(self)) if i not in gone)
+
+    def broadcast(self, shape: Shape, dimensions: Iterable[int], labels: int) -> "Axes":
+        """Axes at new places; those that appear or grow carry the labels given."""
+        dims = [((n, labels),) for n in shape]
+        for axis, dim in zip(dimensions, self.dims, strict=True):
+            if math.prod(n for n, _ in dim) == shape[axis]:
+                dims[axis] = dim
+        return Axes(tuple(dims))
+
+    def inserted(self, axis: int, size: int, labels: int) -> "Axes":
+        """With one more axis."""
+        return Axes((*self.dims[:axis], ((size, labels),), *self.dims[axis:]))
+
+    def resized(self, shape: Shape) -> "Axes":
+        """The same axes with other sizes: slices, padding, windows."""
+        pairs = zip(self.dims, self.shape, shape, strict=True)
+        return Axes(tuple(d if old == n else ((n, _any(d)),) for d, old, n in pairs))
+
+    def marked(self, label: int, axes: Iterable[int]) -> "Axes":
+        """With a label on some axes."""
+        chosen = set(axes)
+        return Axes(
+            tuple(
+                tuple((n, s | label) for n, s in dim) if i in chosen else dim
+                for i, dim in enumerate(self.dims)
+            )
+        )
+
+    def only(self, label: int) -> "Axes":
+        """Without all other labels."""
+        return Axes(tuple(tuple((n, s & label) for n, s in dim) for dim in self.dims))
+
+    def relabelled(self, change: Callable[[int], int]) -> "Axes":
+        """With every set of labels changed."""
+        return Axes(tuple(tuple((n, change(s)) for n, s in dim) for dim in self.dims))
+
+    def reshaped(self, shape: Shape) -> "Axes":
+        """Factors regrouped into a new shape, split where an axis is split."""
+        rest = [f for dim in self.dims for f in dim if f[0] != 1]
+        if 0 in shape:
+            return Axes.of(shape)
+        dims: list[tuple[Factor, ...]] = []
+        for size in shape:
+            taken, rest = _take(rest, size)
+            dims.append(taken)
+        return Axes(tuple(dims))
+
+
+def _any(dim: tuple[Factor, ...]) -> int:
+    labels = 0
+    for n, found in dim:
+        labels |= found if n != 1 else 0
+    return labels
+
+
+def _take(factors: list[Factor], size: int) -> tuple[tuple[Factor, ...], list[Factor]]:
+    """The outermost factors whose product is `size`, and the rest; a larger factor is split."""
+    taken: list[Factor] = []
+    need, rest = size, list(factors)
+    while need > 1 and rest:
+        n, labels = rest.pop(0)
+        if need % n == 0:
+            taken.append((n, labels))
+            need //= n
+        elif n % need == 0:
+            taken.append((need, labels))
+            rest.insert(0, (n // need, labels))
+            need = 1
+        else:  # no common grid: one axis with all labels
+            labels |= rest[0][1] if rest else 0
+            share = math.gcd(n, need)
+            taken.append((need, labels))
+            left = math.prod([n, *(m for m, _ in rest)]) // need
+            return tuple(taken), [(left, labels)] if left > 1 and share else []
+    return tuple(taken) or ((size, 0),), rest
+
+
+def combined(op: Callable[[int, int], int], first: Axes, *others: Axes) -> Axes:
+    """Labels of operands of one shape, combined element by element."""
+    result = first
+    for other in others:
+        dims = zip(result.dims, other.dims, strict=True)
+        result = Axes(tuple(_refined(op, a, b) for a, b in dims))
+    return result
+
+
+def regional(p: int, q: int) -> int:
+    """Labels of two regions combined: repeated where both are, and what is only copied says nothing."""
+    if p & COPIED or q & COPIED:
+        return (q if p & COPIED else p) & IDLE
+    return p & q & REPEATED
+
+
+def _refined(
+    op: Callable[[int, int], int], a: tuple[Factor, ...], b: tuple[Factor, ...]
+) -> tuple[Factor, ...]:
+    left, right = [f for f in a if f[0] != 1], [f for f in b if f[0] != 1]
+    if not left or not right:
+        return tuple(left or right) or ((1, 0),)
+    found: list[Factor] = []
+    while left and right:
+        (n, p), (m, q) = left.pop(0), right.pop(0)
+        if n % m and m % n:  # no common grid
+            size = math.prod(k for k, _ in a)
+            return ((size, op(_any(a), _any(b))),)
+        step = min(n, m)
+        found.append((step, op(p, q)))
+        left = [(n // step, p), *left] if n > step else left
+        right = [(m // step, q), *right] if m > step else right
+    return tuple(found)

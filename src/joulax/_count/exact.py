@@ -1,0 +1,119 @@
+"""Sums of counts that stay exact to 2⁴⁸: a float32 and what it has lost, dead code where nobody asks."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array
+
+LIMIT = 2.0**24  # integers below are exact in float32, in any order of summation
+MANY = 256.0  # events of one element where the program sets no bound
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A count: a number known while tracing, or a float32 array and the rest of it.
+
+    The rest is `None` where the bound, a static upper limit, says that nothing can be lost.
+    """
+
+    value: Any
+    rest: Any = None
+    bound: float = 0.0
+
+    @property
+    def known(self) -> bool:
+        """Whether the count is a number known while tracing."""
+        return isinstance(self.value, float)
+
+    def array(self) -> "Sum":
+        """The same as arrays."""
+        if not self.known:
+            return self
+        high = np.float32(self.value)
+        low = np.float32(self.value - float(high))
+        return Sum(jnp.asarray(high), jnp.asarray(low) if low else None, self.bound)
+
+    def full(self) -> "Sum":
+        """The same with a rest, so that records of one form can be carried and compared."""
+        here = self.array()
+        rest = jnp.zeros_like(here.value) if here.rest is None else here.rest
+        return Sum(here.value, rest, math.inf)
+
+    def map(self, f: Any) -> "Sum":
+        """A linear rearrangement of the arrays."""
+        here = self.array()
+        rest = None if here.rest is None else f(here.rest)
+        return Sum(f(here.value), rest, here.bound)
+
+
+jax.tree_util.register_dataclass(Sum, data_fields=["value", "rest"], meta_fields=["bound"])
+
+
+def add(a: Sum, b: Sum) -> Sum:
+    """Sum of two counts."""
+    bound = a.bound + b.bound
+    if a.known and b.known:
+        return Sum(a.value + b.value, None, bound)
+    a, b = a.array(), b.array()
+    if a.rest is None and b.rest is None and bound < LIMIT:
+        return Sum(a.value + b.value, None, bound)
+    return _normal(a.value, b.value, _rests(a, b), bound)
+
+
+def _rests(a: Sum, b: Sum) -> Any:
+    return (0.0 if a.rest is None else a.rest) + (0.0 if b.rest is None else b.rest)
+
+
+def _normal(a: Array, b: Array, rest: Any, bound: float) -> Sum:
+    """Knuth's sum: what float32 loses goes to the rest."""
+    total = a + b
+    x, y, s = lax.stop_gradient((a, b, total))
+    part = s - x
+    lost = (x - (s - part)) + (y - part) + rest
+    high = s + lost
+    return Sum(total + (high - s), lost - (high - s), bound)
+
+
+def over(axis: int, count: Sum, length: int) -> Sum:
+    """Sum over an axis of steps or samples."""
+    bound = count.bound * length
+    if count.known:
+        return Sum(count.value * length, None, bound)
+    if count.rest is None and bound < LIMIT:
+        return Sum(count.value.sum(axis=axis), None, bound)
+    moved = count.full().map(lambda x: jnp.moveaxis(x, axis, 0))
+    return Sum(*_tree(moved.value, moved.rest), bound)
+
+
+def _tree(value: Array, rest: Array) -> tuple[Array, Array]:
+    """Sum over the first axis, in pairs."""
+    while value.shape[0] > 1:
+        if value.shape[0] % 2:
+            pad = [(0, 1), *[(0, 0)] * (value.ndim - 1)]
+            value, rest = jnp.pad(value, pad), jnp.pad(rest, pad)
+        found = _normal(value[::2], value[1::2], rest[::2] + rest[1::2], math.inf)
+        value, rest = found.value, found.rest
+    if not value.shape[0]:
+        return value.sum(axis=0), rest.sum(axis=0)
+    return value[0], rest[0]
+
+
+def total(counts: Array, each: float) -> Sum:
+    """Sum over all elements, of which none is above `each`."""
+    bound = counts.size * each
+    if bound < LIMIT:
+        return Sum(counts.sum(), None, bound)
+    chunk = max(int((LIMIT - 1) // each), 1)
+    flat = jnp.pad(counts.reshape(-1), (0, -counts.size % chunk)).reshape(-1, chunk)
+    parts = flat.sum(axis=1)
+    return over(0, Sum(parts, None, chunk * each), parts.shape[0])
+
+
+def known(number: float) -> Sum:
+    """A number known while tracing."""
+    return Sum(float(number), None, abs(float(number)))

@@ -1,0 +1,251 @@
+"""What a rule finds in one equation, and what it may ask: the whole vocabulary of rules.
+
+A rule is a function `rule(eqn, ins, ctx) -> Found`. It sees one equation of the program, what is known about
+its operands (kinds), and a frozen context; it returns what it found and changes nothing. The
+walker (`plan`) records the findings; the runner (`run`) calls the functions in them when numbers flow.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from .axes import Axes
+from .exact import Sum
+from .kinds import Cause, Data, Events, Leaves, Path, Paths, Place, Value
+from .resolution import Resolution
+
+EVENTS = "events"  # key of the number of events that travels beside a value
+Key = Any  # EVENTS, or what the products of a term are counted under
+Companions = Mapping[Key, Array]
+
+
+class Operands:
+    """The values of one equation while the counted program runs."""
+
+    def __init__(
+        self,
+        infos: Sequence[Value],
+        values: Sequence[Any],
+        companions: Sequence[Callable[[], Companions] | None],
+        outs: Sequence[Any],
+        fanouts: Mapping[Path, Array],
+    ):
+        self.infos, self.values, self.outs = infos, values, outs
+        self._companions, self._fanouts = companions, fanouts
+
+    def fanout(self, path: Path, compute: Callable[[], Array]) -> Array:
+        """Fan-out of a site: the one found before the loop, if its weights do not change in it."""
+        if path in self._fanouts:
+            return self._fanouts[path]
+        return jax.lax.stop_gradient(compute())
+
+    def companions(self, i: int) -> Companions:
+        """What travels beside operand i."""
+        found = self._companions[i]
+        return {} if found is None else found()
+
+    def events(self, i: int) -> Array:
+        """Events of operand i, one number per element, float32."""
+        return events_of(self.infos[i], self.values[i], self.companions(i).get(EVENTS))
+
+    def there(self, i: int) -> Array:
+        """Events of operand i, or where it is analog, whether it is nonzero."""
+        if isinstance(self.infos[i], Events):
+            return self.events(i)
+        return mask(self.values[i])
+
+    def term(self, i: int, key: Key) -> Array:
+        """How many products of a term stand in every element of operand i."""
+        info = self.infos[i]
+        terms = info.terms if isinstance(info, Data) else ()
+        if not any(t.key == key and not t.counted for t in terms):
+            return jnp.zeros(jnp.shape(self.values[i]), jnp.float32)
+        return self.events(i) if isinstance(info, Events) else self.companions(i)[key]
+
+
+def events_of(info: Value, value: Any, companion: Array | None) -> Array:
+    """Events of a value: its companion, or its magnitude, or for a parameter whether it is nonzero."""
+    if companion is not None:
+        return companion
+    if not isinstance(info, Events) or value.dtype == jnp.bool_:
+        return mask(value)
+    if info.nonneg:
+        return value.astype(jnp.float32)
+    return magnitude(value)
+
+
+def magnitude(value: Array) -> Array:
+    """|value| in float32, with slope 1 at zero, where `abs` has none."""
+    if value.dtype == jnp.bool_ or jnp.issubdtype(value.dtype, jnp.unsignedinteger):
+        return value.astype(jnp.float32)
+    return jnp.where(value >= 0, value, -value).astype(jnp.float32)
+
+
+def graded(events: Array) -> Array:
+    """Every nonzero event once; the gradient is that of min(events, 1)."""
+    soft = jnp.where(events <= 1, events, jnp.ones_like(events))
+    return soft + jax.lax.stop_gradient((events != 0).astype(soft.dtype) - soft)
+
+
+def once(value: Array) -> Array:
+    """One event where a value is nonzero, with the slope of min(|value|, 1)."""
+    return graded(magnitude(value))
+
+
+def mask(value: Any) -> Array:
+    """1 where a value is nonzero, where a synapse exists."""
+    return (jnp.asarray(value) != 0).astype(jnp.float32)
+
+
+@dataclass(frozen=True)
+class Tap:
+    """Something to record: a quantity of one site or birth, as a number or a function of the operands."""
+
+    path: Path
+    field: str
+    value: float | Callable[[Operands], Sum | Array]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place where data meet weights; everything here is known without data."""
+
+    path: Path
+    leaves: Leaves  # of the weights; sites with the same leaves share a record
+    place: Place  # distinct slices of a leaf are distinct synapses
+    spiking: bool  # the input
+    cause: Cause | None  # why it is of that kind
+    primitive: str
+    source: str
+    scope: str  # jax.named_scope
+    layer: Path | None  # the scan over layers that slices the weight
+    layers: int | None
+    dense: float  # synapse positions met in one execution
+    synapses: float | None  # distinct positions
+    neurons: float  # outputs, without batch and time
+    inputs: float  # inputs, without batch and time
+    pair: Paths = frozenset()  # two operands of data: the sites that feed them
+    lookup: bool = False  # rows picked, nothing summed
+    backward: bool = False
+    copies: float = 1.0  # how often each synapse stands in the fan-out
+
+
+@dataclass(frozen=True)
+class Birth:
+    """Spikes that appear, at the last value made of one population alone, so far."""
+
+    path: Path
+    feeds: Paths  # of the region that fired; none: an encoder
+    parents: Paths  # births whose spikes it is made of
+    arrived: Paths  # spikes of others that live if these do
+    source: str
+    repeated: tuple[bool, ...]
+    frame: Path
+    weak: bool
+    layer: Path | None = None
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Spikes that enter a region one to one, without synapses."""
+
+    path: Path
+    births: Paths
+    leaves: Leaves  # of the gain
+    scope: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Population:
+    """A region that an equation shows to be neurons."""
+
+    feeds: Paths
+    size: float
+    shape: tuple[int, ...]
+    axes: Axes
+    state: bool = False  # an unrolled state: its feeds are updates of their own
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a rule says about one equation.
+
+    `outs` are the kinds of the outputs. `events` gives what travels beside each output, called when
+    somebody needs it. `taps` are recorded. `run` evaluates the equation itself (control flow).
+    """
+
+    outs: Sequence[Value]
+    events: Callable[[Operands], Sequence[Companions | None]] | None = None
+    taps: tuple[Tap, ...] = ()
+    sites: tuple[Site, ...] = ()
+    births: tuple[Birth, ...] = ()
+    feeds: tuple[Feed, ...] = ()
+    neurons: tuple[Population, ...] = ()
+    arrived: Paths = frozenset()  # spikes that have reached a site or a population
+    picked: Paths = frozenset()  # look-ups that turned out to be synapses
+    lost: str | None = None  # synapses that stand in no record
+    uncounted: bool = False
+    weight: int | None = None  # a site: which operand is its weight
+    fanout: tuple[Path, Callable[[Array], Array]] | None = None
+    run: Callable[..., Any] | None = None
+    inner: tuple[tuple[Any, Callable[[int], int | None]], ...] = ()
+
+    def but(self, **changes: Any) -> "Found":
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the original equation is all that needs to run."""
+        return self.events is None and not self.taps and self.run is None
+
+
+class Context(Protocol):
+    """What a rule may ask. Nothing of it changes while the rule runs."""
+
+    path: Path
+    frame: Path
+    resolution: Resolution
+    backward: bool  # the equation computes a gradient
+    declared: bool  # weights were declared: other closed-over arrays are not weights
+
+    def births(self, paths: Paths) -> list[Birth]:
+        """What is known about some births."""
+        ...
+
+    def own(self, births: Paths, feeds: Paths) -> Paths:
+        """Those births that come from the region fed by these sites itself."""
+        ...
+
+    def one_population(self, births: Paths) -> bool:
+        """Whether spikes are of one population, its one-to-one followers included."""
+        ...
+
+    def site(self, path: Path) -> Site | None:
+        """A site found before."""
+        ...
+
+    def numbered(self, number: int) -> Value | None:
+        """What is known about a numbered value."""
+        ...
+
+    def within_steps(self) -> bool:
+        """Whether the steps of a loop around are kept."""
+        ...
+
+    def keeps_steps(self, length: int) -> bool:
+        """Whether the steps of this loop are to be kept."""
+        ...
+
+    def walk(self, jaxpr: Any, ins: Sequence[Value], *, at: int = 0, call: bool = False) -> Any:
+        """Plan an inner jaxpr, as part `at` of this equation; a `call` runs as often as its caller."""
+        ...
+
+
+Rule = Callable[[Any, Sequence[Value], Context], Found | None]

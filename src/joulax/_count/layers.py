@@ -1,0 +1,264 @@
+"""Sites and births gathered into one record per layer, and what the layers are called."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from .._activity.account import Convention, SiteNote
+from .._activity.record import FIELDS, Activity
+from .._version import __version__
+from . import exact
+from .exact import Sum
+from .findings import Site
+from .kinds import Leaves as LeafSet, Path
+from .names import Leaves, Text, common_text, layer_names
+from .plan import Claim, Walker
+from .run import Taps
+from .updates import per_update
+
+Key = tuple[Any, ...]
+SUMMED = frozenset(FIELDS) - {"neurons", "synapses", "nonzero", "ac_graded", "spikes_graded"}
+
+
+class Layers:
+    """Sites and births gathered into one record per layer."""
+
+    def __init__(self, walker: Walker, leaves: Leaves):
+        self._tables, self._leaves = walker.tables, leaves
+        self._living = self._tables.living()
+        self._members: dict[Key, list[Path]] = {}
+        for path, site in sorted(self._tables.sites.items()):
+            if not (site.lookup and path in self._tables.picked):
+                self._members.setdefault(self._key(site), []).append(path)
+        for path in sorted(self._living):
+            self._members.setdefault(self._birth_key(path), []).append(path)
+        for claim in dict.fromkeys(self._tables.claims.values()):
+            key = self._owner_key(claim.owner)
+            if key in self._members and claim.owner not in self._members[key]:
+                self._members[key].append(claim.owner)
+        self._names = self._name()
+        self.order = tuple(n for key in self._members for n in self._expanded(key))
+
+    # -- which record -----------------------------------------------------------
+
+    def _key(self, site: Site) -> Key:
+        if site.leaves:
+            return ("leaf", site.leaves, site.backward)
+        if site.pair:
+            return ("pair", self._fed_by(site) or site.scope or site.source, site.backward)
+        return ("const", site.scope or site.source, site.backward)
+
+    def _fed_by(self, site: Site) -> Text:
+        feeding = [self._tables.sites[p] for p in site.pair if p in self._tables.sites]
+        leaves = sorted({i for s in feeding for i in s.leaves})
+        return common_text([self._leaves.paths[i] for i in leaves])
+
+    def _birth_key(self, path: Path) -> Key:
+        owner = self._tables.owner(self._tables.births[path])
+        return ("input", path) if owner is None else self._owner_key(owner, path)
+
+    def _owner_key(self, owner: Path, birth: Path = ()) -> Key:
+        site = self._tables.sites.get(owner)
+        if site is not None:
+            return self._key(site)
+        feed = self._tables.feeds.get(owner)
+        if feed is None:
+            return ("input", birth)
+        return ("feed", feed.leaves or feed.scope or feed.source)
+
+    # -- names --------------------------------------------------------------------
+
+    def _name(self) -> dict[Key, str]:
+        sets = [k[1] for k in self._members if k[0] in ("leaf", "feed") and isinstance(k[1], frozenset)]
+        chosen = {s: self._speaker(s, sets) for s in dict.fromkeys(sets)}
+        known = [i for i in dict.fromkeys(chosen.values()) if self._leaves.paths[i]]
+        paths = [self._leaves.paths[i] for i in known]
+        texts = dict(zip(known, layer_names(paths), strict=True))
+        inputs = [key for key in self._members if key[0] == "input"]
+        result: dict[Key, str] = {}
+        for key in self._members:
+            name = self._text(key, chosen, texts, inputs)
+            name += " (backward)" if key[-1] is True else ""
+            while name in result.values():
+                name += "′"
+            result[key] = name
+        return result
+
+    def _text(
+        self, key: Key, chosen: dict[LeafSet, int], texts: dict[int, str], inputs: list[Key]
+    ) -> str:
+        if key[0] == "input":
+            return f"input[{inputs.index(key)}]"
+        if isinstance(key[1], frozenset):
+            leaf = chosen[key[1]]
+            return texts[leaf] if leaf in texts else self._place(key)
+        return str(key[1])
+
+    def _speaker(self, leaves: LeafSet, sets: Sequence[LeafSet]) -> int:
+        """The leaf that names a record: the largest that no other record has, and no mask."""
+        others = [s for s in sets if s != leaves]
+        own = [i for i in leaves if not any(i in s for s in others)] or list(leaves)
+
+        def rank(i: int) -> tuple[bool, int, int]:
+            return _masking(self._leaves.paths[i]), -self._leaves.sizes[i], i
+
+        return min(own, key=rank)
+
+    def _place(self, key: Key) -> str:
+        """Name of a layer whose weights belong to no model: its named scope, or its source line."""
+        sites = self._sites(key)
+        return sites[0].scope or sites[0].source if sites else "neurons"
+
+    def _sites(self, key: Key) -> list[Site]:
+        sites = self._tables.sites
+        return [sites[p] for p in self._members[key] if p in sites]
+
+    def _length(self, key: Key) -> int | None:
+        return next((s.layers for s in self._sites(key) if s.layers), None)
+
+    def _expanded(self, key: Key) -> list[str]:
+        n = self._length(key)
+        name = self._names[key]
+        return [name] if n is None else [f"{name}[{i}]" for i in range(n)]
+
+    # -- records --------------------------------------------------------------------
+
+    def records(self, taps: Taps) -> tuple[dict[str, Activity], dict[str, Activity]]:
+        """Activity records by name, and what float32 has lost of them."""
+        values: dict[str, Activity] = {}
+        rests: dict[str, Activity] = {}
+        for key in self._members:
+            fields = self._fields(key, taps)
+            n = self._length(key)
+            for i, name in enumerate(self._expanded(key)):
+                high = {f: _at(v.value, n, i) for f, v in fields.items()}
+                low = {f: _at(v.rest, n, i) for f, v in fields.items() if v.rest is not None}
+                values[name] = Activity(**high)
+                rests[name] = Activity(**low)
+        return values, rests
+
+    def _fields(self, key: Key, taps: Taps) -> dict[str, Sum]:
+        paths, sites = self._members[key], self._sites(key)
+        found: dict[str, Sum] = {}
+        for name in FIELDS:
+            parts = [taps[p, name] for p in paths if (p, name) in taps]
+            if name in SUMMED and parts:
+                found[name] = self._added(key, name, parts)
+        for name in ("ac", "spikes"):
+            if name in found:
+                found[f"{name}_graded"] = self._graded(key, name, taps, found[name])
+        nonzero = [taps[p, "nonzero"] for p in paths if (p, "nonzero") in taps]
+        if nonzero:
+            found["nonzero"] = self._existing(key, taps, nonzero)
+        sizes = dict(synapses=self._synapses(sites), neurons=self._neurons(key))
+        found |= {f: exact.known(v) for f, v in sizes.items() if v is not None}
+        n = self._length(key)
+        return {name: _broadcast(v.array(), n) for name, v in found.items()}
+
+    def _graded(self, key: Key, name: str, taps: Taps, each: Sum) -> Sum:
+        """A site without a graded count of its own has 0/1 events."""
+        paths = [p for p in self._members[key] if (p, name) in taps]
+        if not any((p, f"{name}_graded") in taps for p in paths):
+            return each
+        parts = [taps.get((p, f"{name}_graded"), taps[p, name]) for p in paths]
+        return self._added(key, name, parts)
+
+    def _existing(self, key: Key, taps: Taps, parts: list[Sum]) -> Sum:
+        """Synapses that exist: those of distinct slices add up; a branch not taken says 0."""
+        sites = self._tables.sites
+        found: dict[Any, Any] = {}
+        for p in self._members[key]:
+            if (p, "nonzero") in taps:
+                place, value = sites[p].place.slices, taps[p, "nonzero"].array().value
+                found[place] = jnp.maximum(found[place], value) if place in found else value
+        return Sum(sum(list(found.values())[1:], list(found.values())[0]), None, 0.0)
+
+    @staticmethod
+    def _synapses(sites: Sequence[Site]) -> float | None:
+        found: dict[Any, float] = {}
+        for s in sites:
+            if s.synapses is not None:
+                found[s.place.slices] = max(found.get(s.place.slices, 0.0), s.synapses)
+        return sum(found.values()) if found else None
+
+    def _neurons(self, key: Key) -> float | None:
+        found: dict[Any, float] = {}
+        for claim in self._claims(key):
+            site = self._tables.sites.get(claim.owner)
+            place = site.place.slices if site else ()
+            found[place] = max(found.get(place, 0.0), claim.neurons)
+        return sum(found.values()) if found else None
+
+    def _claims(self, key: Key) -> list[Claim]:
+        claims = self._tables.claims
+        owned = [claims[p] for p in self._members[key] if p in claims and claims[p].owner == p]
+        return list(dict.fromkeys(owned))
+
+    def _added(self, key: Key, name: str, parts: list[Sum]) -> Sum:
+        shapes = {jnp.shape(p.value) for p in parts}
+        if len(shapes) > 1:
+            raise ValueError(
+                f"layer {self._names[key]!r} is used at several shapes {sorted(shapes)}: "
+                f"its {name} cannot be kept by neuron or step; count totals"
+            )
+        total = parts[0]
+        for part in parts[1:]:
+            total = exact.add(total, part)
+        return total
+
+    # -- what the account says about itself -------------------------------------------
+
+    def convention(self, options: tuple[tuple[str, str], ...]) -> Convention:
+        """How it was counted."""
+        notes = [self._note(key, s) for key in self._members for s in self._sites(key)]
+        uncounted = tuple(dict.fromkeys(map(str, self._tables.uncounted.values())))
+        lost = tuple(dict.fromkeys(map(str, self._tables.lost.values())))
+        return Convention(
+            __version__, options, tuple(notes), uncounted, self._update_operations(), lost
+        )
+
+    def _note(self, key: Key, site: Site) -> SiteNote:
+        fanout = site.synapses / site.inputs if site.synapses and site.inputs else None
+        return SiteNote(
+            self._names[key],
+            site.source,
+            site.primitive,
+            "spikes" if site.spiking else "analog",
+            str(site.cause or "events arrive by index"),
+            site.inputs,
+            fanout,
+            site.neurons,
+            site.synapses,
+        )
+
+    def _update_operations(self) -> tuple[Any, ...]:
+        """What one update takes, for each layer that has neurons."""
+        found = per_update(self._tables)
+        layers = {
+            name: found[p]
+            for key, paths in self._members.items()
+            for p in paths
+            if found.get(p)
+            for name in self._expanded(key)
+        }
+        return tuple((name, tuple(counts.items())) for name, counts in layers.items())
+
+
+def _masking(path: tuple[Any, ...]) -> bool:
+    """Whether a leaf is called a mask."""
+    last = str(path[-1]) if path else ""
+    return bool(re.search(r"mask|(^|[^a-z])m([^a-z]|$)", last.lower()))
+
+
+def _at(value: Array, layers: int | None, i: int) -> Array:
+    return value if layers is None else value[..., i]
+
+
+def _broadcast(count: Sum, layers: int | None) -> Sum:
+    if layers is None:
+        return count
+    spread = lambda x: jnp.broadcast_to(x, (layers,)) if x.ndim == 0 else x
+    return count.map(spread)

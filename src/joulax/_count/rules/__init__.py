@@ -1,0 +1,22 @@
+"""One rule per primitive: what comes out, given what goes in, and what is found there."""
+
+from . import (
+    elementwise as elementwise,
+    flow as flow,
+    indexed as indexed,
+    movement as movement,
+    products as products,
+    sparse as sparse,
+    summed as summed,
+)
+from .births import mixed as mixed
+from .flow import contained as contained
+from .registry import (
+    OPAQUE as OPAQUE,
+    RULES as RULES,
+    because as because,
+    opaque as opaque,
+    rule as rule,
+    shape_of as shape_of,
+    source_of as source_of,
+)

@@ -1,0 +1,325 @@
+"""Regions, births and populations: what elementwise work makes of currents and spikes."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..axes import IDLE, VARIES, WEIGHT, Axes, combined, regional
+from ..findings import (
+    EVENTS,
+    Birth,
+
+    Context,
+    Feed,
+    Found,
+    Operands,
+    Population,
+    Tap,
+    events_of,
+    graded,
+    once,
+)
+from ..kinds import (
+    NONE,
+    SPIKE,
+    UNIT,
+    Analog,
+    Data,
+    Events,
+    Parameter,
+    Paths,
+
+    Value,
+    Weight,
+)
+from .registry import because, scope_of, shape_of, source_of
+
+def datas(ins: Sequence[Value]) -> list[Data]:
+    """The operands that depend on data."""
+    return [i for i in ins if isinstance(i, Data)]
+
+def union(sets: Any) -> frozenset:
+    """Union of any number of sets."""
+    return frozenset().union(*sets)
+
+def elementwise_axes(eqn: Any, ins: Sequence[Value]) -> Axes:
+    """Axes of an elementwise result: repeated as the regions say, varying where any operand does."""
+    shape = shape_of(eqn.outvars[0])
+    fitting = [i for i in ins if i.axes.shape == shape]
+    if not fitting:
+        return Axes.of(shape)
+    varies = combined(lambda p, q: p | q, *(i.axes.only(VARIES) for i in fitting))
+    regions = [i for i in fitting if isinstance(i, Data)]
+    regions = [i for i in regions if i.feeds] or [i for i in regions if i.births] or regions
+    if not regions:
+        return varies
+    repeated = combined(regional, *(i.axes.only(IDLE) for i in regions))
+    return combined(lambda p, q: p | q, varies, repeated)
+
+def provenance(ins: Sequence[Value], axes: Axes) -> Weight | None:
+    """Leaves of an elementwise result, where they are not broadcast over the data."""
+    parts = [i.weight for i in ins if isinstance(i, Data) and i.weight]
+    parts += [i.weight for i in ins if isinstance(i, Parameter) and not i.is_mask and i.weight]
+    parts = [p for p in parts if p is not None and p.axes.shape == axes.shape]
+    if not parts:
+        return None
+    found = combined(lambda p, q: p | q, *(p.axes for p in parts))
+    data = [i.axes for i in datas(ins) if i.axes.shape == axes.shape]
+    for a in data:
+        covered = combined(lambda p, q: 8 if q & VARIES and not p & WEIGHT else 0, found, a)
+        if any(covered.flags(8)):
+            return None
+    layer = next((p.layer for p in parts if p.layer), None)
+    return Weight(union(p.leaves for p in parts), found, parts[0].place, layer)
+
+def common(eqn: Any, ins: Sequence[Value], ctx: Context) -> dict[str, Any]:
+    """Fields of an elementwise result that depends on data."""
+    data = datas(ins)
+    feeds = union(d.feeds for d in data)
+    births = union(d.births for d in data)
+    axes = elementwise_axes(eqn, ins)
+    return dict(
+        axes=axes,
+        feeds=feeds,
+        size=max((d.size for d in data if d.feeds), default=0.0),
+        births=births - ctx.own(births, feeds),
+        weight=provenance(ins, axes),
+        held=union(d.held for d in data),
+        random=all(d.random for d in data),
+    )
+
+def mixed(
+    eqn: Any, ins: Sequence[Value], ctx: Context, text: str, *, enters: bool = True, **fields: Any
+) -> Found:
+    """An analog result: it stays in the region of its operands and keeps their first cause.
+
+    Spikes of others that `enters` one to one feed the region.
+    """
+    data = datas(ins)
+    cause = next((d.cause for d in data if isinstance(d, Analog) and d.cause), None)
+    values = common(eqn, ins, ctx) | dict(cause=cause or because(eqn, text))
+    feed = _entering(eqn, data, ctx, values) if enters else None
+    if feed is not None:
+        values["feeds"] |= {feed.path}
+        values["size"] = max(values["size"], max(_size(d) for d in data if isinstance(d, Events)))
+    outs = [_shaped(v, Analog(**(values | fields)), ctx) for v in eqn.outvars]
+    return Found(outs, feeds=(feed,) if feed else ())
+
+def _shaped(variable: Any, value: Analog, ctx: Context) -> Value:
+    """For one of several outputs, perhaps boolean, perhaps of another shape."""
+    shape = shape_of(variable)
+    if value.axes.shape != shape:
+        value = value.but(axes=Axes.of(shape, VARIES), terms=NONE, weight=None)
+    return masked(value) if _is_bool(variable) else value
+
+def _is_bool(variable: Any) -> bool:
+    return getattr(variable.aval, "dtype", None) == bool
+
+def masked(value: Data) -> Events:
+    """A boolean that is no spike: a mask made of data."""
+    return Events(
+        value.axes, cause=value.cause, values=SPIKE, nonneg=True, weak=True, random=value.random
+    )
+
+def _size(spikes: Data) -> float:
+    return spikes.size or float(spikes.axes.size(IDLE))
+
+def _entering(
+    eqn: Any, data: Sequence[Data], ctx: Context, values: dict[str, Any]
+) -> Feed | None:
+    """Spikes that are added to a region one to one, unless they are its own."""
+    spikes = [d for d in data if isinstance(d, Events) and not d.weak]
+    foreign = [d for d in spikes if not d.births or d.births - ctx.own(d.births, values["feeds"])]
+    if not foreign:
+        return None
+    leaves = union(t.weight.leaves for d in foreign for t in d.terms)
+    births = union(d.births for d in foreign)
+    return Feed(ctx.path, births, leaves, scope_of(eqn), source_of(eqn))
+
+def population(value: Data, shape: tuple[int, ...], *, state: bool = False) -> Population:
+    """The region of a value as neurons."""
+    return Population(value.feeds, value.size, shape, value.axes, state)
+
+def fires(eqn: Any, found: Found, ctx: Context) -> Found:
+    """The same finding, where the equation shows its region to be neurons."""
+    value = found.outs[0]
+    if not isinstance(value, Data) or not value.feeds or ctx.backward:
+        return found
+    here = population(value, shape_of(eqn.outvars[0]))
+    return found.but(neurons=(*found.neurons, here))
+
+# -- births ----------------------------------------------------------------------
+
+def born(
+    eqn: Any,
+    ins: Sequence[Value],
+    ctx: Context,
+    text: str,
+    *,
+    weak: bool = False,
+    parents: Paths = NONE,
+    **fields: Any,
+) -> Found:
+    """Spikes are born here, of the region that was compared."""
+    found = mixed(eqn, ins, ctx, text)
+    region = found.outs[0]
+    assert isinstance(region, Data)
+    made = common(eqn, ins, ctx)
+    feeds = made["feeds"] | frozenset(f.path for f in found.feeds)
+    birth = _birth(eqn, ctx, made["axes"], feeds, parents, made["births"], weak)
+    spikes = Events(
+        made["axes"],
+        cause=because(eqn, text),
+        births=frozenset((ctx.path,)),
+        size=max(made["size"], region.size),
+        held=made["held"],
+        random=made["random"],
+        weak=weak,
+        **(dict(values=SPIKE, nonneg=True) | fields),
+    )
+    neurons = () if weak or ctx.backward or not feeds else (
+        Population(feeds, spikes.size, shape_of(eqn.outvars[0]), made["axes"]),
+    )
+    return Found(
+        [spikes],
+        events=(lambda ops: [{EVENTS: once(ops.outs[0])}]) if spikes.beside else None,
+        taps=taps(ctx, spikes, birth),
+        births=(birth,),
+        feeds=found.feeds,
+        neurons=neurons,
+    )
+
+def _birth(
+    eqn: Any, ctx: Context, axes: Axes, feeds: Paths, parents: Paths, arrived: Paths, weak: bool
+) -> Birth:
+    return Birth(
+        ctx.path,
+        feeds,
+        parents,
+        arrived - parents,
+        source_of(eqn),
+        axes.wholly(IDLE),
+        ctx.frame,
+        weak,
+    )
+
+def reborn(eqn: Any, out: Events, ctx: Context, events: Callable[[Operands], Any]) -> Found:
+    """Spikes in another form, which has the slope of the model's surrogate: they leave here."""
+    found = Found([out], events=lambda ops: [{EVENTS: events(ops)}])
+    known = ctx.births(out.births)
+    if not known:
+        return found
+    feeds, weak = union(b.feeds for b in known), all(b.weak for b in known)
+    birth = _birth(eqn, ctx, out.axes, feeds, out.births, NONE, weak)
+    new = out.but(births=frozenset((ctx.path,)))
+    return found.but(outs=[new], births=(birth,), taps=taps(ctx, new, birth, events=events))
+
+
+def reborn_at(
+    eqn: Any, info: Value, ctx: Context, k: int, place: tuple[int, ...]
+) -> tuple[Value, Birth | None]:
+    """Spikes born inside a custom derivative leave outside, where their gradient is."""
+    if not isinstance(info, Events):
+        return info, None
+    known = ctx.births(info.births)
+    inside = [b for b in known if b.path[: len(ctx.path)] == ctx.path and b.frame == ctx.frame]
+    if not inside:
+        return info, None
+    paths = frozenset(b.path for b in inside)
+    axes = info.axes
+    repeated = next((b.repeated for b in inside if len(b.repeated) == len(axes)), None)
+    birth = Birth(
+        place,
+        union(b.feeds for b in inside),
+        paths,
+        NONE,
+        source_of(eqn),
+        axes.wholly(IDLE) if repeated is None else repeated,
+        ctx.frame,
+        all(b.weak for b in inside),
+    )
+    cause = because(eqn, "spikes of a surrogate gradient")
+    return info.but(births=(info.births - paths) | {place}, cause=cause), birth
+
+
+def unrolled(eqn: Any, found: Found, ins: Sequence[Value], ctx: Context) -> Found:
+    """The same layer added at two steps of an unrolled loop: each step updates its neurons."""
+    data, out = datas(ins), found.outs[0]
+    if len(data) != 2 or not isinstance(out, Analog) or ctx.backward:
+        return found
+    sites = [[ctx.site(p) for p in d.feeds - o.feeds] for d, o in ((data[0], data[1]), (data[1], data[0]))]
+    left, right = ({(s.leaves, s.place) for s in side if s and s.leaves} for side in sites)
+    if not left & right:
+        return found
+    shape = shape_of(eqn.outvars[0])
+    steps = tuple(Population(d.feeds, d.size, shape, out.axes, True) for d in data)
+    return found.but(neurons=(*found.neurons, *steps))
+
+
+def taps(
+    ctx: Context,
+    spikes: Events,
+    birth: Birth,
+    k: int = 0,
+    events: Callable[[Operands], Any] | None = None,
+) -> tuple[Tap, ...]:
+    """Record the spikes of output k; both conventions are one array where spikes are 0 or 1."""
+    each = 1.0 if spikes.is_unit else float("inf")
+    within = ctx.within_steps()
+
+    def fired(ops: Operands) -> Any:
+        if events is not None:
+            return events(ops)
+        return events_of(spikes, ops.outs[k], once(ops.outs[k]) if spikes.beside else None)
+
+    def counted(make: Any) -> Any:
+        return lambda ops: ctx.resolution.summed(make(ops), birth.repeated, within, each)
+
+    found = [Tap(birth.path, "spikes", counted(fired))]
+    if not (spikes.is_unit or spikes.beside):
+        found.append(Tap(birth.path, "spikes_graded", counted(lambda ops: graded(fired(ops)))))
+    return tuple(found)
+
+def logical(
+    eqn: Any, ins: Sequence[Value], ctx: Context, values: Any, *, masks: bool, **fields: Any
+) -> Found:
+    """Spikes combined with spikes: a new birth where all are of one population, else the union.
+
+    `masks`: the operands multiply each other, so comparisons that only mask are no spikes.
+    """
+    spikes = [d for d in datas(ins) if isinstance(d, Events)]
+    strong = [d for d in spikes if not d.weak]
+    births = union(d.births for d in (strong if masks and strong else spikes))
+    out = _combined(eqn, spikes, strong, births, ctx, values).but(**fields)
+    known = ctx.births(births)
+    together = len(births) > 1 and values is not None and values <= {-1.0, 0.0, 1.0}
+    if not (together and ctx.one_population(births)):
+        return Found([out])
+    feeds = union(b.feeds for b in known)
+    weak = all(b.weak for b in known)
+    birth = _birth(eqn, ctx, out.axes, feeds, births, NONE, weak)
+    out = out.but(births=frozenset((ctx.path,)))
+    return Found([out], births=(birth,), taps=taps(ctx, out, birth))
+
+def _combined(
+    eqn: Any, spikes: list[Events], strong: list[Events], births: Paths, ctx: Context, values: Any
+) -> Events:
+    simple = values is not None and values <= {-1.0, 0.0, 1.0}
+    cause = next((s.cause for s in (*strong, *spikes) if s.cause), None)
+    loose = any(s.loose for s in spikes)
+    return Events(
+        elementwise_axes(eqn, spikes),
+        cause=cause or because(eqn, "spikes combined with spikes"),
+        births=births,
+        size=max((s.size for s in strong or spikes), default=0.0),
+        terms=NONE,
+        held=union(s.held for s in spikes),
+        random=all(s.random for s in spikes),
+        values=values,
+        scale=UNIT,
+        nonneg=values is not None and min(values, default=0.0) >= 0 and not loose,
+        loose=loose,
+        beside=not simple,
+        running=union(s.running for s in spikes),
+        weak=not strong,
+    )
+

@@ -1,0 +1,293 @@
+"""Primitives that move values: events stay events and move along, terms keep whose products they are."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+
+from ..axes import COPIED, IDLE, REPEATED, SOURCE, VARIES, WEIGHT, Axes, combined
+from ..findings import EVENTS, Companions, Context, Found, Operands
+from ..kinds import (
+    UNIT,
+    Analog,
+    Data,
+    Events,
+    Parameter,
+    Place,
+    Term,
+    Value,
+    few,
+    join,
+)
+from .births import mixed, union
+from .registry import parameter_of, rule, shape_of
+from .summed import again
+from .terms import Window, together
+
+MOVES = "reshape transpose broadcast_in_dim squeeze expand_dims slice rev split tile unstack".split()
+
+
+def carried(eqn: Any, axes: Axes, new: int, k: int = 0) -> Axes:
+    """Axes of output k of a movement; an axis that appears carries the labels `new`."""
+    name, params, shape = eqn.primitive.name, eqn.params, shape_of(eqn.outvars[k])
+    if name == "transpose":
+        return axes.moved(params["permutation"])
+    if name == "broadcast_in_dim":
+        return axes.broadcast(shape, params["broadcast_dimensions"], new)
+    if name == "squeeze":
+        return axes.without(params["dimensions"])
+    if name == "unstack":
+        return axes.without((params["axis"],))
+    if name == "expand_dims":
+        for d in sorted(params["dimensions"]):
+            axes = axes.inserted(d, 1, 0)
+        return axes
+    if name == "reshape":
+        return axes.reshaped(shape)
+    return axes.resized(shape)
+
+
+def _moved_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
+    p = ins[0]
+    assert isinstance(p, Parameter)
+    changes: dict[str, Any] = dict(number=-1, form=None)
+    return [
+        p.but(axes=carried(eqn, p.axes, 0, k), place=_placed(eqn, p.place, k), **changes)
+        for k in range(len(eqn.outvars))
+    ]
+
+
+def _placed(eqn: Any, place: Place, k: int) -> Place:
+    """Which elements are left: a slice names them."""
+    name, p = eqn.primitive.name, eqn.params
+    if name == "slice":
+        strides = p["strides"] or (1,) * len(p["start_indices"])
+        return place.at(Window(p["start_indices"], p["limit_indices"], strides))
+    if name in ("split", "unstack"):
+        return place.at((name, k))
+    if name == "rev":
+        return place.at((name, p["dimensions"]))
+    return place
+
+
+@rule(*MOVES, parameters=_moved_parameters)
+def _move(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
+    """Elements that only change place."""
+    info = ins[0]
+    assert isinstance(info, Data)
+    outs = [moved_value(eqn, info, k) for k in range(len(eqn.outvars))]
+    if not _travels(info):
+        return Found(outs)
+
+    def events(ops: Operands) -> list[Companions]:
+        moved = {k: again(eqn, c, *ops.values[1:]) for k, c in _beside(ops).items()}
+        return [{k: c[i] for k, c in moved.items()} for i in range(len(outs))]
+
+    return Found(outs, events=events)
+
+
+def _travels(info: Data) -> bool:
+    beside = isinstance(info, Events) and info.beside
+    return beside or any(not t.counted for t in info.terms)
+
+
+def _beside(ops: Operands) -> Companions:
+    if isinstance(ops.infos[0], Events):
+        return {EVENTS: ops.events(0)}
+    return ops.companions(0)
+
+
+def moved_value(eqn: Any, info: Data, k: int = 0) -> Data:
+    """A value whose elements only change place: movement never enlarges its population."""
+    axes = carried(eqn, info.axes, COPIED if info.feeds or info.births else 0, k)
+    same_elements = eqn.primitive.name in ("reshape", "squeeze", "expand_dims", "broadcast_in_dim")
+    changes: dict[str, Any] = dict(number=-1, form=None)
+    weight = info.weight
+    if weight is not None:
+        weight = weight.__class__(weight.leaves, carried(eqn, weight.axes, 0, k), weight.place)
+    if isinstance(info, Events):
+        changes["nan_test"] = False
+    size = info.size
+    if not same_elements:
+        size = min(size, float(axes.size(IDLE))) if size else size
+    return info.but(
+        axes=axes,
+        terms=frozenset(_moved_term(eqn, t, k) for t in info.terms),
+        weight=weight,
+        source=info.source if info.source >= 0 else info.number,
+        place=_placed(eqn, info.place, k),
+        size=size,
+        **changes,
+    )
+
+
+def _moved_term(eqn: Any, term: Term, k: int) -> Term:
+    return term.but(
+        axes=carried(eqn, term.axes, 0, k),
+        place=_placed(eqn, term.place, k),
+        weight=term.weight.__class__(
+            term.weight.leaves,
+            term.weight.axes,
+            _placed(eqn, term.weight.place, k),
+            term.weight.layer,
+        ),
+    )
+
+
+# -- values side by side ----------------------------------------------------------------
+
+
+def _combined_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
+    data = [ins[i] for i in data_places(eqn, ins)]
+    sets = [i.values for i in data if isinstance(i, Parameter)]
+    known = all(s is not None for s in sets)
+    values = few(set().union(*(s for s in sets if s is not None))) if known else None
+    return [parameter_of(data, shape_of(v), values=values) for v in eqn.outvars]
+
+
+def data_places(eqn: Any, ins: Sequence[Value]) -> list[int]:
+    """Operands that are values, not indices."""
+    name = eqn.primitive.name
+    if name in ("concatenate", "stack"):
+        return list(range(len(ins)))
+    return [0, 2] if name.startswith("scatter") else [0, 1]
+
+
+@rule("concatenate", "stack", "pad", "dynamic_update_slice", parameters=_combined_parameters)
+def _combine(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
+    """Several values side by side; an index made of data makes data of all of them."""
+    return beside(eqn, list(_unleveled(eqn, ins)), ctx)
+
+
+def _unleveled(eqn: Any, ins: Sequence[Value]) -> Any:
+    for info, variable in zip(ins, eqn.invars, strict=True):
+        fits = info.axes.shape == shape_of(variable)
+        yield info if fits else info.but(axes=Axes.of(shape_of(variable)))
+
+
+def beside(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
+    """Values put beside each other, or over each other."""
+    places = data_places(eqn, ins)
+    values = [_level(eqn, ins[i]) for i in places]
+    chosen = any(isinstance(i, Data) for k, i in enumerate(ins) if k not in places)
+    if all(isinstance(v, Parameter) for v in values):
+        return _placed_by_data(eqn, values, ins, ctx)
+    joined = values[0]
+    for other in values[1:]:
+        joined = join(joined, other)
+    events_only = all(isinstance(v, Events) or _zero(v) for v in values)
+    if isinstance(joined, Events) and not events_only:
+        found = mixed(eqn, values, ctx, "spikes are put beside other values")
+        joined = found.outs[0]
+    assert isinstance(joined, Data)
+    out = joined.but(
+        number=-1,
+        form=None,
+        size=_size(values),
+        weight=None,
+        terms=_beside_terms(eqn, values),
+        source=-1,
+        place=Place(),
+        feeds=union(v.feeds for v in values if isinstance(v, Data)),
+    )
+    del chosen
+    if not _travels(out):
+        return Found([out])
+    return Found([out], events=lambda ops: [_together(eqn, ops, places, out)])
+
+
+def _zero(value: Value) -> bool:
+    return isinstance(value, Parameter) and value.values is not None and 0.0 in value.values
+
+
+def _size(values: Sequence[Value]) -> float:
+    """Neurons side by side: parts of one region are one population."""
+    data = [v for v in values if isinstance(v, Data) and (v.feeds or v.size)]
+    found: list[tuple[frozenset, float]] = []
+    for d in data:
+        owner = d.feeds or d.births
+        match = next((i for i, (o, _) in enumerate(found) if o & owner), None)
+        if match is None:
+            found.append((owner, d.size))
+        else:
+            old, size = found[match]
+            found[match] = (old | owner, max(size, d.size))
+    return sum(size for _, size in found)
+
+
+def _level(eqn: Any, value: Value) -> Value:
+    """A part, with the axes of the whole."""
+    shape = shape_of(eqn.outvars[0])
+    if eqn.primitive.name == "stack":
+        labels = REPEATED if isinstance(value, Data) and (value.feeds or value.births) else 0
+        axes = value.axes.inserted(eqn.params["axis"], shape[eqn.params["axis"]], labels | VARIES)
+        return value.but(axes=axes)
+    if len(value.axes) != len(shape):
+        return value.but(axes=Axes.of(shape))
+    return value.but(axes=value.axes.resized(shape))
+
+
+def _beside_terms(eqn: Any, values: Sequence[Value]) -> frozenset[Term]:
+    """Terms of the parts; along the axis of the parts they vary where the parts differ."""
+    shape = shape_of(eqn.outvars[0])
+    parts = [(v, t) for v in values if isinstance(v, Data) for t in v.terms]
+    axis = eqn.params.get("dimension", eqn.params.get("axis"))
+    found: set[Term] = set()
+    for v, t in parts:
+        axes = t.axes
+        if eqn.primitive.name == "stack":
+            axes = axes.inserted(axis, shape[axis], 0)
+        axes = axes.resized(shape) if len(axes) == len(shape) else Axes.of(shape)
+        if axis is not None and any(together(t, u) for w, u in parts if w is not v):
+            axes = axes.marked(WEIGHT | SOURCE, (axis,))
+        found.add(t.but(axes=axes))
+    merged: dict[Any, Term] = {}
+    for t in found:  # one term a leaf and source
+        key = (t.weight.leaves, t.source, t.spiking, t.counted)
+        old = merged.get(key)
+        both = t if old is None else old.but(axes=combined(lambda p, q: p | q, old.axes, t.axes))
+        merged[key] = both
+    return frozenset(merged.values())
+
+
+def _together(eqn: Any, ops: Operands, places: Sequence[int], out: Data) -> Companions:
+    def put(make: Any) -> Any:
+        operands = [make(i) if i in places else ops.values[i] for i in range(len(ops.infos))]
+        return again(eqn, *operands)[0]
+
+    if isinstance(out, Events):
+        return {EVENTS: put(ops.events)}
+    keys = {t.key for t in out.terms if not t.counted}
+    return {k: put(lambda i, k=k: ops.term(i, k)) for k in keys}
+
+
+def _placed_by_data(
+    eqn: Any, values: Sequence[Value], ins: Sequence[Value], ctx: Context
+) -> Found:
+    """Parameters put at places that data choose: what was put there tells where."""
+    sets = [v.values for v in values if isinstance(v, Parameter)]
+    known = all(s is not None for s in sets)
+    few_ = few(set().union(*(s for s in sets if s is not None))) if known else None
+    data = [i for i in ins if isinstance(i, Data)]
+    found = mixed(eqn, data, ctx, "parameters put where data say", enters=False)
+    region = found.outs[0]
+    assert isinstance(region, Data)
+    axes = parameter_of(values, shape_of(eqn.outvars[0])).axes
+    if few_ is None or not (0.0 in few_ or few_ <= {-1.0, 0.0, 1.0}):
+        weight = parameter_of(values, axes.shape).weight
+        cause = region.cause
+        return Found([Analog(axes, cause=cause, births=region.births, weight=weight)])
+    simple = few_ <= {-1.0, 0.0, 1.0}
+    out = Events(
+        axes,
+        cause=region.cause,
+        births=region.births,
+        values=few_,
+        scale=UNIT if simple else (max(map(abs, few_)), ()),
+        nonneg=min(few_) >= 0,
+        beside=not simple,
+        random=region.random,
+    )
+    if simple:
+        return Found([out])
+    return Found([out], events=lambda ops: [{EVENTS: (ops.outs[0] != 0).astype(jnp.float32)}])

@@ -1,0 +1,171 @@
+"""The registry of rules, by the name of the primitive, and what holds for every primitive without one."""
+
+import functools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import Any
+
+import jax.numpy as jnp
+from jax.extend import source_info_util
+
+from ..axes import COPIED, VARIES, Axes, combined
+from ..findings import Context, Found
+from ..kinds import Cause, Data, Parameter, Place, Value, varied
+
+PartialRule = Callable[[Any, Sequence[Value], Context], Found | None]
+RULES: dict[str, PartialRule] = {}
+OPAQUE: set[str] = set()  # primitives of which nothing can be known but that data go in
+
+
+
+def rule(
+    *primitives: str,
+    parameters: Any = None,
+    container: bool = False,
+    elementwise: bool = False,
+) -> Callable[[PartialRule], PartialRule]:
+    """Register the rule of one or more primitives, by name; registering twice is an error.
+
+    The rule sees only programs in which some operand depends on data: where all are parameters, so
+    is the result (or what `parameters(eqn, ins)` says). It may return `None`: then the result is
+    analog, and what it was made of goes the general way.
+
+    **Arguments:**
+
+    - `primitives`: names, such as `"dot_general"`.
+    - `parameters`: for a primitive whose result is known better from parameters alone.
+    - `elementwise`: operands broadcast: the rule sees their axes as those of the result.
+    - `container`: the primitive contains a jaxpr; the rule also sees parameters alone.
+    """
+
+    def register(function: PartialRule) -> PartialRule:
+        for name in primitives:
+            if name in RULES:
+                raise ValueError(f"primitive {name!r} has a rule already: {RULES[name]}")
+            full = _completed(function, parameters or from_parameters, elementwise)
+            RULES[name] = function if container else full
+        return function
+
+    return register
+
+
+def opaque(*primitives: str) -> None:
+    """Declare primitives opaque: their results are analog, synapses inside them are lost.
+
+    **Arguments:**
+
+    - `primitives`: names, such as `"ffi_call"`.
+    """
+    OPAQUE.update(primitives)
+
+
+def _completed(
+    function: PartialRule, parameters: Callable[..., Any], elementwise: bool
+) -> PartialRule:
+    @functools.wraps(function)
+    def complete(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
+        ins = leveled(eqn, ins) if elementwise else ins
+        if not any(isinstance(i, Data) for i in ins):
+            return Found(parameters(eqn, ins))
+        return function(eqn, ins, ctx)
+
+    return complete
+
+
+def leveled(eqn: Any, ins: Sequence[Value]) -> list[Value]:
+    """Operands of elementwise work, with the axes of the result: scalars and axes of size one."""
+    shape = shape_of(eqn.outvars[0]) if eqn.outvars else ()
+    return [i if i.axes.shape == shape else _level(i, shape) for i in ins]
+
+
+def _level(info: Value, shape: tuple[int, ...]) -> Value:
+    labels = COPIED if isinstance(info, Data) and (info.feeds or info.births) else 0
+    if len(info.axes) != len(shape):
+        return info.but(axes=Axes.of(shape, labels))
+    spread = lambda axes, new: axes.broadcast(shape, range(len(shape)), new)
+    changes: dict[str, Any] = dict(axes=spread(info.axes, labels))
+    if isinstance(info, Data):
+        changes["terms"] = frozenset(t.but(axes=spread(t.axes, 0)) for t in info.terms)
+        if info.weight is not None:
+            changes["weight"] = replace(info.weight, axes=spread(info.weight.axes, 0))
+    return info.but(**changes)
+
+
+def shape_of(variable: Any) -> tuple[int, ...]:
+    """Shape of a variable, empty where it has none."""
+    return tuple(getattr(variable.aval, "shape", ()))
+
+
+def from_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
+    """Results made of parameters alone."""
+    return [parameter_of(ins, shape_of(v)) for v in eqn.outvars]
+
+
+def parameter_of(ins: Sequence[Value], shape: tuple[int, ...], **fields: Any) -> Parameter:
+    """What is made of parameters: masks and scalars name no layer beside a weight."""
+    found = [i for i in ins if isinstance(i, Parameter)]
+    named = [i for i in found if i.leaves and not i.is_mask]
+    large = [i for i in named if any(i.axes.flags(VARIES))] or named
+    same = [i.axes for i in found if i.axes.shape == shape]
+    loops = frozenset().union(*(i.place.loops for i in found))
+    place = next((i.place for i in large), Place()).walked(loops)
+    axes = combined(lambda p, q: p | q, *same) if same else varied(shape)
+    if any(len(i.axes) and i.axes.shape != shape for i in found):
+        axes = varied(shape)
+    fields = dict(
+        leaves=frozenset().union(*(i.leaves for i in large)),
+        place=place,
+        layer=next((i.layer for i in large if i.layer), None),
+        outside=any(i.outside for i in found),
+    ) | fields
+    return Parameter(axes, **fields)
+
+
+# -- where an equation stands ---------------------------------------------------
+
+_LIBRARIES = (
+    f"{os.sep}site-packages{os.sep}",
+    os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
+)
+_CALLER: ContextVar[str | None] = ContextVar("caller", default=None)
+
+
+def source_of(eqn: Any) -> str:
+    """`file.py:line` of an equation: the innermost line that is not in an installed library."""
+    caller = _CALLER.get()
+    if caller is not None:
+        return caller
+    frames = source_info_util.summarize(eqn.source_info, num_frames=64).splitlines()
+    places = [frame.split(" (")[0] for frame in reversed(frames) if frame]
+    own = [p for p in places if not any(library in p for library in _LIBRARIES)] or places
+    return ":".join(own[0].rsplit(os.sep, 1)[-1].split(":")[:2]) if own else "?"
+
+
+def scope_of(eqn: Any) -> str:
+    """The `jax.named_scope` of an equation."""
+    return str(eqn.source_info.name_stack)
+
+
+@contextmanager
+def called_from(eqn: Any, inner: Any) -> Iterator[None]:
+    """A jitted function of a library is traced once for all callers: inside it, lines are those of the call."""
+    described = getattr(getattr(inner, "debug_info", None), "func_src_info", None) or ""
+    library = any(name in described for name in _LIBRARIES)
+    token = _CALLER.set(source_of(eqn) if library else _CALLER.get())
+    try:
+        yield
+    finally:
+        _CALLER.reset(token)
+
+
+def because(eqn: Any, text: str) -> Cause:
+    """A cause that starts at this equation."""
+    return Cause(text, source_of(eqn))
+
+
+def is_integer(variable: Any) -> bool:
+    """Whether a variable holds integers, booleans aside."""
+    return jnp.issubdtype(variable.aval.dtype, jnp.integer)

@@ -1,0 +1,285 @@
+"""Sums: events add up, weighted sums written by hand are sites."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array
+
+from ..axes import IDLE, REPEATED, SOURCE, VARIES, WEIGHT, Axes
+from ..findings import EVENTS, Companions, Context, Found, Operands, Site, Tap, mask
+from ..kinds import SPIKE, Analog, Data, Events, Term, Value, varied
+from .births import mixed, union
+from .products import current
+from .registry import because, parameter_of, rule, scope_of, shape_of, source_of
+from .terms import brought
+
+
+def again(eqn: Any, *operands: Any) -> list[Array]:
+    """Run the same primitive on other operands: events, which are float32 whatever the values are."""
+    name, p = eqn.primitive.name, eqn.params
+    if name in _SCATTERS:  # their parameters hold a jaxpr for one dtype
+        operand, indices, updates = operands
+        hints = {k: p[k] for k in ("indices_are_sorted", "unique_indices", "mode")}
+        return [_SCATTERS[name](operand, indices, updates, p["dimension_numbers"], **hints)]
+    if name == "reduce_window":
+        zero = jnp.zeros((), operands[0].dtype)
+        shape = {k: p[k] for k in ("base_dilation", "window_dilation")}
+        window = (p["window_dimensions"], p["window_strides"], p["padding"])
+        return [lax.reduce_window(operands[0], zero, lax.add, *window, **shape)]
+    out = eqn.primitive.bind(*operands, **p)
+    return list(out) if eqn.primitive.multiple_results else [out]
+
+
+_SCATTERS: dict[str, Callable[..., Array]] = {
+    "scatter": lax.scatter,
+    "scatter-add": lax.scatter_add,
+    "scatter_add": lax.scatter_add,
+    "scatter-sub": lax.scatter_add,
+    "scatter_sub": lax.scatter_add,
+}
+
+
+def _reduced_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
+    (p,) = ins[:1]
+    zero = p.values is not None and p.values == {0.0}  # type: ignore[attr-defined]
+    values = frozenset((0.0,)) if zero else None
+    return [parameter_of(ins[:1], shape_of(eqn.outvars[0]), values=values)]
+
+
+def summed_axes(eqn: Any) -> list[int]:
+    """Axes over which a reduction adds."""
+    params = eqn.params
+    if "axes" in params:
+        return list(params["axes"])
+    if "axis" in params:
+        return [params["axis"]]
+    return [a for a, size in enumerate(params["window_dimensions"]) if size > 1]
+
+
+def reduced_axes(eqn: Any, axes: Axes) -> Axes:
+    """Axes of the result of a reduction, a scan along an axis, or a window."""
+    shape = shape_of(eqn.outvars[0])
+    if "axes" in eqn.params and len(shape) < len(axes):
+        return axes.without(eqn.params["axes"])
+    return axes.resized(shape)
+
+
+@rule(
+    *"reduce_sum cumsum reduce_window_sum".split(),
+    parameters=_reduced_parameters,
+)
+def _reduce(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
+    """Sums of events are events; sums of leaf × data along both are synapses."""
+    return sum_over(eqn, ins[0], ctx, summed_axes(eqn))
+
+
+def sum_over(eqn: Any, info: Value, ctx: Context, axes: Sequence[int]) -> Found:
+    """The sum of a value along some axes."""
+    assert isinstance(info, Data)
+    found = brought(info.terms, axes)
+    if found:
+        return hand_sum(eqn, info, ctx, found)
+    size = math.prod(info.axes.shape[a] for a in axes) if "axes" in eqn.params else 1
+    terms = frozenset(_summed_term(eqn, t, axes, size) for t in info.terms)
+    out = info.but(
+        axes=reduced_axes(eqn, info.axes), number=-1, form=None, terms=terms, weight=None, source=-1
+    )
+    out = out.but(size=min(out.size, float(out.axes.size(IDLE))))
+    if not isinstance(out, Events):
+        return Found([out], events=_again_terms(eqn, out))
+    signed = not info.nonneg  # type: ignore[attr-defined]
+    out = out.but(values=None, nan_test=False, weak=out.weak, beside=out.beside or signed)
+    return Found([out], events=(lambda ops: [moved(eqn, ops)]) if _travels(out) else None)
+
+
+def _travels(out: Data) -> bool:
+    return (isinstance(out, Events) and out.beside) or any(not t.counted for t in out.terms)
+
+
+def moved(eqn: Any, ops: Operands) -> Companions:
+    """What travels beside the first operand, moved like it."""
+    info = ops.infos[0]
+    if isinstance(info, Events):
+        return {EVENTS: again(eqn, ops.events(0), *ops.values[1:])[0]}
+    return {k: again(eqn, c, *ops.values[1:])[0] for k, c in ops.companions(0).items()}
+
+
+def _again_terms(eqn: Any, out: Data) -> Any:
+    return (lambda ops: [moved(eqn, ops)]) if _travels(out) else None
+
+
+def _summed_term(eqn: Any, term: Term, axes: Sequence[int], size: float) -> Term:
+    del axes
+    return term.but(axes=reduced_axes(eqn, term.axes), positions=term.positions * size)
+
+
+# -- weighted sums written by hand ------------------------------------------------------
+
+
+def hand_sum(eqn: Any, info: Data, ctx: Context, found: Sequence[Term]) -> Found:
+    """A weighted sum written by hand: a leaf × data, summed where both vary."""
+    leaves, spiking = union(t.weight.leaves for t in found), found[0].spiking
+    shape = info.axes.shape
+    axes = _out_axes(eqn, found[0])
+    out_shape = shape_of(eqn.outvars[0])
+    window = _window(eqn)
+    positions = sum(t.positions for t in found)
+    dense = float(math.prod(out_shape) * window if window else math.prod(shape)) * positions
+    neurons = float(axes.size(IDLE))
+    repeats = math.prod(out_shape) / neurons if neurons else 1.0
+    site = Site(
+        ctx.path,
+        leaves,
+        found[0].weight.place,
+        spiking,
+        None if not spiking else info.cause,
+        eqn.primitive.name,
+        source_of(eqn),
+        scope_of(eqn),
+        found[0].weight.layer.path if found[0].weight.layer else None,
+        found[0].weight.layer.length if found[0].weight.layer else None,
+        dense,
+        dense / max(repeats, 1.0),
+        neurons,
+        0.0,
+        backward=ctx.backward,
+    )
+    out = current(site, axes)
+    rest = frozenset(t for t in info.terms if t not in found)
+    out = out.but(terms=frozenset(_summed_term(eqn, t, (), 1.0) for t in rest if t.counted))
+    lost = None if all(t.counted for t in rest) else "other terms of the same sum"
+    return Found(
+        [out],
+        taps=_sum_taps(eqn, ctx, site, found, axes),
+        sites=(site,),
+        arrived=frozenset() if ctx.backward else info.births,
+        picked=frozenset(t.lookup for t in found if t.lookup),
+        lost=lost,
+    )
+
+
+def _out_axes(eqn: Any, term: Term) -> Axes:
+    """Neurons where the weight varies, batch and time elsewhere."""
+    axes = reduced_axes(eqn, term.axes)
+    if "window_dimensions" in eqn.params or "axis" in eqn.params:
+        axes = axes.marked(WEIGHT, summed_axes(eqn))
+    return axes.relabelled(lambda s: VARIES if s & WEIGHT else REPEATED | (VARIES if s & SOURCE else 0))
+
+
+def _window(eqn: Any) -> float:
+    if "axis" in eqn.params:
+        return (eqn.invars[0].aval.shape[eqn.params["axis"]] + 1) / 2
+    return float(math.prod(eqn.params.get("window_dimensions", (0,))))
+
+
+def _sum_taps(
+    eqn: Any, ctx: Context, site: Site, found: Sequence[Term], axes: Axes
+) -> tuple[Tap, ...]:
+    keys = list(dict.fromkeys(t.key for t in found))
+    within, repeated = ctx.within_steps(), axes.wholly(IDLE)
+    positions = sum(t.positions for t in found)
+
+    def added(counts: Array, ops: Operands) -> Any:
+        out = again(eqn, counts, *ops.values[1:])[0]
+        each = positions * max(counts.size / max(out.size, 1), 1.0) * 2
+        return ctx.resolution.summed(out, repeated, within, each)
+
+    total = lambda ops: sum(ops.term(0, k) for k in keys[1:]) + ops.term(0, keys[0])
+    ones = lambda ops: jnp.full(jnp.shape(ops.values[0]), positions)
+    kind = "ac" if site.spiking else "mac"
+    dense = site.dense if ctx.resolution.total else lambda ops: added(ones(ops), ops)
+    taps = [
+        Tap(site.path, f"dense_{kind}", dense),
+        Tap(site.path, kind, lambda ops: added(total(ops), ops)),
+    ]
+    if site.spiking:
+        taps.append(Tap(site.path, "ac_graded", lambda ops: added(mask(total(ops)), ops)))
+    return tuple(taps)
+
+
+# -- other reductions -------------------------------------------------------------------
+
+
+def _reduced_otherwise(eqn: Any, ins: Sequence[Value]) -> list[Value]:
+    return [parameter_of(ins[:1], shape_of(v)) for v in eqn.outvars]
+
+
+@rule(
+    *"reduce_max reduce_or reduce_window_max cummax reduce_min reduce_and reduce_prod".split(),
+    *"reduce_xor reduce_window_min cummin cumprod".split(),
+    parameters=_reduced_otherwise,
+)
+def _extreme(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
+    """The extremum or product over an axis: still among the values."""
+    (info,) = ins[:1]
+    axes = reduced_axes(eqn, info.axes)
+    name = eqn.primitive.name
+    keeps = "max" in name or "min" in name
+    if isinstance(info, Events):
+        simple = info.values is not None and info.values <= SPIKE
+        closed = info.values is not None and info.values <= {-1.0, 0.0, 1.0}
+        if not (keeps or closed):
+            return None
+        values = SPIKE if simple else info.values
+        fresh: dict[str, Any] = dict(number=-1, form=None, terms=frozenset(), nan_test=False)
+        out = info.but(axes=axes, values=values, **fresh)
+        if not info.beside:
+            return Found([out])
+        return Found([out], events=lambda ops: [{EVENTS: _largest(eqn, ops)}])
+    found = mixed(eqn, [info], ctx, f"`{name}` of data")
+    out = found.outs[0]
+    assert isinstance(out, Data)
+    return found.but(outs=[_shrunk(out, axes)])
+
+
+def _shrunk(out: Data, axes: Axes) -> Data:
+    return out.but(axes=axes, size=min(out.size, float(axes.size(IDLE))), terms=frozenset())
+
+
+def _largest(eqn: Any, ops: Operands) -> Array:
+    """Events of an extremum: those of the largest, for lack of the place it came from."""
+    name = eqn.primitive.name
+    if "min" in name:
+        return again(eqn, ops.events(0))[0]
+    return again(eqn, ops.events(0))[0] * mask(ops.outs[0])
+
+
+@rule("argmax", "argmin", "cumlogsumexp", "reduce_precision_window")
+def _index(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
+    """A place is a number that depends on data, of no region."""
+    axes = reduced_axes(eqn, ins[0].axes)
+    cause = because(eqn, f"`{eqn.primitive.name}` of data")
+    return Found([Analog(axes, cause=cause)])
+
+
+def _window_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
+    return [parameter_of(ins, shape_of(v)) for v in eqn.outvars]
+
+
+@rule("reduce_window", "reduce", parameters=_window_parameters)
+def _general_window(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
+    """The general form, which appears with an explicit initial value: recognised by its body."""
+    names = {e.primitive.name for e in eqn.params["jaxpr"].eqns} if "jaxpr" in eqn.params else set()
+    info = ins[0]
+    if not isinstance(info, Data) or len(ins) != 2 or eqn.primitive.name == "reduce":
+        return None if not _weighted(ins) else Found(_analog(eqn), lost="a reduction of weights × data")
+    if names <= {"add"}:
+        return sum_over(eqn, info, ctx, summed_axes(eqn))
+    if names <= {"max"} and not (isinstance(info, Events) and info.beside):
+        return _extreme.__wrapped__(eqn, ins[:1], ctx)  # type: ignore[attr-defined]
+    return None if not _weighted(ins) else Found(_analog(eqn), lost="a window over weights × data")
+
+
+def _weighted(ins: Sequence[Value]) -> bool:
+    return any(isinstance(i, Data) and any(not t.counted for t in i.terms) for i in ins)
+
+
+def _analog(eqn: Any) -> list[Value]:
+    cause = because(eqn, f"`{eqn.primitive.name}` of data")
+    return [Analog(varied(shape_of(v)), cause=cause) for v in eqn.outvars]
+
+

@@ -1,0 +1,251 @@
+"""Terms: a leaf times data, followed until products of different elements are brought together."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+
+from ..axes import SOURCE, VARIES, WEIGHT, Axes, combined
+from ..findings import Companions, Context, Found, Operands, Site, Tap, mask
+from ..kinds import (
+    Analog,
+    Cause,
+    Data,
+    Events,
+    Leaves,
+    Parameter,
+    Place,
+    Term,
+    Value,
+    Weight,
+    term_axes,
+)
+from .births import common, datas
+from .registry import because, scope_of, shape_of, source_of
+
+# -- products -------------------------------------------------------------------------
+
+
+def scaled_terms(eqn: Any, ins: Sequence[Value], divide: bool) -> frozenset[Term]:
+    """Terms of a product: those of its operands, scaled, and perhaps a new one."""
+    shape = shape_of(eqn.outvars[0])
+    found: set[Term] = set()
+    for i, d in enumerate(ins):
+        other = ins[1 - i]
+        if not isinstance(d, Data) or (divide and i == 1):
+            continue
+        found |= {_scaled(t, other, shape) for t in d.terms}
+        if isinstance(other, Parameter) and not any(not t.counted for t in d.terms):
+            found |= _new(d, other, shape)
+    return frozenset(found)
+
+
+def _fit(axes: Axes, shape: tuple[int, ...]) -> Axes:
+    return axes if axes.shape == shape else Axes.of(shape)
+
+
+def _scaled(term: Term, other: Value, shape: tuple[int, ...]) -> Term:
+    axes = _fit(term.axes, shape)
+    if other.axes.shape != shape:
+        return term.but(axes=axes)
+    if isinstance(other, Data):
+        return term.but(axes=term_axes(axes, other.axes))
+    assert isinstance(other, Parameter)
+    if other.is_mask or other.weight is None:
+        return term.but(axes=axes)
+    both = combined(lambda p, q: p | q, axes, other.weight.axes)
+    leaves = term.weight.leaves | other.leaves
+    return term.but(axes=both, weight=dataclasses.replace(term.weight, leaves=leaves))
+
+
+def _new(d: Data, p: Parameter, shape: tuple[int, ...]) -> set[Term]:
+    weight = None if p.is_mask else p.weight
+    if weight is None:
+        return set()
+    if not (any(weight.axes.flags(WEIGHT)) or p.place.slices or p.place.loops):
+        return set()
+    axes = term_axes(_fit(weight.axes, shape), _fit(d.axes, shape))
+    one_to_one = axes.flags(WEIGHT) == axes.flags(SOURCE)
+    decay = one_to_one and bool(d.held) and not d.place.slices
+    source = d.source if d.source >= 0 else d.number
+    return {Term(weight, source, d.place, axes, isinstance(d, Events), decay=decay)}
+
+
+def thinned(ops: Operands, out: Value) -> Companions:
+    """Products that are left where the other factor is not zero."""
+    assert isinstance(out, Data)
+    shape = ops.outs[0].shape
+    found: dict[Any, Any] = {}
+    for t in out.terms:
+        if not t.counted and t.key not in found:
+            found[t.key] = jnp.broadcast_to(_thinned(ops, t), shape)
+    return found
+
+
+def _thinned(ops: Operands, term: Term) -> Any:
+    for i, info in enumerate(ops.infos):
+        others = jnp.ones(()) if len(ops.infos) == 1 else mask(ops.values[1 - i])
+        if not isinstance(info, Data):
+            continue
+        for t in info.terms:
+            same = t.weight.leaves <= term.weight.leaves and t.spiking == term.spiking
+            if same and not t.counted:
+                return ops.term(i, t.key) * others
+    i = 0 if isinstance(ops.infos[0], Data) else 1
+    return ops.there(i) * mask(ops.values[1 - i])
+
+
+# -- sums -----------------------------------------------------------------------------
+
+
+def brought(terms: frozenset[Term], axes: Sequence[int]) -> list[Term]:
+    """Terms whose weight and whose source both vary along axes that are summed."""
+    weight = lambda t: any(t.axes.has(a, WEIGHT) for a in axes)
+    source = lambda t: any(t.axes.has(a, SOURCE) for a in axes)
+    return [t for t in terms if weight(t) and source(t)]
+
+
+def together(t: Term, u: Term) -> bool:
+    """Whether a sum brings different elements of one leaf and of one source together."""
+    if not (t.weight.leaves & u.weight.leaves) or t.source != u.source:
+        return False
+    carried = t.carried ^ u.carried
+    weights = t.weight.place.differs(u.weight.place, carried)
+    return weights and t.place.differs(u.place, carried)
+
+
+def merged_terms(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
+    """A weighted sum written by hand with `+`: rows added one by one, stencils, loops."""
+    if len(datas(ins)) < 2:
+        return None
+    a, b = ins
+    assert isinstance(a, Data)
+    assert isinstance(b, Data)
+    pairs = [(t, u) for t in a.terms for u in b.terms if together(t, u)]
+    if not pairs:
+        return None
+    leaves = frozenset().union(*(t.weight.leaves | u.weight.leaves for t, u in pairs))
+    new = [(i, t) for i, d in enumerate((a, b)) for t in d.terms if _open(t, leaves)]
+    example = pairs[0][1]
+    axes = _sliced(eqn, pairs)
+    site = hand_site(eqn, ctx, example, leaves, shape_of(eqn.outvars[0]), new, axes)
+    counted = {t.but(counted=True, weight=_widened(t.weight, leaves)) for t, _ in pairs}
+    rest = {t for d in (a, b) for t in d.terms if not t.weight.leaves & leaves}
+    values = common(eqn, ins, ctx)
+    values |= dict(cause=current_cause(site), feeds=values["feeds"] | {ctx.path})
+    values |= dict(size=max(values["size"], site.neurons), axes=_repeated(axes))
+    out = Analog(**values, terms=frozenset(counted | rest))
+    lookups = frozenset(t.lookup for p in pairs for t in p if t.lookup)
+    found = Found([out], sites=(site,), taps=_hand_taps(ctx, site, new, out), picked=lookups)
+    return found.but(arrived=frozenset().union(a.births, b.births))
+
+
+def _open(term: Term, leaves: Leaves) -> bool:
+    return bool(term.weight.leaves & leaves) and not term.counted
+
+
+def _widened(weight: Weight, leaves: Leaves) -> Weight:
+    return dataclasses.replace(weight, leaves=weight.leaves | leaves)
+
+
+def _sliced(eqn: Any, pairs: Sequence[tuple[Term, Term]]) -> Axes:
+    """Axes of the result that enumerate neurons: the weight varies there, or the slices differ."""
+    axes = pairs[0][1].axes
+    first, second = (t.place.slices for t in pairs[0])
+    moved = {
+        i
+        for s, u in zip(first, second, strict=False)
+        if isinstance(s, Window) and isinstance(u, Window) and len(s.starts) == len(axes)
+        for i, (x, y) in enumerate(zip(s.starts, u.starts, strict=True))
+        if x != y
+    }
+    return axes.marked(WEIGHT, moved)
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """A static slice."""
+
+    starts: tuple[int, ...]
+    limits: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+def _repeated(axes: Axes) -> Axes:
+    """Neurons where the weight varies, batch and time elsewhere."""
+    return axes.relabelled(lambda s: VARIES if s & WEIGHT else 1 | (VARIES if s & SOURCE else 0))
+
+
+def hand_site(
+    eqn: Any,
+    ctx: Context,
+    term: Term,
+    leaves: Leaves,
+    shape: tuple[int, ...],
+    new: Sequence[tuple[int, Term]],
+    axes: Axes,
+) -> Site:
+    """The site of a weighted sum written by hand; `new` are the terms counted here."""
+    size = 1.0
+    for n in shape:
+        size *= n
+    dense = size * sum(t.positions for _, t in new)
+    neurons = float(_repeated(axes).size(1))
+    share = neurons / size if size else 0.0
+    return Site(
+        ctx.path,
+        leaves,
+        Place() if term.weight.place.slices else term.weight.place,
+        term.spiking,
+        None if term.spiking else because(eqn, "a leaf times analog data"),
+        eqn.primitive.name,
+        source_of(eqn),
+        scope_of(eqn),
+        None,
+        None,
+        dense,
+        dense * share,
+        neurons,
+        0.0,
+        backward=ctx.backward,
+    )
+
+
+def current_cause(site: Site) -> Cause:
+    """Why what leaves a site is analog."""
+    return Cause(f"synaptic currents of `{site.primitive}` are analog", site.source)
+
+
+def _hand_taps(
+    ctx: Context, site: Site, new: Sequence[tuple[int, Term]], out: Data
+) -> tuple[Tap, ...]:
+    """Counts of the terms that are added here."""
+    each, within = max((t.positions for _, t in new), default=1.0), ctx.within_steps()
+    keys = list(dict.fromkeys((i, t.key) for i, t in new))
+    repeated = out.repeated
+
+    def summed(make: Any) -> Any:
+        def count(ops: Operands) -> Any:
+            shape = ops.outs[0].shape
+            parts = [jnp.broadcast_to(make(ops, i, key), shape) for i, key in keys]
+            return ctx.resolution.summed(sum(parts, jnp.zeros(shape)), repeated, within, each)
+
+        return count
+
+    kind = "ac" if site.spiking else "mac"
+    dense = site.dense if ctx.resolution.total else summed(_ones(new))
+    found = [Tap(site.path, f"dense_{kind}", dense)]
+    found.append(Tap(site.path, kind, summed(lambda ops, i, key: ops.term(i, key))))
+    if site.spiking:
+        found.append(
+            Tap(site.path, "ac_graded", summed(lambda ops, i, key: mask(ops.term(i, key))))
+        )
+    return tuple(found)
+
+
+def _ones(new: Sequence[tuple[int, Term]]) -> Any:
+    positions = {(i, t.key): t.positions for i, t in new}
+    return lambda ops, i, key: jnp.full((), positions[i, key])
+
+
