@@ -1,4 +1,5 @@
-"""Training step with counting and an energy loss, against the same step without: one ratio for each network.
+"""Training step with counting and an energy loss, against the same step without: one ratio for each
+network.
 
     python benchmarks/overhead.py            # both networks
     python benchmarks/overhead.py --steps 5  # quicker
@@ -61,7 +62,9 @@ def mlp(key):
     """784-512-512-10, T = 100, batch 64."""
     sizes = (784, 512, 512, 10)
     keys = jax.random.split(key, 3)
-    layers = [eqx.nn.Linear(a, b, key=k) for a, b, k in zip(sizes[:-1], sizes[1:], keys, strict=True)]
+    layers = [
+        eqx.nn.Linear(a, b, key=k) for a, b, k in zip(sizes[:-1], sizes[1:], keys, strict=True)
+    ]
     return SNN(layers, [lambda s: s] * 3), (64, 100, 784)
 
 
@@ -109,10 +112,16 @@ def measure(make, repeats):
     """Median seconds of each step."""
     model, shape = make(jax.random.key(0))
     optimiser = optax.adam(1e-3)
-    data = (jax.random.uniform(jax.random.key(1), shape) < 0.2).astype(jnp.float32), jnp.zeros(shape[0], jnp.int32)
+    data = (
+        (jax.random.uniform(jax.random.key(1), shape) < 0.2).astype(jnp.float32),
+        jnp.zeros(shape[0], jnp.int32),
+    )
     runs, times = steps_of(model, optimiser), {}
     states = {name: (model, optimiser.init(eqx.filter(model, eqx.is_array))) for name in runs}
-    states = {name: jax.tree.map(lambda a: a.copy() if eqx.is_array(a) else a, s) for name, s in states.items()}
+    states = {
+        name: jax.tree.map(lambda a: a.copy() if eqx.is_array(a) else a, s)
+        for name, s in states.items()
+    }
     for i in range(repeats + 1):
         for name in sorted(runs, reverse=bool(i % 2)):
             start = time.perf_counter()
@@ -131,4 +140,10 @@ if __name__ == "__main__":
     for make in (mlp, conv):
         if args.only in (None, make.__name__):
             t = measure(make, args.steps)
-            print(f"{make.__name__:<5} plain {t['plain']:.3f} s, counted {t['counted']:.3f} s, ratio {t['counted'] / t['plain']:.3f}", flush=True)
+            print(
+                (
+                    f"{make.__name__:<5} plain {t['plain']:.3f} s, counted "
+                    f"{t['counted']:.3f} s, ratio {t['counted'] / t['plain']:.3f}"
+                ),
+                flush=True,
+            )

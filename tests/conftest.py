@@ -11,7 +11,9 @@ from jaxtyping import install_import_hook
 from . import typechecker as typechecker  # imported by name in the hook
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-if not jax.config.jax_enable_x64:  # the models of the tests mix their float32 data with default floats
+if (
+    not jax.config.jax_enable_x64
+):  # the models of the tests mix their float32 data with default floats
     jax.config.update("jax_numpy_dtype_promotion", "strict")
 install_import_hook("joulax", "tests.typechecker.check").__enter__()
 
@@ -28,6 +30,10 @@ class Case(dict):
 
 def recorded(peer: str, *kinds: str) -> list:
     """Recorded cases of a peer, as parameters of a test."""
-    found = [Case(c) for c in json.loads((CASES / "cases.json").read_text()) if c["peer"] == peer and c["kind"] in kinds]
+    found = [
+        Case(c)
+        for c in json.loads((CASES / "cases.json").read_text())
+        if c["peer"] == peer and c["kind"] in kinds
+    ]
     assert found, f"no recorded case of {peer} {kinds}"
     return [pytest.param(c, id=c["id"].split("/")[1]) for c in found]

@@ -12,7 +12,16 @@ from .conftest import recorded
 
 NAMED = ("loihi2", "akida", "fpga_ice40", "fpga_artix7", "analog_28nm")
 FIELDS = ("total_energy_pj", "total_energy_nj", "routing_energy_pj", "energy_per_spike_pj")
-LAYER = ("synop_energy_pj", "membrane_energy_pj", "spike_gen_energy_pj", "memory_energy_pj", "total_pj", "n_synops", "n_spikes", "n_membrane_updates")
+LAYER = (
+    "synop_energy_pj",
+    "membrane_energy_pj",
+    "spike_gen_energy_pj",
+    "memory_energy_pj",
+    "total_pj",
+    "n_synops",
+    "n_spikes",
+    "n_membrane_updates",
+)
 
 
 @pytest.mark.parametrize("case", recorded("sc-neurocore", "energy_accountant"))
@@ -28,14 +37,18 @@ def test_recorded_formula(case):
             assert report.dominant_layer == expected["dominant_layer"]
             for layer, recorded_layer in zip(report.layers, expected["layers"], strict=True):
                 for field in LAYER:
-                    np.testing.assert_allclose(getattr(layer, field), recorded_layer[field], rtol=1e-9)
+                    np.testing.assert_allclose(
+                        getattr(layer, field), recorded_layer[field], rtol=1e-9
+                    )
             compared += 1
     assert compared >= 9
 
 
 def test_tutorial_call():
     """The code of sc-neurocore computes 109 655.24 nJ where its tutorial prints 10.7."""
-    report = joulax.EnergyAccountant("loihi2").account(["a", "b"], [(784, 256), (256, 10)], [5000, 200], 100)
+    report = joulax.EnergyAccountant("loihi2").account(
+        ["a", "b"], [(784, 256), (256, 10)], [5000, 200], 100
+    )
     np.testing.assert_allclose(report.total_energy_nj, 109655.24, rtol=1e-9)
 
 

@@ -8,8 +8,11 @@ import joulax
 from joulax import activity, catalogue, datasheet, energy, hardware, reference
 from joulax._hardware.datasheet import EVIDENCE
 
-REQUIRED = """45nm 28nm 7nm loihi loihi2 spinnaker spinnaker2 akida brainscales2 fpga_ice40 fpga_artix7 analog_28nm
-cpu gpu arm odin truenorth loihi@keras-spiking loihi@sana-fe loihi2@sc-neurocore loihi2@tutorial-72""".split()
+REQUIRED = """
+45nm 28nm 7nm loihi loihi2 spinnaker spinnaker2 akida brainscales2 fpga_ice40 fpga_artix7
+analog_28nm cpu gpu arm odin truenorth loihi@keras-spiking loihi@sana-fe
+loihi2@sc-neurocore loihi2@tutorial-72
+""".split()
 LIF = activity(ac=100, dense_ac=400, spikes=10, updates=50, neurons=5, synapses=40, nonzero=40)
 
 
@@ -58,7 +61,9 @@ def test_all_in_chips_accept_no_further_terms(name):
     sheet, chip = datasheet(name), hardware(name)
     assert set(sheet.costs) == {"ac"}
     assert chip.static_power is None
-    np.testing.assert_allclose(float(energy([LIF], chip).total), 100 * sheet.costs["ac"].value, rtol=1e-6)
+    np.testing.assert_allclose(
+        float(energy([LIF], chip).total), 100 * sheet.costs["ac"].value, rtol=1e-6
+    )
 
 
 def test_published_constants():
@@ -72,7 +77,12 @@ def test_published_constants():
     assert (value("spinnaker2", "ac"), value("spinnaker2", "neuron_update")) == (450.0, 2190.0)
     assert value("truenorth@merolla2014", "ac") == 26.0
     assert value("loihi2@tutorial-72", "spike") == 2.1
-    assert datasheet("loihi2").evidence == datasheet("akida").evidence == datasheet("fpga_artix7").evidence == "unsourced"
+    assert (
+        datasheet("loihi2").evidence
+        == datasheet("akida").evidence
+        == datasheet("fpga_artix7").evidence
+        == "unsourced"
+    )
 
 
 def test_affine_models_meet_their_measurements():
@@ -84,7 +94,9 @@ def test_affine_models_meet_their_measurements():
 
 
 def test_frady_2020_on_loihi():
-    """k-NN search: 76 800 neurons, 60 steps, 667 to 750 spikes to all of them; 1.33 mJ measured, 52 pJ an inactive update."""
+    """k-NN search: 76 800 neurons, 60 steps, 667 to 750 spikes to all of them; 1.33 mJ measured, 52
+    pJ an inactive update.
+    """
     chip = hardware("loihi")
     low = energy([activity(ac=667 * 76800.0)], chip).total + 60 * 76800 * 52.0
     np.testing.assert_allclose(float(low) * 1e-9, 1.4485, rtol=1e-4)
@@ -102,7 +114,16 @@ def test_double_pricing_is_impossible():
 
     price = dict(value=1.0, source="s", where="w", evidence="derived", verified="read")
     with pytest.raises(ValueError, match="double counting"):
-        parse("x", dict(title="t", kind="k", scope="s", costs={"ac": price, "weight_read": price}, includes=["weight_read"]))
+        parse(
+            "x",
+            dict(
+                title="t",
+                kind="k",
+                scope="s",
+                costs={"ac": price, "weight_read": price},
+                includes=["weight_read"],
+            ),
+        )
 
 
 def test_prices_are_leaves_in_pj():
@@ -123,14 +144,24 @@ def test_datasheets_without_prices_refuse(name):
 def test_known_powers_are_not_prices(name):
     assert name in catalogue(priced=False)
     assert name not in catalogue()
-    assert all(fact in str(datasheet(name)) for fact in (q.where for q in datasheet(name).facts.values()))
+    assert all(
+        fact in str(datasheet(name)) for fact in (q.where for q in datasheet(name).facts.values())
+    )
 
 
 def test_filters():
     assert set(catalogue(kind="gpu")) >= {"gpu", "a100", "h100@int8"}
     assert "loihi" not in catalogue(kind="gpu")
-    assert set(catalogue(process_nm=45, kind="process node")) == {"45nm", "45nm@fp32", "45nm@fp16", "45nm@int8", "45nm@int32"}
-    assert all(datasheet(n).evidence == "measured silicon" for n in catalogue(evidence="measured silicon"))
+    assert set(catalogue(process_nm=45, kind="process node")) == {
+        "45nm",
+        "45nm@fp32",
+        "45nm@fp16",
+        "45nm@int8",
+        "45nm@int32",
+    }
+    assert all(
+        datasheet(n).evidence == "measured silicon" for n in catalogue(evidence="measured silicon")
+    )
     assert set(catalogue(evidence="unsourced")) == set(catalogue())
     with pytest.raises(ValueError, match="the choices are .*measured silicon"):
         catalogue(evidence="good")
@@ -158,7 +189,10 @@ PRICE = dict(value=1.0, source="s", where="w", evidence="derived", verified="rea
         (dict(scope="all-in", costs={"ac": PRICE, "neuron_update": PRICE}), "all-in"),
         (dict(scope="all-in", costs={"ac": PRICE}, static_power=PRICE | {"unit": "W"}), "all-in"),
         (dict(scope="marginal + static", costs={"ac": PRICE}), "static_power"),
-        (dict(scope="arithmetic only", costs={"ac": PRICE, "weight_read": PRICE}), "arithmetic only"),
+        (
+            dict(scope="arithmetic only", costs={"ac": PRICE, "weight_read": PRICE}),
+            "arithmetic only",
+        ),
         (dict(costs={"ac": PRICE | {"value": -1}}), "≥ 0"),
         (dict(costs={"ac": PRICE | {"low": 2.0}}), "outside its range"),
         (dict(costs={"ac": PRICE | {"unit": "kWh"}}), "unit 'kWh'"),
@@ -200,7 +234,13 @@ def test_own_chips(tmp_path):
     assert joulax.register(file) == ("bench@run7",)
     assert float(hardware("bench").costs.ac) == 1500.0
     assert datasheet("bench").costs["ac"].span == (1200.0, 1500.0)
-    joulax.register({"plain": joulax.costs(ac=2.0, neuron_update=3.0, spike=0, weight_read=0, state_read=0, state_write=0)})
+    joulax.register(
+        {
+            "plain": joulax.costs(
+                ac=2.0, neuron_update=3.0, spike=0, weight_read=0, state_read=0, state_write=0
+            )
+        }
+    )
     assert float(energy([LIF], hardware("plain")).total) == 350.0
     assert datasheet("plain").evidence == "unsourced"
     with pytest.raises(ValueError, match="'loihi' is in the catalogue already"):

@@ -20,7 +20,17 @@ N, M = 100, 10  # a dense layer
 def snn(steps, rate=1.0):
     """Every input fires at `rate`; neurons are not charged."""
     events = N * M * steps * rate
-    return {"fc": activity(ac=events, dense_ac=N * M * steps, spikes=0, updates=0, neurons=M, synapses=N * M, nonzero=N * M)}
+    return {
+        "fc": activity(
+            ac=events,
+            dense_ac=N * M * steps,
+            spikes=0,
+            updates=0,
+            neurons=M,
+            synapses=N * M,
+            nonzero=N * M,
+        )
+    }
 
 
 @pytest.mark.parametrize(("precision", "factor"), [("fp32", 5.1111), ("int8", 7.6667)])
@@ -28,15 +38,21 @@ def test_free_memory_leaves_the_ratio_of_arithmetic(precision, factor):
     """One step at rate 1: the break-even factor is E_MAC / E_ADD."""
     chip = hardware(f"45nm@{precision}")
     account = snn(1)
-    np.testing.assert_allclose(float(break_even_rate(account, ann_twin(account, 1), chip, chip)), factor, rtol=1e-4)
+    np.testing.assert_allclose(
+        float(break_even_rate(account, ann_twin(account, 1), chip, chip)), factor, rtol=1e-4
+    )
 
 
 def test_off_chip_weights():
-    """20 pJ a bit off chip, 0.25 pJ a bit of state, 0.054 pJ an accumulate; 8-bit weights against those of ⌈log₂(T+1)⌉ bits."""
+    """20 pJ a bit off chip, 0.25 pJ a bit of state, 0.054 pJ an accumulate; 8-bit weights against
+    those of ⌈log₂(T+1)⌉ bits.
+    """
     rates = {}
     for steps in range(5, 11):
         bits = joulax.twin_bits(steps)
-        spiking = Memory(add=0.054, multiply=0.2, weights=20.0, weight_bits=8, states=0.25, state_bits=8)
+        spiking = Memory(
+            add=0.054, multiply=0.2, weights=20.0, weight_bits=8, states=0.25, state_bits=8
+        )
         analog = bit_width(bits, weights=20.0)
         account = snn(steps)
         rates[steps] = float(break_even_rate(account, ann_twin(account, steps), spiking, analog))
@@ -50,10 +66,14 @@ def test_equal_memory_pulls_the_break_even_to_one_spike():
     """Weights at 10 pJ on both sides: 1.01994 spikes per synapse, at int8."""
     chip = Memory(add=0.03, multiply=0.2, weight_bits=1, weights=10.0)
     account = snn(1)
-    np.testing.assert_allclose(float(break_even_rate(account, ann_twin(account, 1), chip, chip)), 10.23 / 10.03, rtol=1e-5)
+    np.testing.assert_allclose(
+        float(break_even_rate(account, ann_twin(account, 1), chip, chip)), 10.23 / 10.03, rtol=1e-5
+    )
 
 
-@pytest.mark.parametrize(("steps", "bits"), [(1, 1), (3, 2), (5, 3), (7, 3), (8, 4), (15, 4), (16, 5)])
+@pytest.mark.parametrize(
+    ("steps", "bits"), [(1, 1), (3, 2), (5, 3), (7, 3), (8, 4), (15, 4), (16, 5)]
+)
 def test_twin_bits(steps, bits):
     assert joulax.twin_bits(steps) == bits
 
@@ -64,7 +84,9 @@ def test_the_energy_is_affine_in_the_rate():
     np.testing.assert_allclose(at[2], at[0] + 2.5 * (at[1] - at[0]), rtol=1e-6)
     twin, arm = ann_twin(account, 4), hardware("arm")
     even = float(break_even_rate(account, twin, chip, arm))
-    np.testing.assert_allclose(energy(joulax.at_rate(account, even), chip).total, energy(twin, arm).total, rtol=1e-5)
+    np.testing.assert_allclose(
+        energy(joulax.at_rate(account, even), chip).total, energy(twin, arm).total, rtol=1e-5
+    )
 
 
 def test_sensitivity_by_hand():
@@ -78,10 +100,17 @@ def test_sensitivity_by_hand():
 def test_arithmetic_and_memory_stand_side_by_side():
     """At 25 % over four steps an accumulate is cheap, a fetched weight is not."""
     report = compare(snn(4, 0.25), 4, {"deployed": ("loihi", "arm")})
-    assert list(report.rows) == ["arithmetic only, int8", "weights on chip", "weights off chip", "deployed"]
+    assert list(report.rows) == [
+        "arithmetic only, int8",
+        "weights on chip",
+        "weights off chip",
+        "deployed",
+    ]
     np.testing.assert_allclose(report.rate, 0.25)
     assert report.bits == 3
-    np.testing.assert_allclose(report.rows["arithmetic only, int8"]["ratio"], 0.03 / 0.23, rtol=1e-5)
+    np.testing.assert_allclose(
+        report.rows["arithmetic only, int8"]["ratio"], 0.03 / 0.23, rtol=1e-5
+    )
     assert 0.9 < report.rows["weights off chip"]["ratio"] < 1.1
     text = str(report)
     assert "one pass of 3-bit activations" in text
@@ -121,7 +150,9 @@ def test_layers_that_dominate():
 def test_neurons_and_steps_that_dominate():
     steps = joulax.count(MODEL, spikes=0, steps=7)(X)[1]
     spots = hotspots(steps, top=14)
-    assert sum(s.cost for s in spots) == pytest.approx(float(sum(r.ac.sum() for r in steps.values())))
+    assert sum(s.cost for s in spots) == pytest.approx(
+        float(sum(r.ac.sum() for r in steps.values()))
+    )
     busiest = int(jnp.argmax(steps["layers[0]"].ac))
     assert spots.spots[0].index == (busiest,)
     neurons = joulax.count(MODEL, spikes=0, neurons=True)(X)[1]
@@ -129,11 +160,17 @@ def test_neurons_and_steps_that_dominate():
 
 
 def test_savings_to_first_order():
-    """Raising the threshold by a tenth saves what the gradient says, and counting again agrees in sign."""
+    """Raising the threshold by a tenth saves what the gradient says, and counting again agrees in
+    sign.
+    """
     spent = lambda m: joulax.count(m, spikes=0)(X)[1]["layers[2]"].ac
     gradient = eqx.filter_grad(spent)(MODEL)
     found = hotspots(joulax.count(MODEL, spikes=0)(X)[1], model=MODEL, gradient=gradient)
-    np.testing.assert_allclose(found.savings["layers.1.threshold a tenth higher"], -float(gradient.layers[1].threshold) / 10, rtol=1e-5)
+    np.testing.assert_allclose(
+        found.savings["layers.1.threshold a tenth higher"],
+        -float(gradient.layers[1].threshold) / 10,
+        rtol=1e-5,
+    )
     higher = eqx.tree_at(lambda m: m.layers[1].threshold, MODEL, MODEL.layers[1].threshold * 1.5)
     assert float(spent(higher)) <= float(spent(MODEL))
     with pytest.raises(ValueError, match="both"):
@@ -150,7 +187,10 @@ def test_one_line_an_epoch_without_a_terminal():
         monitor.update(loss=0.5, accuracy=jnp.asarray(0.9), result=result, sparsity=0.25)
         monitor.update(loss=0.25)
     first, second = out.getvalue().splitlines()
-    assert first.startswith("epoch 1/2: loss 0.5, accuracy 0.9, sparsity 0.25, energy 6.41 nJ (100 % of the budget), synops 100")
+    assert first.startswith(
+        "epoch 1/2: loss 0.5, accuracy 0.9, sparsity 0.25, energy 6.41 nJ (100 % of "
+        "the budget), synops 100"
+    )
     assert second == "epoch 2/2: loss 0.25"
     assert monitor.history[0]["rate a"] == 0.1
 
@@ -159,7 +199,9 @@ def test_live_in_a_terminal():
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=100)
     with joulax.Monitor(console=console) as monitor:
-        monitor.update(loss=0.5, result=energy({"hidden": activity(ac=100, updates=50)}, hardware("loihi")))
+        monitor.update(
+            loss=0.5, result=energy({"hidden": activity(ac=100, updates=50)}, hardware("loihi"))
+        )
     assert "hidden" in out.getvalue()
 
 
@@ -168,7 +210,9 @@ def test_history_to_pandas_and_plot():
     pytest.importorskip("pandas")
     monitor = joulax.Monitor(budget=100.0, console=Console(file=io.StringIO()))
     for accuracy in (0.5, 0.9):
-        monitor.update(accuracy=accuracy, result=energy({"a": activity(ac=10, updates=1)}, hardware("loihi")))
+        monitor.update(
+            accuracy=accuracy, result=energy({"a": activity(ac=10, updates=1)}, hardware("loihi"))
+        )
     frame = monitor.to_pandas()
     assert list(frame.index) == [1, 2]
     assert list(frame["accuracy"]) == [0.5, 0.9]

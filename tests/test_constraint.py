@@ -26,26 +26,40 @@ def solve(objective, x, value, limit, *, steps=3000, rate=0.02):
         return (optax.apply_updates(x, updates), state, multiplier), value(x)
 
     with jax.numpy_dtype_promotion("standard"):  # optax mixes integers and floats
-        (x, _, multiplier), path = jax.jit(lambda x: jax.lax.scan(step, (x, optimiser.init(x), limit.init()), None, length=steps))(x)
+        (x, _, multiplier), path = jax.jit(
+            lambda x: jax.lax.scan(step, (x, optimiser.init(x), limit.init()), None, length=steps)
+        )(x)
     return x, multiplier.multiplier, path
 
 
 @pytest.mark.parametrize("equality", [False, True])
 def test_known_optimum_and_multiplier(equality):
     """min (x − 3)² with x ≤ 1: x = 1, where the slope is −4, so the multiplier is 4."""
-    x, multiplier, _ = solve(lambda x: jnp.square(x - 3), jnp.asarray(2.0), lambda x: x, constraint(1.0, equality=equality))
+    x, multiplier, _ = solve(
+        lambda x: jnp.square(x - 3),
+        jnp.asarray(2.0),
+        lambda x: x,
+        constraint(1.0, equality=equality),
+    )
     np.testing.assert_allclose(float(x), 1.0, rtol=1e-3)
     np.testing.assert_allclose(float(multiplier), 4.0, rtol=1e-2)
 
 
 def test_an_inactive_budget_costs_nothing():
-    x, multiplier, _ = solve(lambda x: jnp.square(x - 3), jnp.asarray(2.0), lambda x: x, constraint(10.0))
+    x, multiplier, _ = solve(
+        lambda x: jnp.square(x - 3), jnp.asarray(2.0), lambda x: x, constraint(10.0)
+    )
     np.testing.assert_allclose(float(x), 3.0, rtol=1e-3)
     assert float(multiplier) == 0.0
 
 
 def test_an_equality_also_pulls_up():
-    x, multiplier, _ = solve(lambda x: jnp.square(x - 3), jnp.asarray(2.0), lambda x: x, constraint(6.0, equality=True, rate=0.5))
+    x, multiplier, _ = solve(
+        lambda x: jnp.square(x - 3),
+        jnp.asarray(2.0),
+        lambda x: x,
+        constraint(6.0, equality=True, rate=0.5),
+    )
     np.testing.assert_allclose(float(x), 6.0, rtol=1e-3)
     np.testing.assert_allclose(float(multiplier), -36.0, rtol=2e-2)  # 2 (6 − 3) · 6
 
@@ -62,7 +76,9 @@ def test_the_worst_of_several_chips():
     """The same budget on every chip: the most expensive one binds, the others have no price."""
     chips = joulax.stack(["loihi", "loihi@keras-spiking", "truenorth@merolla2014"])
     spent = lambda x: joulax.energy([joulax.activity(ac=x, updates=0)], chips).total
-    x, multiplier, _ = solve(lambda x: jnp.square(x - 3), jnp.asarray(2.0), spent, constraint(jnp.full(3, 27.1)))
+    x, multiplier, _ = solve(
+        lambda x: jnp.square(x - 3), jnp.asarray(2.0), spent, constraint(jnp.full(3, 27.1))
+    )
     np.testing.assert_allclose(float(x), 1.0, rtol=2e-3)
     np.testing.assert_allclose(multiplier, [0.0, 4.0, 0.0], atol=3e-2)
 
@@ -93,8 +109,14 @@ def test_warmup_falls_geometrically_from_where_the_value_stood():
 
 
 def test_far_from_the_budget_the_push_is_bounded():
-    """g = v − 1 up to 2, then 1 + 2 ln(v / 2): at 100 the slope of g² / 2 is g · 2 / v; silence has a finite slope too."""
-    slope = lambda v, equality=False: float(jax.grad(lambda v: constraint(1.0, equality=equality).update(v, constraint(1.0).init())[0])(v))
+    """g = v − 1 up to 2, then 1 + 2 ln(v / 2): at 100 the slope of g² / 2 is g · 2 / v; silence has
+    a finite slope too.
+    """
+    slope = lambda v, equality=False: float(
+        jax.grad(lambda v: constraint(1.0, equality=equality).update(v, constraint(1.0).init())[0])(
+            v
+        )
+    )
     np.testing.assert_allclose(slope(1.5), 0.5, rtol=1e-6)
     np.testing.assert_allclose(slope(100.0), (1 + 2 * np.log(50)) * 2 / 100, rtol=1e-5)
     assert slope(0.0) == 0.0
@@ -103,7 +125,11 @@ def test_far_from_the_budget_the_push_is_bounded():
 
 def test_vmap_over_budgets():
     budgets = jnp.array([0.5, 1.0, 2.0])
-    solved = jax.vmap(lambda b: solve(lambda x: jnp.square(x - 3), jnp.asarray(2.5), lambda x: x, constraint(b), steps=2000)[0])(budgets)
+    solved = jax.vmap(
+        lambda b: solve(
+            lambda x: jnp.square(x - 3), jnp.asarray(2.5), lambda x: x, constraint(b), steps=2000
+        )[0]
+    )(budgets)
     np.testing.assert_allclose(solved, budgets, rtol=5e-3)
 
 

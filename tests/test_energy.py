@@ -15,21 +15,38 @@ COUNTS = st.floats(0, 1e6, allow_nan=False, width=32)
 
 
 def chip(**fields):
-    prices = costs(ac=2, mac=10, neuron_update=3, spike=5, weight_read=0.5, state_read=0.25, state_write=0.125, hop=7, weight_write=11)
+    prices = costs(
+        ac=2,
+        mac=10,
+        neuron_update=3,
+        spike=5,
+        weight_read=0.5,
+        state_read=0.25,
+        state_write=0.125,
+        hop=7,
+        weight_write=11,
+    )
     return Chip(prices, **fields)
 
 
 def test_derivation_by_hand():
-    """100 accumulates, 50 updates, 10 spikes over 2 hops: 200 + 150 + 50 + 50 + 37.5 + 18.75 + 140."""
+    """100 accumulates, 50 updates, 10 spikes, 2 hops: 200 + 150 + 50 + 50 + 37.5 + 18.75 + 140."""
     result = energy({"a": RECORD}, chip(hops=2.0))
     spent = result.layers["a"]
-    assert [float(getattr(spent, f)) for f in ("ac", "neuron_update", "spike", "weight_read", "state_read", "state_write", "hop")] == [
-        200, 150, 50, 50, 37.5, 18.75, 140,
-    ]  # fmt: skip
+    fields = "ac neuron_update spike weight_read state_read state_write hop".split()
+    assert [float(getattr(spent, f)) for f in fields] == [200, 150, 50, 50, 37.5, 18.75, 140]
     assert spent.mac is None
     assert float(result.total) == 646.25 == float(result.per_layer["a"])
     assert float(result.per_operation.hop) == 140
-    assert set(result.table["a"]) == {"ac", "neuron_update", "spike", "weight_read", "state_read", "state_write", "hop"}
+    assert set(result.table["a"]) == {
+        "ac",
+        "neuron_update",
+        "spike",
+        "weight_read",
+        "state_read",
+        "state_write",
+        "hop",
+    }
 
 
 def test_skipping():
@@ -101,13 +118,19 @@ def test_stack_equals_each_chip():
     names = [n for n in joulax.catalogue() if "@" not in n]
     priced = jax.vmap(energy, in_axes=(None, 0, None))([RECORD], stack(names), 1e-3).total
     for name, value in zip(names, priced, strict=True):
-        np.testing.assert_allclose(float(value), float(energy([RECORD], hardware(name), 1e-3).total), rtol=1e-6)
+        np.testing.assert_allclose(
+            float(value), float(energy([RECORD], hardware(name), 1e-3).total), rtol=1e-6
+        )
 
 
 def test_unknown_is_not_zero():
-    """No counts: nothing. Counts without a price: an error. NaN in a stack: NaN only where something is counted."""
+    """No counts: nothing. Counts without a price: an error. NaN in a stack: NaN only where
+    something is counted.
+    """
     analog = activity(mac=3, dense_mac=4)
-    with pytest.raises(ValueError, match="layer '0' executes `mac`, and loihi has no price for it.*spikes=0"):
+    with pytest.raises(
+        ValueError, match="layer '0' executes `mac`, and loihi has no price for it.*spikes=0"
+    ):
         energy([analog], hardware("loihi"))
     chips = stack(["loihi", "45nm"])
     total = energy([analog], chips).total
@@ -118,7 +141,9 @@ def test_unknown_is_not_zero():
 
 def test_gradients_around_unknown_prices_are_finite():
     chips = stack(["loihi", "45nm"])
-    grads = jax.grad(lambda n: energy([Activity(mac=n, dense_mac=n)], chips).total[1])(jnp.asarray(3.0))
+    grads = jax.grad(lambda n: energy([Activity(mac=n, dense_mac=n)], chips).total[1])(
+        jnp.asarray(3.0)
+    )
     assert np.isfinite(float(grads))
     np.testing.assert_allclose(float(grads), 4.6, rtol=1e-6)
     grads = eqx.filter_grad(lambda c: energy([RECORD], c).total.sum())(chips)
@@ -127,15 +152,23 @@ def test_gradients_around_unknown_prices_are_finite():
 
 def test_static_power_needs_a_duration():
     truenorth = hardware("truenorth")
-    with pytest.raises(ValueError, match="truenorth draws static power.*0.0 leaves static energy out"):
+    with pytest.raises(
+        ValueError, match="truenorth draws static power.*0.0 leaves static energy out"
+    ):
         energy([RECORD], truenorth)
     np.testing.assert_allclose(float(energy([RECORD], truenorth, 0.0).total), 229.7, rtol=1e-6)
-    np.testing.assert_allclose(float(energy([RECORD], truenorth, 1e-3).total), 229.7 + 64.43e6, rtol=1e-6)
-    assert float(jax.grad(lambda t: energy([RECORD], truenorth, t).total)(1.0)) == float(truenorth.static_power)
+    np.testing.assert_allclose(
+        float(energy([RECORD], truenorth, 1e-3).total), 229.7 + 64.43e6, rtol=1e-6
+    )
+    assert float(jax.grad(lambda t: energy([RECORD], truenorth, t).total)(1.0)) == float(
+        truenorth.static_power
+    )
 
 
 def test_leakage_needs_a_duration():
-    leaky = Chip(costs(ac=1, weight_read=0, state_read=0, state_write=0, neuron_seconds=10), name="leaky")
+    leaky = Chip(
+        costs(ac=1, weight_read=0, state_read=0, state_write=0, neuron_seconds=10), name="leaky"
+    )
     record = activity(ac=2, neurons=5)
     with pytest.raises(ValueError, match="leaky leak"):
         energy([record], leaky)
@@ -163,12 +196,24 @@ def test_dense_work_cannot_be_guessed():
 
 
 def test_own_chip_in_three_lines():
-    mine = Chip(Costs(ac=jnp.asarray(1.5), neuron_update=jnp.asarray(0.0), spike=0.0, weight_read=0.0, state_read=0.0, state_write=0.0), name="mine")
+    mine = Chip(
+        Costs(
+            ac=jnp.asarray(1.5),
+            neuron_update=jnp.asarray(0.0),
+            spike=0.0,
+            weight_read=0.0,
+            state_read=0.0,
+            state_write=0.0,
+        ),
+        name="mine",
+    )
     np.testing.assert_allclose(float(energy([RECORD], mine).total), 150)
 
 
 def test_own_hardware_class():
-    """An implementer gives `operations` and `costs`; here every spike is rounded up to a packet of four."""
+    """An implementer gives `operations` and `costs`; here every spike is rounded up to a packet of
+    four.
+    """
 
     class Packets(joulax.Hardware):
         costs: Costs
@@ -183,10 +228,17 @@ def test_own_hardware_class():
 
 def test_jit_and_vmap_over_prices():
     prices = jnp.linspace(1.0, 2.0, 7)
-    call = lambda p: energy([RECORD], Chip(costs(neuron_update=0, spike=0, weight_read=0, state_read=0, state_write=0, ac=p))).total
+    call = lambda p: (
+        energy(
+            [RECORD],
+            Chip(costs(neuron_update=0, spike=0, weight_read=0, state_read=0, state_write=0, ac=p)),
+        ).total
+    )
     np.testing.assert_allclose(jax.jit(jax.vmap(call))(prices), 100 * prices, rtol=1e-6)
 
 
-@pytest.mark.parametrize("count", [3_000_000_000, np.int64(3_000_000_000), np.array([3_000_000_000])])
+@pytest.mark.parametrize(
+    "count", [3_000_000_000, np.int64(3_000_000_000), np.array([3_000_000_000])]
+)
 def test_counts_beyond_32_bits(count):
     np.testing.assert_allclose(np.asarray(joulax.activity(ac=count).ac).reshape(()), 3e9)

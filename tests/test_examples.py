@@ -1,4 +1,6 @@
-"""The examples beyond the main job, with few seeds, budgets and epochs: their claims are asserted in them."""
+"""The examples beyond the main job, with few seeds, budgets and epochs: their claims are asserted
+in them.
+"""
 
 import os
 import pathlib
@@ -13,7 +15,9 @@ EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
 def run(name, *options, folder):
     environment = {**os.environ, "MPLBACKEND": "Agg", "JAX_ENABLE_X64": "0"}
     command = [sys.executable, str(EXAMPLES / name), *options]
-    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder, env=environment).stdout
+    return subprocess.run(
+        command, check=True, capture_output=True, text=True, cwd=folder, env=environment
+    ).stdout
 
 
 @pytest.mark.slow
@@ -26,12 +30,25 @@ def test_pareto_front(tmp_path):
 
 @pytest.mark.slow
 def test_event_stream(tmp_path):
-    out = run("event_stream.py", "--epochs", "4", "--copies", "1", "--slack", "0.3", "--points", "15", folder=tmp_path)
+    out = run(
+        "event_stream.py",
+        "--epochs",
+        "4",
+        "--copies",
+        "1",
+        "--slack",
+        "0.3",
+        "--points",
+        "15",
+        folder=tmp_path,
+    )
     assert "M synops/s" in out
 
 
 @pytest.mark.slow
 def test_a_twentieth_of_the_energy(tmp_path):
-    """The main example at --target 0.05: the budget is met; accuracy within two points for one seed."""
+    """The main example at --target 0.05: the budget is met; accuracy within two points for one
+    seed.
+    """
     out = run("train_to_energy_target.py", "--target", "0.05", "--points", "2", folder=tmp_path)
     assert "target 5.0 %" in out

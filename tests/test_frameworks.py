@@ -18,7 +18,10 @@ X = jnp.array([1.0, 0.0, 1.0])
 
 
 def test_haiku_style_pure_function():
-    params = {"linear": {"w": jnp.ones((3, 4)), "b": jnp.zeros(4)}, "linear_1": {"w": jnp.ones((4, 2)), "b": jnp.zeros(2)}}
+    params = {
+        "linear": {"w": jnp.ones((3, 4)), "b": jnp.zeros(4)},
+        "linear_1": {"w": jnp.ones((4, 2)), "b": jnp.zeros(2)},
+    }
 
     def apply(params, x):
         s = spike(x @ params["linear"]["w"] + params["linear"]["b"] - 0.5)
@@ -56,8 +59,22 @@ def test_flax_linen():
     params = model.init(jax.random.key(0), X)
     _, account = joulax.count(model.apply, weights=0, spikes=1)(params, X)
     assert list(account) == ["Dense_0", "Conv_0", "Dense_1"]
-    check(account["Dense_0"], ac=16, dense_ac=24, spikes=float(account["Dense_0"].spikes), updates=8, neurons=8)
-    check(account["Conv_0"], ac=float(account["Conv_0"].ac), dense_ac=88, spikes=float(account["Conv_0"].spikes), updates=32, neurons=32)
+    check(
+        account["Dense_0"],
+        ac=16,
+        dense_ac=24,
+        spikes=float(account["Dense_0"].spikes),
+        updates=8,
+        neurons=8,
+    )
+    check(
+        account["Conv_0"],
+        ac=float(account["Conv_0"].ac),
+        dense_ac=88,
+        spikes=float(account["Conv_0"].spikes),
+        updates=32,
+        neurons=32,
+    )
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -93,7 +110,8 @@ w, v = jnp.ones((5, 8)), jnp.ones((3, 5))
 x = (jax.random.uniform(jax.random.key(0), (16, 8)) < 0.5).astype(jnp.float32)
 call = lambda x: jax.vmap(joulax.count(lambda x: v @ spike(w @ x - 4.0), spikes=0))(x)[1]
 single = jax.jit(call)(x)
-sharded = jax.jit(call)(jax.device_put(x, NamedSharding(Mesh(np.array(jax.devices()), "d"), P("d"))))
+mesh = Mesh(np.array(jax.devices()), "d")
+sharded = jax.jit(call)(jax.device_put(x, NamedSharding(mesh, P("d"))))
 for a, b in zip(jax.tree.leaves(single), jax.tree.leaves(sharded), strict=True):
     assert np.array_equal(a, b)
 """
@@ -102,7 +120,11 @@ for a, b in zip(jax.tree.leaves(single), jax.tree.leaves(sharded), strict=True):
 def test_sharded_arrays_are_counted_like_single_ones():
     import os
 
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    environment = {
+        **os.environ,
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+        "JAX_PLATFORMS": "cpu",
+    }
     subprocess.run([sys.executable, "-c", SHARDED], check=True, env=environment)
 
 
@@ -115,10 +137,20 @@ def test_numpy_weights_and_inputs():
 
 @pytest.mark.filterwarnings("ignore")
 def test_spyx():
-    """Networks of spyx run unmodified: layers by name, spikes of a layer in its record, states updated each step."""
+    """Networks of spyx run unmodified: layers by name, spikes of a layer in its record, states
+    updated each step.
+    """
     spyx, nnx = pytest.importorskip("spyx"), pytest.importorskip("flax.nnx")
-    rngs, x = nnx.Rngs(0), (jax.random.uniform(jax.random.key(0), (4, 1, 5)) < 0.5).astype(jnp.float32)
-    model = spyx.nn.Sequential(nnx.Linear(5, 8, rngs=rngs), spyx.nn.LIF((8,), rngs=rngs), nnx.Linear(8, 3, rngs=rngs), spyx.nn.LI((3,), rngs=rngs))
+    rngs, x = (
+        nnx.Rngs(0),
+        (jax.random.uniform(jax.random.key(0), (4, 1, 5)) < 0.5).astype(jnp.float32),
+    )
+    model = spyx.nn.Sequential(
+        nnx.Linear(5, 8, rngs=rngs),
+        spyx.nn.LIF((8,), rngs=rngs),
+        nnx.Linear(8, 3, rngs=rngs),
+        spyx.nn.LI((3,), rngs=rngs),
+    )
 
     def run(x):
         with jax.numpy_rank_promotion("allow"):
@@ -134,14 +166,24 @@ def test_spyx():
 
 @pytest.mark.filterwarnings("ignore")
 def test_snnax(monkeypatch):
-    """Networks of snnax by their graph; its release lacks two modules of helpers and cannot build a `Sequential`."""
+    """Networks of snnax by their graph; its release lacks two modules of helpers and cannot build a
+    `Sequential`.
+    """
     for missing in ("snnax.snn.init", "snnax.functional.functional"):
         monkeypatch.setitem(sys.modules, missing, types.ModuleType(missing))
     snn = pytest.importorskip("snnax.snn")
     keys = jax.random.split(jax.random.key(0), 4)
     linear = [eqx.nn.Linear(5, 8, key=keys[0]), eqx.nn.Linear(8, 3, key=keys[1])]
-    neurons = [snn.SimpleLIF(jnp.array([0.9]), shape=(n,), key=k) for n, k in zip((8, 3), keys[2:], strict=True)]
-    graph = snn.GraphStructure(num_layers=4, input_layer_ids=[[0], [], [], []], final_layer_ids=[3], input_connectivity=[[], [0], [1], [2]])
+    neurons = [
+        snn.SimpleLIF(jnp.array([0.9]), shape=(n,), key=k)
+        for n, k in zip((8, 3), keys[2:], strict=True)
+    ]
+    graph = snn.GraphStructure(
+        num_layers=4,
+        input_layer_ids=[[0], [], [], []],
+        final_layer_ids=[3],
+        input_connectivity=[[], [0], [1], [2]],
+    )
     model = snn.StatefulModel(graph, [linear[0], neurons[0], linear[1], neurons[1]])
     x = (jax.random.uniform(jax.random.key(0), (4, 5)) < 0.5).astype(jnp.float32)
 

@@ -11,7 +11,10 @@ import joulax
 
 SOURCE = pathlib.Path(joulax.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
-ROOMS = "_version _activity _hardware _count models metrics _fidelity _report _questions _training doors".split()
+ROOMS = (
+    "_version _activity _hardware _count models metrics _fidelity _report _questions "
+    "_training doors"
+).split()
 COUNT = ("_trace", "_count", "_program", "_arguments", "_marks", "_recorded", "_records")
 PUBLIC_MODULES = ("losses", "metrics", "models", "neurons", "plot")
 
@@ -31,14 +34,25 @@ def imports(path: pathlib.Path) -> Iterator[str]:
     here = path.parent.relative_to(SOURCE).parts
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.level:
-            base = (*here[: len(here) - node.level + 1], *(node.module.split(".") if node.module else ()))
+            base = (
+                *here[: len(here) - node.level + 1],
+                *(node.module.split(".") if node.module else ()),
+            )
             for name in [alias.name for alias in node.names]:
                 inside = SOURCE.joinpath(*base, name)
-                whole = (*base, name) if inside.with_suffix(".py").exists() or inside.is_dir() else base
+                whole = (
+                    (*base, name) if inside.with_suffix(".py").exists() or inside.is_dir() else base
+                )
                 yield ".".join(whole) or "__init__"
         elif isinstance(node, ast.Import | ast.ImportFrom):
-            names = [node.module] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
-            assert not any((n or "").split(".")[0] == "joulax" for n in names), f"{path.name} imports joulax by its name"
+            names = (
+                [node.module]
+                if isinstance(node, ast.ImportFrom)
+                else [alias.name for alias in node.names]
+            )
+            assert not any((n or "").split(".")[0] == "joulax" for n in names), (
+                f"{path.name} imports joulax by its name"
+            )
 
 
 GRAPH = {name_of(path): sorted(set(imports(path)) - {name_of(path)}) for path in MODULES}
@@ -47,7 +61,9 @@ GRAPH = {name_of(path): sorted(set(imports(path)) - {name_of(path)}) for path in
 @pytest.mark.parametrize("name", GRAPH)
 def test_imports_go_down(name):
     for other in GRAPH[name]:
-        assert ROOMS.index(room(other)) <= ROOMS.index(room(name)), f"{name} imports {other}, which stands above it"
+        assert ROOMS.index(room(other)) <= ROOMS.index(room(name)), (
+            f"{name} imports {other}, which stands above it"
+        )
 
 
 def test_imports_make_no_circle():
@@ -55,7 +71,9 @@ def test_imports_make_no_circle():
     done: set[str] = set()
 
     def visit(name: str, path: tuple[str, ...]) -> None:
-        assert name not in path, f"a circle of imports: {' → '.join((*path[path.index(name) :], name))}"
+        assert name not in path, (
+            f"a circle of imports: {' → '.join((*path[path.index(name) :], name))}"
+        )
         if name not in done and not name.startswith("_trace"):
             for other in GRAPH[name]:
                 visit(other, (*path, name))
@@ -76,11 +94,17 @@ def test_size(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_nothing_prints(path):
-    calls = [n.func.id for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)]
+    calls = [
+        n.func.id
+        for n in ast.walk(ast.parse(path.read_text()))
+        if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)
+    ]
     assert "print" not in calls
 
 
-PUBLIC = [n for n in dir(joulax) if not n.startswith("_") and n != "jaxtyping"]  # the import hook of the tests puts it there
+PUBLIC = [
+    n for n in dir(joulax) if not n.startswith("_") and n != "jaxtyping"
+]  # the import hook of the tests puts it there
 
 
 @pytest.mark.parametrize("name", PUBLIC)
@@ -88,7 +112,10 @@ def test_public_names_are_documented(name):
     item = getattr(joulax, name)
     assert (inspect.getdoc(item) or "").strip()
     if name not in PUBLIC_MODULES:
-        assert f"::: joulax.{name}\n" in (pathlib.Path(__file__).parent.parent / "docs" / "api.md").read_text(), "not on the API page"
+        assert (
+            f"::: joulax.{name}\n"
+            in (pathlib.Path(__file__).parent.parent / "docs" / "api.md").read_text()
+        ), "not on the API page"
 
 
 @pytest.mark.parametrize("name", PUBLIC_MODULES)

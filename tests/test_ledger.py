@@ -17,7 +17,11 @@ from .test_count import BATCH, COUNTED, X
 
 def account(ac, updates=0.0):
     ac = jnp.asarray(ac, jnp.float32)
-    return Account({"a": Activity(ac=ac, ac_graded=ac, updates=jnp.full(ac.shape, updates))}, COUNTED(X)[1].convention, ("a",))
+    return Account(
+        {"a": Activity(ac=ac, ac_graded=ac, updates=jnp.full(ac.shape, updates))},
+        COUNTED(X)[1].convention,
+        ("a",),
+    )
 
 
 EMPTY = Ledger.init(account(0.0))
@@ -42,9 +46,14 @@ def test_exact_in_any_order(counts, random):
     for c in shuffled[cut:]:
         right = right.add(account(float(c)))
     merged = left.merge(right)
-    assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(together), jax.tree.leaves(merged), strict=True))
+    assert all(
+        np.array_equal(a, b)
+        for a, b in zip(jax.tree.leaves(together), jax.tree.leaves(merged), strict=True)
+    )
     assert together.totals()["a"]["ac"] == sum(counts)
-    np.testing.assert_allclose(together.variance(), np.var(np.array(counts, np.float64)), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        together.variance(), np.var(np.array(counts, np.float64)), rtol=1e-9, atol=1e-9
+    )
 
 
 def test_large_counts_to_two_to_the_48():
@@ -56,14 +65,21 @@ def test_large_counts_to_two_to_the_48():
 def test_in_a_scan_and_under_jit():
     batch = jax.vmap(COUNTED)(BATCH)[1]
     ledger = Ledger.init(COUNTED(X)[1])
-    carried = jax.jit(lambda ledger: jax.lax.scan(lambda c, x: (c.add(COUNTED(x)[1]), None), ledger, BATCH)[0])(ledger)
+    carried = jax.jit(
+        lambda ledger: jax.lax.scan(lambda c, x: (c.add(COUNTED(x)[1]), None), ledger, BATCH)[0]
+    )(ledger)
     at_once = ledger.add(batch)
-    assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(carried), jax.tree.leaves(at_once), strict=True))
+    assert all(
+        np.array_equal(a, b)
+        for a, b in zip(jax.tree.leaves(carried), jax.tree.leaves(at_once), strict=True)
+    )
     value = at_once.value
     for name in batch:
         assert float(value[name].ac) == float(batch[name].ac.sum())
         assert float(value[name].synapses) == float(batch[name].synapses[0])
-        np.testing.assert_allclose(float(at_once.mean[name].updates), float(batch[name].updates.mean()))
+        np.testing.assert_allclose(
+            float(at_once.mean[name].updates), float(batch[name].updates.mean())
+        )
     assert isinstance(joulax.energy(at_once.mean, joulax.hardware("loihi")).total, jax.Array)
 
 
@@ -78,7 +94,9 @@ def test_percentiles():
 
 
 def test_own_measure():
-    ledger = Ledger.init(account(0.0), measure=lambda a: a["a"].updates).add(account([1.0, 1.0], 7.0))
+    ledger = Ledger.init(account(0.0), measure=lambda a: a["a"].updates).add(
+        account([1.0, 1.0], 7.0)
+    )
     assert ledger.variance() == 0
     np.testing.assert_allclose(ledger.percentile(50), 7, rtol=0.02)
 
@@ -114,5 +132,9 @@ assert np.array_equal(parts.histogram, whole.histogram)
 def test_psum_over_devices():
     import os
 
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    environment = {
+        **os.environ,
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+        "JAX_PLATFORMS": "cpu",
+    }
     subprocess.run([sys.executable, "-c", PSUM], check=True, env=environment)

@@ -34,7 +34,12 @@ def test_gradients_by_hand():
 @settings(max_examples=50, deadline=None)
 def test_free_of_units(goal, ratio, unit):
     for loss in (losses.target, losses.budget, losses.log_budget, losses.log_target):
-        np.testing.assert_allclose(float(loss(goal * ratio, goal)), float(loss(goal * ratio * unit, goal * unit)), rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(
+            float(loss(goal * ratio, goal)),
+            float(loss(goal * ratio * unit, goal * unit)),
+            rtol=1e-3,
+            atol=1e-4,
+        )
 
 
 def test_elementwise():
@@ -61,11 +66,15 @@ def test_worst_lies_between_mean_and_maximum(values, power):
     v = np.array(values, np.float32)
     worst = float(losses.worst(v, power=power))
     assert v.mean() * (1 - 1e-4) - 1e-6 <= worst <= v.max() * (1 + 1e-4)
-    np.testing.assert_allclose(float(losses.worst(7 * v, power=power)), 7 * worst, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(
+        float(losses.worst(7 * v, power=power)), 7 * worst, rtol=1e-3, atol=1e-5
+    )
 
 
 def test_worst_by_hand():
-    np.testing.assert_allclose(float(losses.worst(jnp.array([3.0, 4.0]), power=2.0)), np.sqrt(12.5), rtol=1e-6)
+    np.testing.assert_allclose(
+        float(losses.worst(jnp.array([3.0, 4.0]), power=2.0)), np.sqrt(12.5), rtol=1e-6
+    )
     assert float(losses.worst(jnp.zeros(3))) == 0.0
     assert np.isfinite(np.asarray(jax.grad(losses.worst)(jnp.zeros(3)))).all()
     assert losses.worst(jnp.ones((5, 2))).shape == (2,)
@@ -76,8 +85,12 @@ def test_worst_by_hand():
 
 
 def test_rate_floor_by_hand():
-    np.testing.assert_allclose(float(losses.rate_floor(jnp.array([0.0, 0.05, 0.2]), 0.1)), (1 + 0.25 + 0) / 3, rtol=1e-6)
-    assert np.all(np.asarray(jax.grad(losses.rate_floor)(jnp.array([0.0, 0.2]), 0.1)) == [-10.0, 0.0])
+    np.testing.assert_allclose(
+        float(losses.rate_floor(jnp.array([0.0, 0.05, 0.2]), 0.1)), (1 + 0.25 + 0) / 3, rtol=1e-6
+    )
+    assert np.all(
+        np.asarray(jax.grad(losses.rate_floor)(jnp.array([0.0, 0.2]), 0.1)) == [-10.0, 0.0]
+    )
 
 
 def test_weight_count_approaches_the_number_of_synapses():

@@ -46,7 +46,10 @@ def test_neuron_operations_as_recorded(case):
         membranes = post(layer, arrays)
         updates += float(metrics.membrane_updates(membranes))
         found = metrics.neuron_operations(membranes, NEURONS[layer["type"]], layer["reset"])
-        effective, dense = effective + float(found["Effective Neuron Ops"]), dense + float(found["Neuron Dense Ops"])
+        effective, dense = (
+            effective + float(found["Effective Neuron Ops"]),
+            dense + float(found["Neuron Dense Ops"]),
+        )
     close(updates / samples, expected["MembraneUpdates"])
     close(effective / samples, expected["NeuronOperations"]["Effective Neuron Ops"])
     close(dense / samples, expected["NeuronOperations"]["Neuron Dense Ops"])
@@ -55,7 +58,11 @@ def test_neuron_operations_as_recorded(case):
 @pytest.mark.parametrize("case", recorded("neurobench", "snn_net", "ann_net"))
 def test_activation_sparsity_as_recorded(case):
     """All outputs together; the peer's total is that of its layers by size."""
-    outputs = {layer["module_name"]: case.arrays[layer["output"]] for layer in case["layers"] if "module_name" in layer}
+    outputs = {
+        layer["module_name"]: case.arrays[layer["output"]]
+        for layer in case["layers"]
+        if "module_name" in layer
+    }
     for name, value in metrics.activation_sparsity(outputs, per_layer=True).items():
         close(value, case["expected"]["ActivationSparsityByLayer"][name], rtol=1e-5)
     close(metrics.activation_sparsity(outputs), case["expected"]["ActivationSparsity"], rtol=1e-5)
@@ -63,12 +70,16 @@ def test_activation_sparsity_as_recorded(case):
 
 @pytest.mark.parametrize("case", recorded("neurobench", "snn_net", "ann_net"))
 def test_synaptic_operations_as_recorded(case):
-    """Averages over samples; after average pooling the peer says MAC where the program still has spikes."""
+    """Averages over samples; after average pooling the peer says MAC where the program still has
+    spikes.
+    """
     arrays, expected, layers = case.arrays, case["expected"]["SynapticOperations"], {}
     samples = arrays[weight_layers(case)[0]["input"]].shape[0]
     for spec in weight_layers(case):
         binary = set(np.unique(arrays[spec["input"]])) <= {-1.0, 0.0, 1.0}
-        layers[spec["name"]] = counted(case, spec, 1 if case["kind"] == "ann_net" else 2, analog=not binary)
+        layers[spec["name"]] = counted(
+            case, spec, 1 if case["kind"] == "ann_net" else 2, analog=not binary
+        )
     found = {k: float(v) / samples for k, v in metrics.synaptic_operations(layers).items()}
     assert found == pytest.approx(expected, rel=1e-6)
     by_layer = metrics.synaptic_operations(layers, per_layer=True)
@@ -77,9 +88,13 @@ def test_synaptic_operations_as_recorded(case):
 
 @pytest.mark.parametrize("case", recorded("neurobench", "snn_net", "ann_net", "cell_synops"))
 def test_static_figures_as_recorded(case):
-    """Parameters, zeros among them, bytes. PyTorch's neurons add buffers to the bytes, which are no parameters."""
+    """Parameters, zeros among them, bytes. PyTorch's neurons add buffers to the bytes, which are no
+    parameters.
+    """
     keys = ("weight", "bias", "weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    model = [jnp.asarray(case.arrays[layer[k]]) for layer in case["layers"] for k in keys if layer.get(k)]
+    model = [
+        jnp.asarray(case.arrays[layer[k]]) for layer in case["layers"] for k in keys if layer.get(k)
+    ]
     expected = {k.replace("_", "").lower(): v for k, v in case["expected"].items()}
     if "parametercount" not in expected:
         pytest.skip("the peer recorded an error here")
@@ -87,30 +102,54 @@ def test_static_figures_as_recorded(case):
     assert 0 <= expected["footprint"] - metrics.footprint(model) <= 4 * 20
     assert (metrics.footprint(model) == expected["footprint"]) == (case["kind"] != "snn_net")
     zeros = expected["connectionsparsity"]
-    np.testing.assert_allclose(float(metrics.connection_sparsity(model, biases=case["kind"] == "cell_synops")), zeros, atol=6e-5)
+    np.testing.assert_allclose(
+        float(metrics.connection_sparsity(model, biases=case["kind"] == "cell_synops")),
+        zeros,
+        atol=6e-5,
+    )
 
 
 def test_documented_example():
     """x = (0, 1.3, −1) through a 3 × 3 matrix with three zeros: effective 4, dense 9."""
     w = jnp.array([[1.3, 0, -3.2], [0, 1.2, -5.1], [-1.1, 2.7, 0]])
     _, account = joulax.count(lambda w, x: w @ x, weights=0)(w, jnp.array([0, 1.3, -1]))
-    assert {k: float(v) for k, v in metrics.synaptic_operations(account).items()} == {"Effective_MACs": 4, "Effective_ACs": 0, "Dense": 9}
+    assert {k: float(v) for k, v in metrics.synaptic_operations(account).items()} == {
+        "Effective_MACs": 4,
+        "Effective_ACs": 0,
+        "Dense": 9,
+    }
 
 
 def test_silent_neurons_have_effective_operations():
-    """Six leaky neurons, five steps, no input: 24 by the peer's definition, because the first step counts for all."""
+    """Six leaky neurons, five steps, no input: 24 by the peer's definition, because the first step
+    counts for all.
+    """
     found = metrics.neuron_operations(jnp.zeros((5, 6)), "Leaky")
-    assert {k: float(v) for k, v in found.items()} == {"Effective Neuron Ops": 24, "Neuron Dense Ops": 120}
+    assert {k: float(v) for k, v in found.items()} == {
+        "Effective Neuron Ops": 24,
+        "Neuron Dense Ops": 120,
+    }
     with pytest.raises(ValueError, match="per_update"):
         metrics.neuron_operations(jnp.zeros((5, 6)), "Izhikevich")
 
 
 def test_workload_in_one_call():
     figures = metrics.workload(MODEL, BATCH, spikes=0)
-    assert figures["ParameterCount"] == 30 + 5 + 15 + 3 + 2 * 2  # two neurons with decay and threshold
-    assert figures["Footprint"] == sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(eqx.filter(MODEL, eqx.is_array)))
-    close(figures["SynapticOperations"]["Effective_ACs"], float(sum(r.ac.mean() for r in ACCOUNT.values())))
-    assert figures["NeuronOperations"]["PerUpdate"]["layers[0]"] == {"multiply": 2.0, "add": 4.0, "compare": 1.0}  # a bias is one addition
+    assert (
+        figures["ParameterCount"] == 30 + 5 + 15 + 3 + 2 * 2
+    )  # two neurons with decay and threshold
+    assert figures["Footprint"] == sum(
+        a.size * a.dtype.itemsize for a in jax.tree.leaves(eqx.filter(MODEL, eqx.is_array))
+    )
+    close(
+        figures["SynapticOperations"]["Effective_ACs"],
+        float(sum(r.ac.mean() for r in ACCOUNT.values())),
+    )
+    assert figures["NeuronOperations"]["PerUpdate"]["layers[0]"] == {
+        "multiply": 2.0,
+        "add": 4.0,
+        "compare": 1.0,
+    }  # a bias is one addition
     assert figures["NeuronOperations"]["Neuron Dense Ops"] == 7 * (5 + 3) * 7
     rate = sum(float(r.spikes.sum()) for r in ACCOUNT.values()) / (4 * 7 * 8)
     close(figures["ActivationSparsity"], 1 - rate)
@@ -133,10 +172,24 @@ def test_counted_operations_can_be_priced():
 
 def test_sinabs_example():
     """11 695 events, fan-out 400, 50 steps of 1 ms: 4.678 M synops, 93.56 M a second."""
-    account = {"conv": activity(ac=4_678_000, events=11_695, updates=50 * 10, neurons=10, spikes=25)}
+    account = {
+        "conv": activity(ac=4_678_000, events=11_695, updates=50 * 10, neurons=10, spikes=25)
+    }
     row = metrics.synops_table(joulax.Account(account, ACCOUNT.convention, ("conv",)), 1e-3)["conv"]
     close(
-        [row[k] for k in ("In", "Fan-out", "SynOps", "Time steps", "Time window", "SynOps/s", "Firing rate", "Spikes/s")],
+        [
+            row[k]
+            for k in (
+                "In",
+                "Fan-out",
+                "SynOps",
+                "Time steps",
+                "Time window",
+                "SynOps/s",
+                "Firing rate",
+                "Spikes/s",
+            )
+        ],
         [11_695, 400, 4_678_000, 50, 0.05, 93.56e6, 0.05, 50],
     )
 
@@ -149,7 +202,9 @@ def test_sinabs_synops_per_second_as_recorded(case):
     layer = layer_of(spec, case.arrays)
     account = jax.vmap(joulax.count(jax.vmap(layer), spikes=0, events=True))(x)[1]
     (row,) = metrics.synops_table(account, 1e-3, steps=x.shape[1]).values()
-    hook = case["expected"].get("layer_synops_per_timestep", case["expected"].get("hook_layer_synops_per_timestep_flat_BT"))
+    hook = case["expected"].get(
+        "layer_synops_per_timestep", case["expected"].get("hook_layer_synops_per_timestep_flat_BT")
+    )
     close(row["SynOps/s"], hook / 1e-3, rtol=2e-5)
     close(row["In"], float(jnp.abs(x).sum()) / x.shape[0])
 
@@ -181,7 +236,14 @@ def test_keras_spiking_total_as_recorded(case):
         seconds = 0.001 if dt == "dt=None" else float(dt.removeprefix("dt="))
         layers = case["expected"]["layers"]
         options = dict(timesteps_per_inference=int(steps.removeprefix("tpi=")), dt=seconds)
-        found = sum(float(metrics.layer_energy(x["connections"], x["neurons"], x["input_rate_hz"], device, **options)) for x in layers)
+        found = sum(
+            float(
+                metrics.layer_energy(
+                    x["connections"], x["neurons"], x["input_rate_hz"], device, **options
+                )
+            )
+            for x in layers
+        )
         close(found, joules, rtol=2e-5)
         checked += 1
     assert checked == 48  # six devices, four numbers of steps, the values of dt
@@ -219,7 +281,9 @@ def test_pairwise_rule_on_loihi():
     record = activity(ac=100, spikes=6, updates=50, neurons=5, synapses=40, nonzero=40)
     learning = metrics.learning({"a": record}, pre=1, post=1)
     close(learning["a"].writes, 100 + 6 * 8)
-    without, result = (joulax.energy(r, joulax.hardware("loihi")) for r in ({"a": record}, learning))
+    without, result = (
+        joulax.energy(r, joulax.hardware("loihi")) for r in ({"a": record}, learning)
+    )
     close(result.per_operation.weight_write, 148 * 120)
     close(result.total - without.total, 148 * 120, rtol=1e-4)
     with pytest.raises(ValueError, match="no layer 'b'"):
@@ -231,7 +295,10 @@ def test_learning_of_sc_neurocore():
     account = {"a": activity(ac=100), "b": activity(ac=50)}
     found = metrics.learning(account, layers=["b"])
     assert found["a"].writes is None
-    close(joulax.energy(found, joulax.hardware("loihi2@sc-neurocore")).per_operation.weight_write, 50 * 8)
+    close(
+        joulax.energy(found, joulax.hardware("loihi2@sc-neurocore")).per_operation.weight_write,
+        50 * 8,
+    )
 
 
 # -- transformations ------------------------------------------------------------
@@ -250,11 +317,16 @@ FIGURES = {
 def test_jit_and_vmap(name):
     """jit = eager; vmap over samples = a loop over them."""
     f = FIGURES[name]
-    same = lambda a, b: [np.testing.assert_allclose(x, y, rtol=1e-5) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)]
+    same = lambda a, b: [
+        np.testing.assert_allclose(x, y, rtol=1e-5)
+        for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    ]
     same(f(ACCOUNT), jax.jit(f)(ACCOUNT))
     mapped = jax.vmap(f)(ACCOUNT)
     for i in range(4):
-        same(jax.tree.map(lambda a, i=i: a[i], mapped), f(jax.tree.map(lambda a, i=i: a[i], ACCOUNT)))
+        same(
+            jax.tree.map(lambda a, i=i: a[i], mapped), f(jax.tree.map(lambda a, i=i: a[i], ACCOUNT))
+        )
 
 
 def test_batches_merge():
@@ -271,7 +343,9 @@ def test_batches_merge():
 
 
 def test_gradients_flow():
-    loss = lambda m: metrics.synaptic_operations(joulax.count(m, spikes=0)(BATCH[0])[1])["Effective_ACs"]
+    loss = lambda m: metrics.synaptic_operations(joulax.count(m, spikes=0)(BATCH[0])[1])[
+        "Effective_ACs"
+    ]
     gradient = eqx.filter_grad(loss)(MODEL)
     assert np.any(np.asarray(gradient.layers[0].weight) != 0)
 
@@ -280,13 +354,17 @@ def test_gradients_flow():
 def test_sinabs_firing_rate_as_recorded(case):
     """Mean of the outputs over samples, steps and neurons; multi-spikes count each."""
     out = jnp.asarray(case.arrays[case["layers"][0]["output"]])
-    record = joulax.activity_of(lambda x: jnp.ones((1, x.size)) @ x.reshape(-1), out, spikes_out=out, leading=2)
+    record = joulax.activity_of(
+        lambda x: jnp.ones((1, x.size)) @ x.reshape(-1), out, spikes_out=out, leading=2
+    )
     close(record.spikes / record.updates, case["expected"]["firing_rate"], rtol=1e-5)
 
 
 @pytest.mark.parametrize("case", recorded("sinabs", "ann_neuromorphic_relu"))
 def test_sinabs_ann_with_quantised_activations(case):
-    """Rounded activations are spikes where the model says so; with a fan-out of one their sum is the peer's count."""
+    """Rounded activations are spikes where the model says so; with a fan-out of one their sum is
+    the peer's count.
+    """
     relus = [layer["output"] for layer in case["layers"] if layer["type"] == "neuromorphic_relu"]
     call = joulax.count(lambda x: joulax.synapses(joulax.spikes(jnp.floor(jax.nn.relu(x)))))
     synops = []
@@ -296,4 +374,8 @@ def test_sinabs_ann_with_quantised_activations(case):
         synops.append(float(record.ac.mean()))
     close(synops, case["expected"]["synops_per_counted_relu"], rtol=1e-5)
     close(sum(synops), case["expected"]["synops_total"], rtol=1e-5)
-    close(joulax.losses.target(sum(synops), case["expected"]["synops_loss_target"]), case["expected"]["synops_loss"], rtol=1e-4)
+    close(
+        joulax.losses.target(sum(synops), case["expected"]["synops_loss_target"]),
+        case["expected"]["synops_loss"],
+        rtol=1e-4,
+    )

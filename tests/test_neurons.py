@@ -8,7 +8,17 @@ import pytest
 
 import joulax
 from joulax import neurons
-from joulax.neurons import IF, LIF, Adaptive, Alpha, Lapicque, LeakyReadout, Network, Recurrent, Synaptic
+from joulax.neurons import (
+    IF,
+    LIF,
+    Adaptive,
+    Alpha,
+    Lapicque,
+    LeakyReadout,
+    Network,
+    Recurrent,
+    Synaptic,
+)
 
 from .conftest import recorded
 
@@ -22,7 +32,9 @@ def make(spec):
     """The neuron of a recorded layer."""
     options = {"threshold": spec["threshold"], "reset": spec["reset"]}
     if spec["type"] == "lapicque":
-        return Lapicque(resistance=spec["R"], capacitance=spec["C"], time_step=spec["time_step"], **options)
+        return Lapicque(
+            resistance=spec["R"], capacitance=spec["C"], time_step=spec["time_step"], **options
+        )
     options |= {k: spec[k] for k in ("alpha", "beta") if k in spec}
     return CLASSES[spec["type"]](**options)
 
@@ -34,15 +46,23 @@ def current_of(spec, arrays):
     if w.ndim == 2:
         return x @ w.T + jnp.asarray(b)[None, None]
     flat = x.reshape(-1, *x.shape[2:])
-    padding = [(p, p) for p in spec["padding"]] if isinstance(spec["padding"], list) else [(spec["padding"],) * 2] * 2
+    padding = (
+        [(p, p) for p in spec["padding"]]
+        if isinstance(spec["padding"], list)
+        else [(spec["padding"],) * 2] * 2
+    )
     stride = spec["stride"] if isinstance(spec["stride"], list) else [spec["stride"]] * 2
-    out = jax.lax.conv_general_dilated(flat, w, stride, padding) + jnp.asarray(b)[None, :, None, None]
+    out = (
+        jax.lax.conv_general_dilated(flat, w, stride, padding) + jnp.asarray(b)[None, :, None, None]
+    )
     return out.reshape(*x.shape[:2], *out.shape[1:])
 
 
 @pytest.mark.parametrize("case", recorded("neurobench", "snn_net"))
 def test_membranes_and_spikes_equal_snntorch(case):
-    """Every recorded layer, every step; a potential within rounding of the threshold may fire differently: there is none."""
+    """Every recorded layer, every step; a potential within rounding of the threshold may fire
+    differently: there is none.
+    """
     arrays, previous, checked = case.arrays, None, 0
     for spec in case["layers"]:
         if "weight" in spec:
@@ -59,7 +79,12 @@ def test_membranes_and_spikes_equal_snntorch(case):
                 return jax.lax.scan(step, first, currents)[1]
 
             membranes, spikes = jax.vmap(run)(currents)
-            np.testing.assert_allclose(membranes, arrays[spec[next(k for k in spec if k.startswith("post_mem"))]], rtol=1e-4, atol=2e-5)
+            np.testing.assert_allclose(
+                membranes,
+                arrays[spec[next(k for k in spec if k.startswith("post_mem"))]],
+                rtol=1e-4,
+                atol=2e-5,
+            )
             assert np.array_equal(spikes, arrays[spec["output"]])
             checked += 1
     assert checked >= 2
@@ -67,7 +92,14 @@ def test_membranes_and_spikes_equal_snntorch(case):
 
 def network(neuron):
     keys = jax.random.split(jax.random.key(0), 2)
-    return Network([eqx.nn.Linear(6, 5, use_bias=False, key=keys[0]), neuron, eqx.nn.Linear(5, 3, use_bias=False, key=keys[1]), LeakyReadout()])
+    return Network(
+        [
+            eqx.nn.Linear(6, 5, use_bias=False, key=keys[0]),
+            neuron,
+            eqx.nn.Linear(5, 3, use_bias=False, key=keys[1]),
+            LeakyReadout(),
+        ]
+    )
 
 
 @pytest.mark.parametrize("reset", RESETS)
@@ -87,9 +119,12 @@ def test_every_neuron_is_countable_and_trainable(cls, reset):
     assert float(gradient.layers[1].threshold) < 0  # a higher threshold saves synaptic operations
 
 
-# NeuroBench's table, and what the program shows beside the test of the threshold (one subtraction, one comparison).
-# Where they differ: the peer recomputes the whole new state for a reset to zero (Synaptic 8, Alpha 24), and does
-# arithmetic between parameters (R, C, Δt; logarithms of decays) at every step (Lapicque 11, Alpha 18, 24).
+# NeuroBench's table, and what the program shows beside the test of the threshold (one subtraction,
+# one comparison).
+# Where they differ: the peer recomputes the whole new state for a reset to zero (Synaptic 8, Alpha
+# 24), and does
+# arithmetic between parameters (R, C, Δt; logarithms of decays) at every step (Lapicque 11, Alpha
+# 18, 24).
 TABLE = [
     (LIF, "subtract", 4, 4),
     (LIF, "zero", 4, 4),
@@ -105,7 +140,10 @@ TABLE = [
 @pytest.mark.parametrize(("cls", "reset", "tabulated", "counted"), TABLE)
 def test_operations_of_an_update_are_found_in_the_program(cls, reset, tabulated, counted):
     name = {LIF: "Leaky"}.get(cls, cls.__name__)
-    assert float(joulax.metrics.neuron_operations(jnp.zeros((1, 1)), name, reset)["Neuron Dense Ops"]) == tabulated
+    assert (
+        float(joulax.metrics.neuron_operations(jnp.zeros((1, 1)), name, reset)["Neuron Dense Ops"])
+        == tabulated
+    )
     convention = joulax.count(network(cls(reset=reset)), spikes=0).convention(X)
     each = convention.per_update("layers[0]")
     assert each.pop("compare") == 1
@@ -114,7 +152,9 @@ def test_operations_of_an_update_are_found_in_the_program(cls, reset, tabulated,
 
 
 def test_leaky_by_name():
-    """Decay, input, reset product, subtraction: two products, two sums; and the test of the threshold."""
+    """Decay, input, reset product, subtraction: two products, two sums; and the test of the
+    threshold.
+    """
     each = joulax.count(network(LIF()), spikes=0).convention(X).per_update("layers[0]")
     assert each == {"multiply": 2.0, "add": 3.0, "compare": 1.0}
 
@@ -122,7 +162,11 @@ def test_leaky_by_name():
 def test_operations_do_not_depend_on_batch_or_loop():
     model = network(Synaptic())
     alone = joulax.count(model, spikes=0).convention(X).per_update("layers[0]")
-    batch = joulax.count(jax.vmap(model), spikes=0).convention(jnp.stack([X, X, X])).per_update("layers[0]")
+    batch = (
+        joulax.count(jax.vmap(model), spikes=0)
+        .convention(jnp.stack([X, X, X]))
+        .per_update("layers[0]")
+    )
     assert alone == batch == {"multiply": 3.0, "add": 4.0, "compare": 1.0}
 
 
@@ -141,7 +185,12 @@ def test_recurrent_weights_are_a_layer():
 
 
 def test_surrogates():
-    for spike, slope in ((neurons.fast_sigmoid, 1.0), (neurons.arctan, 1 / np.pi), (neurons.triangle, 1.0), (neurons.straight_through, 1.0)):
+    for spike, slope in (
+        (neurons.fast_sigmoid, 1.0),
+        (neurons.arctan, 1 / np.pi),
+        (neurons.triangle, 1.0),
+        (neurons.straight_through, 1.0),
+    ):
         np.testing.assert_allclose(jax.grad(spike)(0.0), slope, rtol=1e-6)
         assert [float(spike(jnp.asarray(v))) for v in (-0.1, 0.0, 0.1)] == [0.0, 0.0, 1.0]
 

@@ -1,4 +1,5 @@
-"""Random programs: hypothesis builds them out of layers, routes for spikes and control flow; NumPy counts them by hand.
+"""Random programs: hypothesis builds them out of layers, routes for spikes and control flow; NumPy
+counts them by hand.
 
 JOULAX_PROGRAMS=2000 python -m pytest tests/test_programs.py      # thousands on demand
 """
@@ -37,7 +38,10 @@ class Tally(dict):
         kind = "ac" if x.kind == "spikes" else "mac"
         events = x.events if kind == "ac" else (x.value != 0)
         entry = self.setdefault(name, {})
-        for field, number in ((kind, (exists * events[None, :]).sum()), (f"dense_{kind}", float(w.size))):
+        for field, number in (
+            (kind, (exists * events[None, :]).sum()),
+            (f"dense_{kind}", float(w.size)),
+        ):
             entry[field] = entry.get(field, 0.0) + float(number)
         return Value(w @ x.value, "analog")
 
@@ -48,7 +52,9 @@ def dense(i):
 
 
 def fire(_):
-    return lambda p, x: spike(x - 0.25), lambda p, x, tally: Value((x.value - np.float32(0.25) > 0) * 1.0, "spikes")
+    return lambda p, x: spike(x - 0.25), lambda p, x, tally: Value(
+        (x.value - np.float32(0.25) > 0) * 1.0, "spikes"
+    )
 
 
 def scale(i):
@@ -62,7 +68,9 @@ def reverse(_):
 
 def mask(i):
     m = np.arange(N) % 2 == i % 2
-    return lambda p, x: jnp.where(m, x, 0.0), lambda p, x, tally: Value(m * x.value, x.kind, m * x.events)
+    return lambda p, x: jnp.where(m, x, 0.0), lambda p, x, tally: Value(
+        m * x.value, x.kind, m * x.events
+    )
 
 
 def residual(i):
@@ -105,7 +113,9 @@ def jitted(i):
 def checkpointed(i):
     f, hand = dense(i)
     g, after = fire(i)
-    return jax.checkpoint(lambda p, x: g(p, f(p, x))), lambda p, x, tally: after(p, hand(p, x, tally), tally)
+    return jax.checkpoint(lambda p, x: g(p, f(p, x))), lambda p, x, tally: after(
+        p, hand(p, x, tally), tally
+    )
 
 
 def looped(i):
@@ -142,7 +152,10 @@ def recurrent(i):
     def by_hand(p, x, tally):
         s = Value(np.zeros(N), "spikes")
         for _ in range(T):
-            s = Value((tally.site(f"w{i}", p[f"w{i}"], s).value + x.value - np.float32(0.25) > 0) * 1.0, "spikes")
+            s = Value(
+                (tally.site(f"w{i}", p[f"w{i}"], s).value + x.value - np.float32(0.25) > 0) * 1.0,
+                "spikes",
+            )
         return s
 
     return f, by_hand
@@ -170,21 +183,45 @@ def until_quiet(i):
             t, s = state
             return (t < T) & (s.sum() > 1)
 
-        return jax.lax.while_loop(go, lambda state: (state[0] + 1, spike(p[f"w{i}"] @ state[1] - 0.25)), (0, spike(x - 0.25)))[1]
+        return jax.lax.while_loop(
+            go,
+            lambda state: (state[0] + 1, spike(p[f"w{i}"] @ state[1] - 0.25)),
+            (0, spike(x - 0.25)),
+        )[1]
 
     def by_hand(p, x, tally):
         tally.setdefault(f"w{i}", {})
         s, t = Value((x.value - np.float32(0.25) > 0) * 1.0, "spikes"), 0
         while t < T and s.value.sum() > 1:
-            s = Value((tally.site(f"w{i}", p[f"w{i}"], s).value - np.float32(0.25) > 0) * 1.0, "spikes")
+            s = Value(
+                (tally.site(f"w{i}", p[f"w{i}"], s).value - np.float32(0.25) > 0) * 1.0, "spikes"
+            )
             t += 1
         return s
 
     return f, by_hand
 
 
-OPERATIONS = (dense, fire, scale, reverse, mask, residual, pool, bias, relu_dense, jitted, checkpointed, looped, recurrent, chosen, until_quiet)
-PROGRAMS = st.lists(st.tuples(st.sampled_from(OPERATIONS), st.integers(0, 2)), min_size=1, max_size=6)
+OPERATIONS = (
+    dense,
+    fire,
+    scale,
+    reverse,
+    mask,
+    residual,
+    pool,
+    bias,
+    relu_dense,
+    jitted,
+    checkpointed,
+    looped,
+    recurrent,
+    chosen,
+    until_quiet,
+)
+PROGRAMS = st.lists(
+    st.tuples(st.sampled_from(OPERATIONS), st.integers(0, 2)), min_size=1, max_size=6
+)
 
 
 def build(program):
@@ -205,7 +242,9 @@ def build(program):
 
 
 def weights(seed):
-    """Weights and inputs on a grid of eighths, so that every order of summation gives the same bits."""
+    """Weights and inputs on a grid of eighths, so that every order of summation gives the same
+    bits.
+    """
     rng = np.random.default_rng(seed)
     p = {f"w{i}": (rng.integers(-2, 3, (N, N)) / 8 * 2).astype(np.float32) for i in range(3)}
     return p, rng.integers(0, 2, N).astype(np.float32)
@@ -223,15 +262,29 @@ def test_program(program, seed):
     layers = {name: record for name, record in account.items() if not name.startswith("input")}
     assert set(layers) == set(tally)
     for name, expected in tally.items():
-        found = {f: v for f, v in numbers(layers[name]).items() if f in ("ac", "mac", "dense_ac", "dense_mac") and v}
-        assert found == {f: v for f, v in expected.items() if v}, name  # a branch that was not taken says 0
-        assert float(layers[name].nonzero) in ([np.count_nonzero(p[name])] if expected else [np.count_nonzero(p[name]), 0])
+        found = {
+            f: v
+            for f, v in numbers(layers[name]).items()
+            if f in ("ac", "mac", "dense_ac", "dense_mac") and v
+        }
+        assert found == {f: v for f, v in expected.items() if v}, (
+            name
+        )  # a branch that was not taken says 0
+        assert float(layers[name].nonzero) in (
+            [np.count_nonzero(p[name])] if expected else [np.count_nonzero(p[name]), 0]
+        )
 
 
 @given(PROGRAMS, st.integers(0, 10_000))
-@settings(max_examples=max(10, EXAMPLES // 10), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=max(10, EXAMPLES // 10),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 def test_transformations(program, seed):
-    """vmap = loop, the same kinds for zeros, the original program inside, and the derivatives of the uncounted one."""
+    """vmap = loop, the same kinds for zeros, the original program inside, and the derivatives of
+    the uncounted one.
+    """
     run, _ = build(program)
     p, x = weights(seed)
     counted = joulax.count(run, weights=0, spikes=1)
@@ -241,13 +294,21 @@ def test_transformations(program, seed):
     for name in one:
         for field, value in numbers(one[name]).items():
             pair = getattr(both[name], field)
-            assert (float(pair[0]), float(pair[1])) == (value, float(getattr(zero[name], field))), (name, field)
+            assert (float(pair[0]), float(pair[1])) == (value, float(getattr(zero[name], field))), (
+                name,
+                field,
+            )
     loss = lambda f: lambda p: jnp.sum(jnp.square(f(p, x)))
     through = lambda p, x: counted(p, x)[0]
     derivatives = [lambda f: jax.jvp(loss(f), (p,), (p,))[1]]
-    if until_quiet not in [operation for operation, _ in program]:  # JAX neither prunes nor reverses open loops
+    if until_quiet not in [
+        operation for operation, _ in program
+    ]:  # JAX neither prunes nor reverses open loops
         assert original(through, p, x) == original(run, p, x)
         derivatives.append(lambda f: jax.grad(loss(f))(p))
     for derivative in derivatives:
         plain, same = (jax.jit(lambda f=f, d=derivative: d(f))() for f in (run, through))
-        assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(same), strict=True))
+        assert all(
+            np.array_equal(a, b)
+            for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(same), strict=True)
+        )

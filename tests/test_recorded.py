@@ -16,7 +16,17 @@ def test_samples_and_steps_are_summed():
     spikes = jnp.zeros((2, 5, 4)).at[0, :, 0].set(1.0).at[1, 2, 3].set(2.0)
     fired = jnp.zeros((2, 5, 3)).at[0, 0, 0].set(1.0)
     record = activity_of(LINEAR, spikes, spikes_out=fired)
-    check(record, ac=21, ac_graded=18, dense_ac=120, spikes=1, updates=30, neurons=3, synapses=12, nonzero=12)
+    check(
+        record,
+        ac=21,
+        ac_graded=18,
+        dense_ac=120,
+        spikes=1,
+        updates=30,
+        neurons=3,
+        synapses=12,
+        nonzero=12,
+    )
 
 
 def test_analog_input():

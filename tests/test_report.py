@@ -36,7 +36,10 @@ def test_report_says_everything():
 def test_totals_and_shares_add_up():
     result = energy(
         [activity(ac=3, updates=0), activity(ac=1, updates=0)],
-        joulax.Chip(joulax.costs(ac=100, neuron_update=0, weight_read=0, state_read=0, state_write=0), name="mine"),
+        joulax.Chip(
+            joulax.costs(ac=100, neuron_update=0, weight_read=0, state_read=0, state_write=0),
+            name="mine",
+        ),
     )
     made = report(result)
     assert "75.0 %" in str(made)
@@ -53,12 +56,24 @@ def test_samples_are_said():
 
 
 WARNINGS = {
-    "never fired": (lambda: energy([activity(ac=1, spikes=0, updates=5)], hardware("loihi")), "layer '0' never fired"),
-    "rate above one": (lambda: energy([activity(ac=1, spikes=20, updates=5)], hardware("loihi")), "4 spikes per neuron and step"),
+    "never fired": (
+        lambda: energy([activity(ac=1, spikes=0, updates=5)], hardware("loihi")),
+        "layer '0' never fired",
+    ),
+    "rate above one": (
+        lambda: energy([activity(ac=1, spikes=20, updates=5)], hardware("loihi")),
+        "4 spikes per neuron and step",
+    ),
     "unsourced": (lambda: energy([activity(ac=1)], hardware("akida")), "UNSOURCED"),
-    "analog first layer": (lambda: energy(joulax.count(MODEL)(X)[1], hardware("45nm")), "the first layer 'layers[0]' takes an analog input"),
+    "analog first layer": (
+        lambda: energy(joulax.count(MODEL)(X)[1], hardware("45nm")),
+        "the first layer 'layers[0]' takes an analog input",
+    ),
     "coverage": (
-        lambda: energy(joulax.count(lambda p, x: p @ jnp.sort(x), weights=0)(jnp.ones((2, 6)), X[0])[1], hardware("45nm")),
+        lambda: energy(
+            joulax.count(lambda p, x: p @ jnp.sort(x), weights=0)(jnp.ones((2, 6)), X[0])[1],
+            hardware("45nm"),
+        ),
         "coverage 50 %, not counted: `sort`",
     ),
     "hole": (lambda: energy([activity(mac=1)], stack(["loihi", "45nm"])), "n/a"),
@@ -74,7 +89,9 @@ def test_warnings(name):
 def test_chips_side_by_side():
     chips = stack(["loihi", "spinnaker", "truenorth"])
     text = str(report(energy(COUNTED(X)[1], chips, 1e-3)))
-    assert all(word in text for word in ("loihi", "spinnaker", "truenorth", "static power", "3 chips"))
+    assert all(
+        word in text for word in ("loihi", "spinnaker", "truenorth", "static power", "3 chips")
+    )
 
 
 def test_notebook_html():
@@ -101,7 +118,9 @@ def test_explain_on_shapes_alone():
 
 def test_explain_names_the_equation_that_made_it_analog():
     model = lambda p, x: p["b"] @ (p["a"] @ x + 1.0)
-    rows = joulax.explain(model, weights=0, spikes=1)({"a": jnp.ones((3, 2)), "b": jnp.ones((2, 3))}, jnp.ones(2)).rows
+    rows = joulax.explain(model, weights=0, spikes=1)(
+        {"a": jnp.ones((3, 2)), "b": jnp.ones((2, 3))}, jnp.ones(2)
+    ).rows
     assert rows[1].kind == "analog"
     assert "synaptic currents of `dot_general` are analog (test_report.py:" in rows[1].cause
 
@@ -111,7 +130,11 @@ def test_estimate_prints_the_report(capsys):
     printed = capsys.readouterr().out
     assert "over 3 samples" in printed
     assert made.result.total.shape == (3,)
-    np.testing.assert_allclose(float(made.result.total[0]), float(energy(COUNTED(X)[1], hardware("loihi")).total), rtol=1e-6)
+    np.testing.assert_allclose(
+        float(made.result.total[0]),
+        float(energy(COUNTED(X)[1], hardware("loihi")).total),
+        rtol=1e-6,
+    )
     assert joulax.estimate(MODEL, X, on="loihi", spikes=0).samples == 1
 
 
@@ -123,7 +146,14 @@ def test_estimate_of_a_function_with_parameters(capsys):
 
 
 def test_numbers_for_people():
-    assert [joules(x) for x in (0.0, 12.3456, 1234.5, 5e6, 7.25e9, float("nan"))] == ["0 pJ", "12.3 pJ", "1.23 nJ", "5 µJ", "7.25 mJ", "n/a"]
+    assert [joules(x) for x in (0.0, 12.3456, 1234.5, 5e6, 7.25e9, float("nan"))] == [
+        "0 pJ",
+        "12.3 pJ",
+        "1.23 nJ",
+        "5 µJ",
+        "7.25 mJ",
+        "n/a",
+    ]
     assert [number(x) for x in (3, 9999, 12345, 2.5e6)] == ["3", "9999", "12.3 k", "2.50 M"]
 
 
@@ -131,7 +161,10 @@ def test_formats():
     """Markdown, LaTeX, pandas and JSON say the same numbers."""
     import json
 
-    account = {"first_layer": joulax.activity(ac=10, updates=0, spikes=0), "second": joulax.activity(ac=0, updates=10, spikes=0)}
+    account = {
+        "first_layer": joulax.activity(ac=10, updates=0, spikes=0),
+        "second": joulax.activity(ac=0, updates=10, spikes=0),
+    }
     made = joulax.report(joulax.energy(account, joulax.hardware("loihi")))
     assert made.rows()["total"] == {"ac": 236.0, "neuron_update": 810.0, "total": 1046.0}
     assert "| first_layer | 236 pJ | 0 pJ | 236 pJ |" in made.to_markdown()
@@ -149,14 +182,23 @@ def test_formats_of_a_stack():
     import json
 
     account = [joulax.activity(mac=10)]
-    made = joulax.report(jax.vmap(joulax.energy, in_axes=(None, 0))(account, joulax.stack(["45nm", "loihi"])))
+    made = joulax.report(
+        jax.vmap(joulax.energy, in_axes=(None, 0))(account, joulax.stack(["45nm", "loihi"]))
+    )
     assert "| loihi | n/a | n/a |" in made.to_markdown()
     assert json.loads(made.to_json())["energies"]["loihi"]["total"] is None
 
 
 def test_convention_is_a_paragraph_for_papers():
-    made = joulax.report(joulax.energy({"a": joulax.activity(ac=10, updates=1)}, joulax.hardware("loihi")))
+    made = joulax.report(
+        joulax.energy({"a": joulax.activity(ac=10, updates=1)}, joulax.hardware("loihi"))
+    )
     text = made.convention()
     assert "\n" not in text
-    for words in ("one existing (nonzero) synapse", "ac 23.6 pJ", "davies2018", "They leave out spike generation, routing, static power"):
+    for words in (
+        "one existing (nonzero) synapse",
+        "ac 23.6 pJ",
+        "davies2018",
+        "They leave out spike generation, routing, static power",
+    ):
         assert words in text

@@ -5,16 +5,29 @@ import numpy as np
 import pytest
 
 import joulax
-from joulax import activity, calibrate, energy, evaluate, hardware, interval, probability_cheaper, sample
+from joulax import (
+    activity,
+    calibrate,
+    energy,
+    evaluate,
+    hardware,
+    interval,
+    probability_cheaper,
+    sample,
+)
 
-RECORD = activity(ac=1000, dense_ac=4000, spikes=10, updates=500, neurons=5, synapses=40, nonzero=40)
+RECORD = activity(
+    ac=1000, dense_ac=4000, spikes=10, updates=500, neurons=5, synapses=40, nonzero=40
+)
 KEY = jax.random.key(3)
 
 
 def test_interval_of_loihi():
     """Synops 23.6 (23.6–35.5), updates 81 (52–81)."""
     low, value, high = (float(t) for t in energy([RECORD], interval("loihi")).total)
-    np.testing.assert_allclose((low, value, high), (23600 + 26000, 23600 + 40500, 35500 + 40500), rtol=1e-6)
+    np.testing.assert_allclose(
+        (low, value, high), (23600 + 26000, 23600 + 40500, 35500 + 40500), rtol=1e-6
+    )
 
 
 def test_interval_contains_the_value_on_every_chip():
@@ -50,13 +63,24 @@ def test_a_thousand_sampled_chips_equal_a_loop():
 
 
 def test_probability_with_shared_prices():
-    """On one chip more operations always cost more, however unsure the prices; the same network ties."""
-    less, more = energy([RECORD], hardware("loihi")), energy([jax.tree.map(lambda x: 1.01 * x, RECORD)], hardware("loihi"))
+    """On one chip more operations always cost more, however unsure the prices; the same network
+    ties.
+    """
+    less, more = (
+        energy([RECORD], hardware("loihi")),
+        energy([jax.tree.map(lambda x: 1.01 * x, RECORD)], hardware("loihi")),
+    )
     assert float(probability_cheaper(less, more)) == 1.0
     assert float(probability_cheaper(more, less)) == 0.0
     assert float(probability_cheaper(less, less)) == 0.5
     other = energy([RECORD], hardware("loihi@keras-spiking"))
-    assert 0.0 < float(probability_cheaper(energy([activity(ac=1000, updates=650)], hardware("loihi")), other)) < 1.0
+    assert (
+        0.0
+        < float(
+            probability_cheaper(energy([activity(ac=1000, updates=650)], hardware("loihi")), other)
+        )
+        < 1.0
+    )
 
 
 def test_report_prints_the_range():
@@ -67,7 +91,9 @@ def test_report_prints_the_range():
 
 # -- calibration ----------------------------------------------------------------
 
-PLANTED = joulax.costs(ac=30.0, neuron_update=60.0, spike=0, weight_read=0, state_read=0, state_write=0)
+PLANTED = joulax.costs(
+    ac=30.0, neuron_update=60.0, spike=0, weight_read=0, state_read=0, state_write=0
+)
 
 
 def measurements(n, *, power=None, noise=0.0, seed=0):
@@ -75,7 +101,9 @@ def measurements(n, *, power=None, noise=0.0, seed=0):
     accounts = [[activity(ac=float(a), updates=float(u))] for a, u in rng.uniform(1e3, 1e6, (n, 2))]
     times = rng.uniform(1e-3, 1e-2, n)
     chip = joulax.Chip(PLANTED, power, name="planted")
-    energies = np.array([float(energy(a, chip, float(t)).total) for a, t in zip(accounts, times, strict=True)])
+    energies = np.array(
+        [float(energy(a, chip, float(t)).total) for a, t in zip(accounts, times, strict=True)]
+    )
     return accounts, energies * np.exp(noise * rng.standard_normal(n)), times
 
 
@@ -94,10 +122,24 @@ def test_planted_costs_are_recovered():
 
 def test_static_power_is_fitted_too():
     accounts, energies, times = measurements(40, power=4e9)
-    prior = joulax.Chip(joulax.costs(ac=20.0, neuron_update=80.0, spike=0, weight_read=0, state_read=0, state_write=0), 1e9, name="prior")
+    prior = joulax.Chip(
+        joulax.costs(
+            ac=20.0, neuron_update=80.0, spike=0, weight_read=0, state_read=0, state_write=0
+        ),
+        1e9,
+        name="prior",
+    )
     fit = calibrate(accounts, energies, prior, durations=times, noise=0.01, trust=3.0)
     assert fit.names == ("ac", "neuron_update", "static_power")
-    np.testing.assert_allclose([float(fit.chip.costs.ac), float(fit.chip.costs.neuron_update), float(fit.chip.static_power)], [30, 60, 4e9], rtol=2e-2)
+    np.testing.assert_allclose(
+        [
+            float(fit.chip.costs.ac),
+            float(fit.chip.costs.neuron_update),
+            float(fit.chip.static_power),
+        ],
+        [30, 60, 4e9],
+        rtol=2e-2,
+    )
 
 
 def test_without_evidence_the_prior_stays():
@@ -112,7 +154,9 @@ def test_prices_that_move_together_are_named():
         fit = calibrate(accounts, [1e5, 2e5, 3e5], "loihi")
     assert fit.condition > 1e3
     u, v = np.log(float(fit.chip.costs.ac) / 23.6), np.log(float(fit.chip.costs.neuron_update) / 81)
-    np.testing.assert_allclose(u / v, float(fit.chip.costs.ac) / (2 * float(fit.chip.costs.neuron_update)), rtol=1e-3)  # where the prior is stationary
+    np.testing.assert_allclose(
+        u / v, float(fit.chip.costs.ac) / (2 * float(fit.chip.costs.neuron_update)), rtol=1e-3
+    )  # where the prior is stationary
     np.testing.assert_allclose(fit.residuals, 0, atol=2e-2)
 
 
@@ -147,7 +191,9 @@ def test_evaluate_everywhere():
     table = evaluate([RECORD], duration=1e-3)
     assert not np.isnan(list(table.totals.values())).any()
     for name in ("loihi", "odin", "cpu"):
-        np.testing.assert_allclose(table.totals[name], float(energy([RECORD], hardware(name), 1e-3).total), rtol=1e-6)
+        np.testing.assert_allclose(
+            table.totals[name], float(energy([RECORD], hardware(name), 1e-3).total), rtol=1e-6
+        )
 
 
 def test_evaluate_to_pandas():
@@ -158,6 +204,13 @@ def test_evaluate_to_pandas():
 
 def test_evaluate_takes_models_too():
     lemaire = joulax.models.Lemaire2022()
-    table = evaluate([activity(ac=500, dense_ac=4000, spikes=5, updates=40, neurons=10, synapses=1000, events=50)], [lemaire, "45nm"])
+    table = evaluate(
+        [
+            activity(
+                ac=500, dense_ac=4000, spikes=5, updates=40, neurons=10, synapses=1000, events=50
+            )
+        ],
+        [lemaire, "45nm"],
+    )
     np.testing.assert_allclose(table.totals["Lemaire 2022"], 22411.99056, rtol=1e-6)
     np.testing.assert_allclose(table.totals["45nm"], 500 * 0.9, rtol=1e-6)

@@ -3,7 +3,13 @@
 activity → operations → costs → energy → report: each arrow is a pure function, each noun a pytree.
 """
 
-from . import losses as losses, metrics as metrics, models as models, neurons as neurons, plot as plot
+from . import (
+    losses as losses,
+    metrics as metrics,
+    models as models,
+    neurons as neurons,
+    plot as plot,
+)
 from ._accountant import (
     EnergyAccountant as EnergyAccountant,
     EnergyReport as EnergyReport,
@@ -13,10 +19,21 @@ from ._accountant import (
 from ._activity.account import Account as Account, Convention as Convention, SiteNote as SiteNote
 from ._activity.ledger import Ledger as Ledger
 from ._activity.record import Activity as Activity, activity as activity
-from ._count import activity_of as activity_of, count as count, opaque as opaque, rule as rule, spikes as spikes, synapses as synapses
+from ._count import (
+    activity_of as activity_of,
+    count as count,
+    opaque as opaque,
+    rule as rule,
+    spikes as spikes,
+    synapses as synapses,
+)
 from ._fidelity.calibration import Calibration as Calibration, calibrate as calibrate
 from ._fidelity.measurement import Comparison as Comparison, Measurement as Measurement
-from ._fidelity.uncertainty import interval as interval, probability_cheaper as probability_cheaper, sample as sample
+from ._fidelity.uncertainty import (
+    interval as interval,
+    probability_cheaper as probability_cheaper,
+    sample as sample,
+)
 from ._hardware.catalogue import (
     catalogue as catalogue,
     datasheet as datasheet,
@@ -44,6 +61,10 @@ from ._questions.twin import (
 )
 from ._report.explanation import Explanation as Explanation, explain as explain
 from ._report.report import Report as Report, report as report
-from ._training.constraint import Constraint as Constraint, ConstraintState as ConstraintState, constraint as constraint
+from ._training.constraint import (
+    Constraint as Constraint,
+    ConstraintState as ConstraintState,
+    constraint as constraint,
+)
 from ._training.monitor import Monitor as Monitor
 from ._version import __version__ as __version__

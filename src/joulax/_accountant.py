@@ -1,4 +1,7 @@
-"""`EnergyAccountant`: the object form, as users of sc-neurocore know it. It calls `energy` and does no sums of its own."""
+"""`EnergyAccountant`: the object form, as users of sc-neurocore know it.
+
+It calls `energy` and does no sums of its own.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,7 +33,10 @@ class HardwareCostModel:
 
     @property
     def chip(self) -> Chip:
-        """The same prices as a chip. Leakage is never charged by the published formula, so it is left out."""
+        """The same prices as a chip.
+
+        Leakage is never charged by the published formula, so it is left out.
+        """
         prices = costs(
             ac=self.synop_pj,
             neuron_update=self.membrane_update_pj,
@@ -60,7 +66,12 @@ class LayerEnergy:
     @property
     def total_pj(self) -> float:
         """Sum of the four terms [pJ]; routing is reported for the whole network."""
-        return self.synop_energy_pj + self.membrane_energy_pj + self.spike_gen_energy_pj + self.memory_energy_pj
+        return (
+            self.synop_energy_pj
+            + self.membrane_energy_pj
+            + self.spike_gen_energy_pj
+            + self.memory_energy_pj
+        )
 
 
 @dataclass(frozen=True)
@@ -98,16 +109,22 @@ class EnergyReport:
         whole = self.total_energy_pj or 1.0
         for layer in self.layers:
             share = layer.total_pj / whole * 100.0
-            lines.append(f"  {layer.name}: {layer.total_pj:.1f} pJ ({share:.0f}%) — {layer.n_synops} synops, {layer.n_spikes} spikes")
+            lines.append(
+                f"  {layer.name}: {layer.total_pj:.1f} pJ ({share:.0f}%) — "
+                f"{layer.n_synops} synops, {layer.n_spikes} spikes"
+            )
         return "\n".join([*lines, f"  Routing: {self.routing_energy_pj:.1f} pJ"])
 
 
 class EnergyAccountant:
     """Energy of a network on one target.
 
-    `account` reproduces the published formula of sc-neurocore number for number. That formula multiplies
-    the spikes that a layer *fires* by its fan-*in*, which is the number of synaptic operations only where
-    a layer fires as often as its input; `input_spikes=` gives the right count, and `track` counts the model.
+    `account` reproduces the published formula of sc-neurocore number for number. That formula
+    multiplies
+    the spikes that a layer *fires* by its fan-*in*, which is the number of synaptic operations only
+    where
+    a layer fires as often as its input; `input_spikes=` gives the right count, and `track` counts
+    the model.
 
     **Arguments:**
 
@@ -115,9 +132,17 @@ class EnergyAccountant:
     - `technology`: a process node like `"7nm"`, instead of `hardware`.
     """
 
-    def __init__(self, hardware: str | HardwareCostModel | Hardware | None = None, *, technology: str | None = None):
+    def __init__(
+        self,
+        hardware: str | HardwareCostModel | Hardware | None = None,
+        *,
+        technology: str | None = None,
+    ):
         if (hardware is None) == (technology is None):
-            raise ValueError("EnergyAccountant takes a target (EnergyAccountant('loihi2')) or technology='7nm', one of the two")
+            raise ValueError(
+                "EnergyAccountant takes a target (EnergyAccountant('loihi2')) or "
+                "technology='7nm', one of the two"
+            )
         target = technology if hardware is None else hardware
         assert target is not None
         self.hardware: str | HardwareCostModel | Hardware = target
@@ -154,7 +179,8 @@ class EnergyAccountant:
         - `layer_sizes`: (inputs, neurons) of each layer.
         - `spike_counts`: spikes fired by each layer during the call.
         - `n_timesteps`: time steps; every neuron is updated in each.
-        - `input_spikes`: spikes that arrive at each layer; if given, synops are arriving spikes × neurons,
+        - `input_spikes`: spikes that arrive at each layer; if given, synops are arriving spikes ×
+          neurons,
           otherwise, by the published formula, fired spikes × inputs.
 
         **Raises:**
@@ -166,18 +192,26 @@ class EnergyAccountant:
             lists["input_spikes"] = input_spikes
         lengths = {name: len(items) for name, items in lists.items()}
         if len(set(lengths.values())) > 1:
-            raise ValueError(f"every list needs one entry for each layer, got {', '.join(f'{n} of {k}' for k, n in lengths.items())}")
+            raise ValueError(
+                f"every list needs one entry for each layer, got "
+                f"{', '.join(f'{n} of {k}' for k, n in lengths.items())}"
+            )
         with jax.enable_x64(True):
             records = [
                 _record(size, fired, n_timesteps, None if input_spikes is None else input_spikes[i])
                 for i, (size, fired) in enumerate(zip(layer_sizes, spike_counts, strict=True))
             ]
             results = [energy([r], self.chip, 0.0) for r in records]
-            layers = tuple(_layer(name, r, result) for name, r, result in zip(layer_names, records, results, strict=True))
+            layers = tuple(
+                _layer(name, r, result)
+                for name, r, result in zip(layer_names, records, results, strict=True)
+            )
             routing = sum(_number(result.per_operation.hop) for result in results)
         return EnergyReport(self.name, layers, routing)
 
-    def track(self, model: Callable, *inputs: Any, duration: ArrayLike | None = None, **options: Any) -> Result:
+    def track(
+        self, model: Callable, *inputs: Any, duration: ArrayLike | None = None, **options: Any
+    ) -> Result:
         """Count a model on its inputs and price it; the options are those of [`joulax.count`][]."""
         _, account = count(model, **options)(*inputs)
         self.result = energy(account, self.chip, duration)
@@ -191,10 +225,19 @@ class EnergyAccountant:
         return float(self.result.total)
 
 
-def _record(size: Sequence[int], fired: ArrayLike, steps: int, arriving: ArrayLike | None) -> Activity:
+def _record(
+    size: Sequence[int], fired: ArrayLike, steps: int, arriving: ArrayLike | None
+) -> Activity:
     inputs, neurons = size
     synops = fired * inputs if arriving is None else arriving * neurons
-    return activity(ac=synops, dense_ac=inputs * neurons * steps, spikes=fired, updates=neurons * steps, neurons=neurons, synapses=inputs * neurons)
+    return activity(
+        ac=synops,
+        dense_ac=inputs * neurons * steps,
+        spikes=fired,
+        updates=neurons * steps,
+        neurons=neurons,
+        synapses=inputs * neurons,
+    )
 
 
 def _layer(name: str, record: Activity, result: Result) -> LayerEnergy:
@@ -202,7 +245,9 @@ def _layer(name: str, record: Activity, result: Result) -> LayerEnergy:
     synops = _number(spent.ac) + _number(spent.mac)
     memory = _number(spent.weight_read) + _number(spent.state_read) + _number(spent.state_write)
     counts = [int(_number(count)) for count in (record.synops, record.spikes, record.updates)]
-    return LayerEnergy(name, synops, _number(spent.neuron_update), _number(spent.spike), memory, *counts)
+    return LayerEnergy(
+        name, synops, _number(spent.neuron_update), _number(spent.spike), memory, *counts
+    )
 
 
 def _number(value: Any) -> float:

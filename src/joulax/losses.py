@@ -8,13 +8,23 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
-__all__ = ["budget", "layers", "log_budget", "log_target", "rate_floor", "target", "weight_count", "worst"]
+__all__ = [
+    "budget",
+    "layers",
+    "log_budget",
+    "log_target",
+    "rate_floor",
+    "target",
+    "weight_count",
+    "worst",
+]
 
 
 def target(value: ArrayLike, goal: ArrayLike) -> Array:
     r"""Squared relative distance from a goal, the synops loss of Sinabs.
 
-    $$L = \left(\frac{goal - value}{goal}\right)^2, \qquad \frac{dL}{dvalue} = -\frac{2}{goal} \cdot \frac{goal - value}{goal}.$$
+    $$L = \left(\frac{goal - value}{goal}\right)^2,
+    \qquad \frac{dL}{dvalue} = -\frac{2}{goal} \cdot \frac{goal - value}{goal}.$$
 
     **Arguments:**
 
@@ -59,10 +69,13 @@ def budget(value: ArrayLike, goal: ArrayLike) -> Array:
 
 
 def log_target(value: ArrayLike, goal: ArrayLike) -> Array:
-    r"""A target in decades: pulls onto the goal from both sides, with a force that does not grow far from it.
+    r"""A target in decades.
+
+    Pulls onto the goal from both sides, with a force that does not grow far from it.
 
     The Huber loss of $r = \ln(value/goal)$: $L = r^2$ for $|r| \le 1$, else $2|r| - 1$. Where
-    `target` has lost its gradient ten times below the goal and explodes ten times above it, this one is steady.
+    `target` has lost its gradient ten times below the goal and explodes ten times above it, this
+    one is steady.
 
     **Arguments:**
 
@@ -84,9 +97,12 @@ def log_target(value: ArrayLike, goal: ArrayLike) -> Array:
 
 
 def log_budget(value: ArrayLike, goal: ArrayLike) -> Array:
-    r"""A budget in decades: steep far above the goal and at it, so that a network is neither shocked nor ignored.
+    r"""A budget in decades.
 
-    $$L = \max\left(0, \ln\frac{value}{goal}\right), \qquad \frac{dL}{dvalue} = \frac{1}{value} \text{ above the goal}.$$
+    Steep far above the goal and at it, so that a network is neither shocked nor ignored.
+
+    $$L = \max\left(0, \ln\frac{value}{goal}\right),
+    \qquad \frac{dL}{dvalue} = \frac{1}{value} \text{ above the goal}.$$
 
     **Arguments:**
 
@@ -113,7 +129,8 @@ def layers(values: Any, goals: Any, loss: Callable[[Any, Any], Array] = budget) 
     **Arguments:**
 
     - `values`: a pytree of numbers, like `result.per_layer` [operations or pJ].
-    - `goals`: its goals: a mapping that may name some of the layers only, or a pytree of the same structure.
+    - `goals`: its goals: a mapping that may name some of the layers only, or a pytree of the same
+      structure.
     - `loss`: one of this module.
 
     **Returns:**
@@ -127,22 +144,31 @@ def layers(values: Any, goals: Any, loss: Callable[[Any, Any], Array] = budget) 
     if isinstance(goals, Mapping) and isinstance(values, Mapping):
         unknown = sorted(set(goals) - set(values))
         if unknown:
-            raise ValueError(f"no layer {unknown[0]!r} for its goal; the layers are {', '.join(values)}")
+            raise ValueError(
+                f"no layer {unknown[0]!r} for its goal; the layers are {', '.join(values)}"
+            )
         values = {name: values[name] for name in goals}
     try:
-        terms = jax.tree.map(lambda v, g: jnp.sum(loss(v, g)), values, dict(goals) if isinstance(goals, Mapping) else goals)
+        terms = jax.tree.map(
+            lambda v, g: jnp.sum(loss(v, g)),
+            values,
+            dict(goals) if isinstance(goals, Mapping) else goals,
+        )
     except ValueError as error:
         raise ValueError(f"values and goals differ in structure: {error}") from None
     return jnp.asarray(sum(jax.tree.leaves(terms)))
 
 
-def worst(values: ArrayLike, *, axis: int | tuple[int, ...] | None = 0, power: float = 16.0) -> Array:
+def worst(
+    values: ArrayLike, *, axis: int | tuple[int, ...] | None = 0, power: float = 16.0
+) -> Array:
     r"""A smooth maximum, for chips that limit synaptic operations per second: the power mean.
 
     $$\left(\frac{1}{n} \sum_t v_t^p\right)^{1/p}$$
 
     lies between the mean and the maximum, tends to the maximum with p, and scales with its unit.
-    Its gradient is shared among the large values; with `steps=T` in [`joulax.count`][] they are time steps.
+    Its gradient is shared among the large values; with `steps=T` in [`joulax.count`][] they are
+    time steps.
 
     **Arguments:**
 
@@ -170,7 +196,9 @@ def worst(values: ArrayLike, *, axis: int | tuple[int, ...] | None = 0, power: f
 
 
 def rate_floor(rates: ArrayLike, floor: ArrayLike) -> Array:
-    r"""Keeps layers and neurons from falling silent: nothing above a floor, the squared relative shortfall below.
+    r"""Keeps layers and neurons from falling silent.
+
+    Nothing above a floor, the squared relative shortfall below.
 
     $$L = \operatorname{mean} \max\left(0, \frac{floor - rate}{floor}\right)^2.$$
 
@@ -194,7 +222,9 @@ def rate_floor(rates: ArrayLike, floor: ArrayLike) -> Array:
 
 
 def weight_count(weights: Any, width: float = 0.01) -> Array:
-    r"""A smooth number of synapses, so that pruning has a gradient: exact counts jump, and their gradient is zero.
+    r"""A smooth number of synapses, so that pruning has a gradient.
+
+    Exact counts jump, and their gradient is zero.
 
     $$\sum_w \frac{w^2}{w^2 + width^2},$$
 
@@ -220,4 +250,6 @@ def weight_count(weights: Any, width: float = 0.01) -> Array:
 
 def _positive(goal: ArrayLike) -> None:
     if isinstance(goal, int | float) and not goal > 0:
-        raise ValueError(f"a goal must be positive, got {goal}; with a goal of zero the loss has no scale")
+        raise ValueError(
+            f"a goal must be positive, got {goal}; with a goal of zero the loss has no scale"
+        )

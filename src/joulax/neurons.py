@@ -1,6 +1,7 @@
 """A small zoo of spiking neurons as Equinox modules: enough to start from, all of it countable.
 
-Every neuron is a function of its state and an input current: `state, spikes = neuron(state, current)`. States hold the last
+Every neuron is a function of its state and an input current: `state, spikes = neuron(state,
+current)`. States hold the last
 spikes, which reset the membrane one step later, as in snnTorch.
 """
 
@@ -90,11 +91,15 @@ class Neuron(eqx.Module):
     reset: eqx.AbstractVar[str]
     spike: eqx.AbstractVar[Spike]
     hidden: eqx.AbstractClassVar[int]
-    early: ClassVar[bool] = False  # a reset to zero forgets the old potential, and keeps this step's current
+    early: ClassVar[bool] = (
+        False  # a reset to zero forgets the old potential, and keeps this step's current
+    )
 
     def __check_init__(self):
         if self.reset not in _RESETS:
-            raise ValueError(f"{type(self).__name__}(reset={self.reset!r}): the resets are {', '.join(_RESETS)}")
+            raise ValueError(
+                f"{type(self).__name__}(reset={self.reset!r}): the resets are {', '.join(_RESETS)}"
+            )
 
     @abc.abstractmethod
     def membrane(self, state: State, current: Array) -> tuple[Array, tuple[Array, ...]]:
@@ -112,13 +117,15 @@ class Neuron(eqx.Module):
         return State(membrane, spikes, currents), spikes
 
     def _stepped(self, state: State, current: Array) -> tuple[Array, tuple[Array, ...]]:
-        """Membrane and currents after one step and the reset, whose gradient does not pass through the spikes."""
+        """Membrane and currents after one step and the reset, which passes no gradient."""
         if self.reset == "zero" and self.early:
             kept = state.membrane * (1 - jax.lax.stop_gradient(state.spikes))
             return self.membrane(State(kept, state.spikes, state.currents), current)
         return self._reset(state, *self.membrane(state, current))
 
-    def _reset(self, state: State, membrane: Array, currents: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
+    def _reset(
+        self, state: State, membrane: Array, currents: tuple[Array, ...]
+    ) -> tuple[Array, tuple[Array, ...]]:
         """Membrane and currents after the reset."""
         fired = jax.lax.stop_gradient(state.spikes)
         if self.reset == "subtract":
@@ -199,7 +206,10 @@ class Synaptic(Neuron):
 
 
 class Alpha(Neuron):
-    """Alpha-shaped response: the difference of two exponentials, `alpha` > `beta`, that peaks at about the input."""
+    """Alpha-shaped response.
+
+    The difference of two exponentials, `alpha` > `beta`, that peaks at about the input.
+    """
 
     alpha: Array = _parameter(0.85)
     beta: Array = _parameter(0.8)
@@ -225,11 +235,14 @@ class Alpha(Neuron):
             kept = 1 - fired
             return membrane * kept, (excited * kept, inhibited * kept)
         before = state.currents[1]
-        return membrane + fired * before, (excited - fired * _like(self.threshold, membrane), inhibited * (1 - fired))
+        return membrane + fired * before, (
+            excited - fired * _like(self.threshold, membrane),
+            inhibited * (1 - fired),
+        )
 
 
 class Adaptive(Neuron):
-    """Leaky, with a threshold that rises by `strength` after each spike and falls back by `decay` (ALIF)."""
+    """Leaky, with a threshold that each spike raises by `strength` and `decay` lowers (ALIF)."""
 
     beta: Array = _parameter(0.9)
     decay: Array = _parameter(0.95)
@@ -243,7 +256,9 @@ class Adaptive(Neuron):
     def membrane(self, state, current):
         """Decay and current; the adaptation remembers the spikes."""
         (fatigue,) = state.currents
-        return _like(self.beta, current) * state.membrane + current, (_like(self.decay, current) * fatigue + state.spikes,)
+        return _like(self.beta, current) * state.membrane + current, (
+            _like(self.decay, current) * fatigue + state.spikes,
+        )
 
     def __call__(self, state, current):
         """One step: the new state and the spikes."""
@@ -301,7 +316,8 @@ class Network(eqx.Module):
     from joulax.neurons import LIF, LeakyReadout, Network
 
     keys = jax.random.split(jax.random.key(0), 2)
-    model = Network([eqx.nn.Linear(64, 32, key=keys[0]), LIF(), eqx.nn.Linear(32, 10, key=keys[1]), LeakyReadout()])
+    model = Network([eqx.nn.Linear(64, 32, key=keys[0]), LIF(), eqx.nn.Linear(32, 10, key=keys[1]),
+    LeakyReadout()])
     x = jax.random.bernoulli(jax.random.key(1), 0.2, (20, 64)).astype(jnp.float32)  # time, inputs
     out, account = joulax.count(model, spikes=0)(x)
     ```

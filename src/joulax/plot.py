@@ -18,7 +18,8 @@ def layers(results: Result | Mapping[str, Result], *, ax: Any = None) -> Any:
 
     **Arguments:**
 
-    - `results`: one result, or several by name, whose bars stand side by side; leading axes are averaged.
+    - `results`: one result, or several by name, whose bars stand side by side; leading axes are
+      averaged.
     - `ax`: matplotlib axes to draw into; new ones by default.
 
     **Returns:**
@@ -40,11 +41,26 @@ def layers(results: Result | Mapping[str, Result], *, ax: Any = None) -> Any:
         for op, colour in zip(OPERATIONS, COLOURS, strict=True):
             heights = np.array([_mean(getattr(result.layers[n], op)) for n in result.order]) / 1e3
             if heights.any():
-                bars = ax.bar(places, heights, 0.9 * width, bottom=base, color=colour, edgecolor="white", linewidth=0.5)
+                bars = ax.bar(
+                    places,
+                    heights,
+                    0.9 * width,
+                    bottom=base,
+                    color=colour,
+                    edgecolor="white",
+                    linewidth=0.5,
+                )
                 used.setdefault(op.replace("_", " "), bars)
                 base += heights
         for place, height in zip(places, base, strict=True):
-            ax.annotate(title, (place, height), xytext=(0, 3), textcoords="offset points", ha="center", fontsize="small")
+            ax.annotate(
+                title,
+                (place, height),
+                xytext=(0, 3),
+                textcoords="offset points",
+                ha="center",
+                fontsize="small",
+            )
     ax.set_xticks(range(len(names)), names)
     ax.set_ylabel("energy [nJ]")
     ax.margins(y=0.12)
@@ -52,8 +68,10 @@ def layers(results: Result | Mapping[str, Result], *, ax: Any = None) -> Any:
     return ax
 
 
-def break_even(report: Any, *, intervals: Mapping[str, tuple[float, float]] | None = None, ax: Any = None) -> Any:
-    """Energy of a spiking network over that of its analog twin, against the spike rate, one line a pair of chips.
+def break_even(
+    report: Any, *, intervals: Mapping[str, tuple[float, float]] | None = None, ax: Any = None
+) -> Any:
+    """Energy of a spiking network over that of its analog twin, against the spike rate.
 
     **Arguments:**
 
@@ -72,14 +90,29 @@ def break_even(report: Any, *, intervals: Mapping[str, tuple[float, float]] | No
     ax = axes(ax)
     rates = np.geomspace(min(1e-3, report.rate / 3), 1.0, 200)
     for (name, row), colour in zip(report.rows.items(), COLOURS, strict=False):
-        slope = (1 - row["ratio"]) / (row["factor"] - 1) if row["factor"] != 1 else 0.0  # affine: 1 at the break-even factor
-        ax.plot(100 * rates, row["ratio"] + slope * (rates / report.rate - 1), color=colour, label=name)
+        slope = (
+            (1 - row["ratio"]) / (row["factor"] - 1) if row["factor"] != 1 else 0.0
+        )  # affine: 1 at the break-even factor
+        ax.plot(
+            100 * rates, row["ratio"] + slope * (rates / report.rate - 1), color=colour, label=name
+        )
         ax.plot(100 * report.rate, row["ratio"], "o", color=colour)
         if intervals and name in intervals:
             low, high = intervals[name]
-            ax.errorbar(100 * report.rate, row["ratio"], yerr=[[row["ratio"] - low], [high - row["ratio"]]], color=colour, capsize=3)
+            ax.errorbar(
+                100 * report.rate,
+                row["ratio"],
+                yerr=[[row["ratio"] - low], [high - row["ratio"]]],
+                color=colour,
+                capsize=3,
+            )
     ax.axhline(1, color="#888888", lw=0.8)
-    ax.set(xscale="log", yscale="log", xlabel="spikes per synapse and step [%]", ylabel=f"energy, spiking / analog ({report.bits} bits)")
+    ax.set(
+        xscale="log",
+        yscale="log",
+        xlabel="spikes per synapse and step [%]",
+        ylabel=f"energy, spiking / analog ({report.bits} bits)",
+    )
     ax.legend(fontsize="small")
     return ax
 

@@ -22,11 +22,17 @@ def numbers(record) -> dict:
     """Fields that exist, as floats."""
     from joulax import Activity
 
-    return {f: float(np.asarray(getattr(record, f))) for f in Activity.__dataclass_fields__ if getattr(record, f) is not None}
+    return {
+        f: float(np.asarray(getattr(record, f)))
+        for f in Activity.__dataclass_fields__
+        if getattr(record, f) is not None
+    }
 
 
 def check(record, **expected):
-    """Exactly these fields have exactly these values (`ac` and `spikes` stand for their graded twins too)."""
+    """Exactly these fields have exactly these values (`ac` and `spikes` stand for their graded
+    twins too).
+    """
     found = numbers(record)
     for f in ("ac", "spikes"):
         if f in expected:
@@ -42,7 +48,9 @@ def primitives(jaxpr):
     found = []
     for eqn in jaxpr.eqns:
         found.append((eqn.primitive.name, tuple(str(v.aval) for v in eqn.outvars)))
-        for inner in jax.tree.leaves(list(eqn.params.values()), is_leaf=lambda x: isinstance(x, Jaxpr | ClosedJaxpr)):
+        for inner in jax.tree.leaves(
+            list(eqn.params.values()), is_leaf=lambda x: isinstance(x, Jaxpr | ClosedJaxpr)
+        ):
             if isinstance(inner, Jaxpr | ClosedJaxpr):
                 found += primitives(inner.jaxpr if isinstance(inner, ClosedJaxpr) else inner)
     return found

@@ -1,6 +1,8 @@
-"""Ways to make a spike. Two inputs, three neurons: W = [[1, 1], [1, 0], [0, 0]], thresholds ½; x = (1, 1).
+"""Ways to make a spike. Two inputs, three neurons: W = [[1, 1], [1, 0], [0, 0]], thresholds ½; x =
+(1, 1).
 
-Currents are (2, 1, 0), so two neurons fire. Fan-outs of the inputs are 2 and 1: three synops in six positions.
+Currents are (2, 1, 0), so two neurons fire. Fan-outs of the inputs are 2 and 1: three synops in six
+positions.
 The second layer has two neurons and full weights: 2 spikes × 2 = 4 synops in six positions.
 """
 
@@ -77,7 +79,16 @@ def test_kind_does_not_depend_on_the_data(name):
     check(account["second"], ac=0, dense_ac=6)
 
 
-@pytest.mark.parametrize("name", ["straight_through", "straight_through_sum", "straight_through_left", "custom_jvp", "custom_vjp"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "straight_through",
+        "straight_through_sum",
+        "straight_through_left",
+        "custom_jvp",
+        "custom_vjp",
+    ],
+)
 def test_gradient_flows_through_the_surrogate(name):
     def synops(v):
         return joulax.count(lambda p, v: p @ BIRTHS[name](v), weights=0)(V, v)[1]["p"].ac
@@ -102,7 +113,9 @@ def test_integer_input_is_analog_unless_declared():
     image = jnp.full((2,), 155, jnp.uint8)
     model = lambda p, x: p @ x.astype(jnp.float32)
     check(joulax.count(model, weights=0)(W, image)[1]["p"], mac=3, dense_mac=6)
-    check(joulax.count(model, weights=0, spikes=1)(W, image)[1]["p"], ac=465, ac_graded=3, dense_ac=6)
+    check(
+        joulax.count(model, weights=0, spikes=1)(W, image)[1]["p"], ac=465, ac_graded=3, dense_ac=6
+    )
 
 
 def test_boolean_input_is_spikes():
@@ -120,11 +133,11 @@ def test_poisson_encoder_inside_the_model():
     assert account["input[0]"].updates is None
 
 
-def test_complement_and_equality_are_no_spikes():
+def test_complement_and_equality_count_by_what_they_are():
     complement = lambda p, v: p @ (1 - spike(v))
-    check(joulax.count(complement, weights=0)(W, X - 2)[1]["p"], mac=3, dense_mac=6)
+    check(joulax.count(complement, weights=0)(W, X - 2)[1]["p"], ac=3, dense_ac=6)
     labels = lambda p, v: p @ (v == 1).astype(jnp.float32)
-    check(joulax.count(labels, weights=0)(W, X)[1]["p"], mac=3, dense_mac=6)
+    check(joulax.count(labels, weights=0)(W, X)[1]["p"], ac=3, dense_ac=6)
 
 
 def test_reset_comparison_is_no_second_spike():

@@ -1,4 +1,6 @@
-"""How people arrange time, layers and state. Inputs 2, hidden 3, outputs 2, T = 5; ones everywhere unless said."""
+"""How people arrange time, layers and state. Inputs 2, hidden 3, outputs 2, T = 5; ones everywhere
+unless said.
+"""
 
 import functools
 
@@ -87,11 +89,20 @@ def while_looped(p, x):
         out = spike(v - 0.75)
         return t + 1, v - out, 0.5 * o + p["second"] @ out, s.at[t].set(out)
 
-    _, _, o, s = jax.lax.while_loop(lambda c: c[0] < T, step, (0, jnp.zeros(3), jnp.zeros(2), jnp.zeros((T, 3))))
+    _, _, o, s = jax.lax.while_loop(
+        lambda c: c[0] < T, step, (0, jnp.zeros(3), jnp.zeros(2), jnp.zeros((T, 3)))
+    )
     return o, s
 
 
-TIMES = dict(scanned=scanned, unrolled=unrolled, hoisted=hoisted, collected=collected, looped=looped, while_looped=while_looped)
+TIMES = dict(
+    scanned=scanned,
+    unrolled=unrolled,
+    hoisted=hoisted,
+    collected=collected,
+    looped=looped,
+    while_looped=while_looped,
+)
 WRAPPERS = dict(
     plain=lambda f: f,
     jit=jax.jit,
@@ -105,13 +116,17 @@ WRAPPERS = dict(
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 @pytest.mark.parametrize("time", TIMES)
 def test_time(time, wrapper):
-    """Six input spikes reach three neurons each; every hidden spike reaches two; 3 and 2 neurons are updated five times."""
+    """Six input spikes reach three neurons each; every hidden spike reaches two; 3 and 2 neurons
+    are updated five times.
+    """
     model = WRAPPERS[wrapper](TIMES[time])
     (_, s), account = joulax.count(model, weights=0, spikes=1)(PARAMS, X)
     n = float(s.sum())
     assert n > 0
     assert list(account) == ["first", "second"]
-    check(account["first"], ac=18, dense_ac=30, spikes=n, updates=15, neurons=3, synapses=6, nonzero=6)
+    check(
+        account["first"], ac=18, dense_ac=30, spikes=n, updates=15, neurons=3, synapses=6, nonzero=6
+    )
     check(account["second"], ac=2 * n, dense_ac=30, updates=10, neurons=2, synapses=6, nonzero=6)
 
 
@@ -149,7 +164,9 @@ def test_recurrence_feeds_one_population():
 
         return jax.lax.scan(step, (jnp.zeros(3), jnp.zeros(3)), x)[1]
 
-    s, account = joulax.count(model, weights=0, spikes=1)({"input": W1, "recurrent": 0.1 * jnp.ones((3, 3))}, X)
+    s, account = joulax.count(model, weights=0, spikes=1)(
+        {"input": W1, "recurrent": 0.1 * jnp.ones((3, 3))}, X
+    )
     check(account["input"], ac=18, dense_ac=30, spikes=float(s.sum()), updates=15, neurons=3)
     check(account["recurrent"], ac=3 * float(s[:-1].sum()), dense_ac=45)
 
@@ -161,7 +178,9 @@ def test_layers_scanned_over_stacked_weights():
         return jax.lax.scan(lambda s, w: (spike(w @ s - 0.5), None), x, p["layers"])[0]
 
     stacked = jnp.stack([jnp.eye(2), jnp.ones((2, 2)), jnp.eye(2)])
-    _, account = joulax.count(model, weights=0, spikes=1)({"layers": stacked}, jnp.array([1.0, 0.0]))
+    _, account = joulax.count(model, weights=0, spikes=1)(
+        {"layers": stacked}, jnp.array([1.0, 0.0])
+    )
     assert list(account) == ["layers[0]", "layers[1]", "layers[2]"]
     check(account["layers[0]"], ac=1, dense_ac=4, spikes=1, updates=2, neurons=2, nonzero=2)
     check(account["layers[1]"], ac=2, dense_ac=4, spikes=2, updates=2, neurons=2, nonzero=4)
@@ -184,7 +203,9 @@ def test_state_as_argument():
 
     params = {"first": W1, "recurrent": jnp.ones((3, 3))}
     state = (jnp.zeros(3), jnp.array([1.0, 0.0, 0.0]))
-    _, account = joulax.count(step, weights=0, spikes=(False, (False, True), True))(params, state, jnp.ones(2))
+    _, account = joulax.count(step, weights=0, spikes=(False, (False, True), True))(
+        params, state, jnp.ones(2)
+    )
     check(account["first"], ac=6, dense_ac=6, spikes=3, updates=3, neurons=3)
     check(account["recurrent"], ac=3, dense_ac=9)
 
@@ -250,7 +271,14 @@ def test_names_survive_wrappers(route):
 def test_names_survive_vmap(route):
     _, account = joulax.count(jax.vmap(ROUTES[route]), spikes=0)(jnp.ones((4, 2)))
     assert list(account) == ["layers[0].linear", "layers[1].linear", "readout"]
-    check(account["layers[0].linear"], ac=24, dense_ac=24, spikes=float(account["layers[0].linear"].spikes), updates=12, neurons=3)
+    check(
+        account["layers[0].linear"],
+        ac=24,
+        dense_ac=24,
+        spikes=float(account["layers[0].linear"].spikes),
+        updates=12,
+        neurons=3,
+    )
 
 
 def test_model_as_argument_must_be_declared():

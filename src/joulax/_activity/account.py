@@ -20,15 +20,18 @@ class SiteNote:
     primitive: str
     kind: str  # "spikes" or "analog"
     cause: str
-    inputs: int
+    inputs: float
     fanout: float | None
-    neurons: int
+    neurons: float
     synapses: float | None
 
 
 @dataclass(frozen=True)
 class Convention:
-    """How an account was counted: the options, what was left out, where each kind came from. Hashable, static."""
+    """How an account was counted: the options, what was left out, where each kind came from.
+
+    Hashable, static.
+    """
 
     version: str
     options: tuple[tuple[str, str], ...]
@@ -45,7 +48,8 @@ class Convention:
     def per_update(self, layer: str) -> dict[str, float]:
         """Arithmetic of one neuron of a layer in one step, read off the program.
 
-        `multiply` (and divide), `add` (and subtract, negate), `compare` (and maximum, minimum), `other`
+        `multiply` (and divide), `add` (and subtract, negate), `compare` (and maximum, minimum),
+        `other`
         (exponentials and their like); without the synaptic operations.
         """
         return dict(dict(self.update_operations).get(layer, ()))
@@ -63,7 +67,9 @@ class Convention:
 
     def why(self, layer: str) -> str:
         """The equation that decided the kind of the input of a layer."""
-        return next((f"{s.kind}: {s.cause}" for s in self.sites if s.layer == layer), "made by hand")
+        return next(
+            (f"{s.kind}: {s.cause}" for s in self.sites if s.layer == layer), "made by hand"
+        )
 
 
 class Account(eqx.Module, Mapping):
@@ -123,7 +129,9 @@ def _integers(account: Account, name: str) -> Iterator[tuple[str, Any]]:
         number = np.asarray(value, np.float64)
         number = number + (0.0 if rest is None else np.asarray(rest, np.float64))
         if not np.all(np.isfinite(number)) or np.any(number != np.round(number)):
-            raise ValueError(f"{field} of {name} is no whole number: {number}; exact() takes counts")
+            raise ValueError(
+                f"{field} of {name} is no whole number: {number}; exact() takes counts"
+            )
         yield field, np.vectorize(int, otypes=[object])(number).tolist()
 
 
@@ -135,7 +143,9 @@ def named_records(records: Any) -> dict[str, Activity]:
     wrong = [leaf for _, leaf in found if not is_activity(leaf)]
     if wrong or not found:
         what = type(wrong[0]).__name__ if wrong else "nothing"
-        raise ValueError(f"expected activity records (joulax.count, joulax.activity) in a pytree, got {what}")
+        raise ValueError(
+            f"expected activity records (joulax.count, joulax.activity) in a pytree, got {what}"
+        )
     return {_name(path): leaf for path, leaf in found}
 
 

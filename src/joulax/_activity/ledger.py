@@ -25,14 +25,17 @@ def synops(account: Any) -> Array:
 class Ledger(eqx.Module):
     """Sum of accounts, exact to 2⁴⁸ operations without 64-bit numbers.
 
-    Counts are kept in limbs of 16 bits, so that adding is associative and commutative to the last bit:
-    the order of batches, steps and devices changes nothing. A ledger is a pytree; it can be carried by a
+    Counts are kept in limbs of 16 bits, so that adding is associative and commutative to the last
+    bit:
+    the order of batches, steps and devices changes nothing. A ledger is a pytree; it can be carried
+    by a
     `scan`, and `jax.lax.psum(ledger, axis)` adds those of up to 2¹⁵ devices.
 
     **Attributes:**
 
     - `counts`: limbs of every count, by layer and field.
-    - `samples`, `sums`, `squares`: limbs of the number of samples, and of the measure and its square.
+    - `samples`, `sums`, `squares`: limbs of the number of samples, and of the measure and its
+      square.
     - `histogram`: samples by their measure, 64 bins an octave.
     """
 
@@ -52,13 +55,26 @@ class Ledger(eqx.Module):
         **Arguments:**
 
         - `account`: an example; only its layers and fields matter.
-        - `measure`: what of one sample `variance` and `percentile` describe, a scalar of an account;
+        - `measure`: what of one sample `variance` and `percentile` describe, a scalar of an
+          account;
           by default its synaptic operations. It is rounded to whole numbers.
         """
         zeros = lambda n: jnp.zeros(n, jnp.uint32)
-        counts = {name: {f: zeros(LIMBS) for f in FIELDS if getattr(account[name], f) is not None} for name in account}
+        counts = {
+            name: {f: zeros(LIMBS) for f in FIELDS if getattr(account[name], f) is not None}
+            for name in account
+        }
         histogram = jnp.zeros(BINS_PER_OCTAVE * OCTAVES + 1, jnp.int32)
-        return cls(counts, zeros(LIMBS), zeros(LIMBS), zeros(SQUARE_LIMBS), histogram, account.convention, tuple(account), measure)
+        return cls(
+            counts,
+            zeros(LIMBS),
+            zeros(LIMBS),
+            zeros(SQUARE_LIMBS),
+            histogram,
+            account.convention,
+            tuple(account),
+            measure,
+        )
 
     def add(self, accounts: Account) -> "Ledger":
         """Add one account, or one for each entry of its leading axes (up to 2¹⁶ of them).
@@ -67,14 +83,22 @@ class Ledger(eqx.Module):
 
         `ValueError` while tracing, if the account has other layers or fields than the ledger.
         """
-        found = {name: {f for f in FIELDS if getattr(accounts[name], f) is not None} for name in accounts}
+        found = {
+            name: {f for f in FIELDS if getattr(accounts[name], f) is not None} for name in accounts
+        }
         if found != {name: set(fields) for name, fields in self.counts.items()}:
-            raise ValueError(f"a ledger adds accounts of one model; it was made for the layers {', '.join(self.order)}, got {', '.join(found)} or other fields")
+            raise ValueError(
+                f"a ledger adds accounts of one model; it was made for the layers "
+                f"{', '.join(self.order)}, got {', '.join(found)} or other fields"
+            )
         shape = jnp.broadcast_shapes(*(jnp.shape(leaf) for leaf in jax.tree.leaves(accounts)))
         flat = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, shape).reshape(-1), accounts)
         measured = jax.vmap(self.measure)(flat)
         limbs = _limbs(measured)
-        counts = {name: {f: _added(old, _limbs(getattr(flat[name], f))) for f, old in fields.items()} for name, fields in self.counts.items()}
+        counts = {
+            name: {f: _added(old, _limbs(getattr(flat[name], f))) for f, old in fields.items()}
+            for name, fields in self.counts.items()
+        }
         bins = jnp.floor(jnp.log2(1 + measured) * BINS_PER_OCTAVE).astype(jnp.int32)
         return Ledger(
             counts,
@@ -90,15 +114,26 @@ class Ledger(eqx.Module):
     def merge(self, other: "Ledger") -> "Ledger":
         """The sum of two ledgers of one model."""
         if self.order != other.order:
-            raise ValueError(f"ledgers of different models: layers {', '.join(self.order)} and {', '.join(other.order)}")
-        return jax.tree.map(lambda a, b: _carried(a + b) if a.dtype == jnp.uint32 else a + b, self, other)
+            raise ValueError(
+                f"ledgers of different models: layers {', '.join(self.order)} and "
+                f"{', '.join(other.order)}"
+            )
+        return jax.tree.map(
+            lambda a, b: _carried(a + b) if a.dtype == jnp.uint32 else a + b, self, other
+        )
 
     @property
     def value(self) -> Account:
-        """The account of all samples, rounded to the floats of JAX; sizes of layers are not added."""
+        """The account of all samples, rounded to the floats of JAX.
+
+        Sizes of layers are not added.
+        """
         number = jax.tree.map(_float, self.counts)
         n = jnp.maximum(_float(self.samples), 1)
-        layers = {name: Activity(**{f: v / n if f in SIZES else v for f, v in fields.items()}) for name, fields in number.items()}
+        layers = {
+            name: Activity(**{f: v / n if f in SIZES else v for f, v in fields.items()})
+            for name, fields in number.items()
+        }
         return Account(layers, self.convention, self.order)
 
     @property
@@ -106,12 +141,24 @@ class Ledger(eqx.Module):
         """The account of a mean sample."""
         n = jnp.maximum(_float(self.samples), 1)
         value = self.value
-        layers = {k: Activity(**{f: v if f in SIZES else v / n for f in FIELDS if (v := getattr(a, f)) is not None}) for k, a in value.items()}
+        layers = {
+            k: Activity(
+                **{
+                    f: v if f in SIZES else v / n
+                    for f in FIELDS
+                    if (v := getattr(a, f)) is not None
+                }
+            )
+            for k, a in value.items()
+        }
         return Account(layers, self.convention, self.order)
 
     def totals(self) -> dict[str, dict[str, int]]:
         """Every count as a Python integer, exactly; outside of `jit`."""
-        return {name: {f: _integer(limbs) for f, limbs in self.counts[name].items() if f not in SIZES} for name in self.order}
+        return {
+            name: {f: _integer(limbs) for f, limbs in self.counts[name].items() if f not in SIZES}
+            for name in self.order
+        }
 
     def variance(self) -> float:
         """Variance of the measure over the samples; outside of `jit`."""
@@ -135,7 +182,10 @@ class Ledger(eqx.Module):
 
 
 def _limbs(counts: Array) -> UInt32[Array, "samples limbs"]:
-    """Float counts as limbs of 16 bits; powers of two, floors and differences are exact in floats."""
+    """Float counts as limbs of 16 bits.
+
+    Powers of two, floors and differences are exact in floats.
+    """
     rest, limbs = jnp.round(counts.astype(jnp.float32)), []
     for k in reversed(range(LIMBS)):
         unit = np.float32(2.0 ** (16 * k))

@@ -45,9 +45,11 @@ class Activity(eqx.Module):
     - `neurons`: neurons of the layer, without batch and time.
     - `synapses`: synapse positions, zero weights included.
     - `nonzero`: synapses that exist, i.e. whose weight is not zero.
-    - `touched`: neurons that received at least one event in a step, with `count(..., touched=True)`; a
+    - `touched`: neurons that received at least one event in a step, with `count(...,
+      touched=True)`; a
       neuron fed by two layers is counted at each.
-    - `events`: spikes (or nonzero analog inputs) that arrive, before any fan-out, with `count(..., events=True)`.
+    - `events`: spikes (or nonzero analog inputs) that arrive, before any fan-out, with `count(...,
+      events=True)`.
     - `lookups`: weights read by index and used without arithmetic, as in an embedding.
     - `writes`: weights written, as in on-chip learning.
     """
@@ -108,9 +110,12 @@ def activity(**counts: Any) -> Activity:
 
     **Arguments:**
 
-    - `counts`: any fields of [`joulax.Activity`][] as numbers or arrays [operations]. Where only `ac`
-      or only `spikes` is given, the graded count is the same: the spikes are taken as 0 or 1. Where only
-      `mac` is given, so is `dense_mac`: what was counted is executed. Without `dense_ac` a chip that
+    - `counts`: any fields of [`joulax.Activity`][] as numbers or arrays [operations]. Where only
+      `ac`
+      or only `spikes` is given, the graded count is the same: the spikes are taken as 0 or 1. Where
+      only
+      `mac` is given, so is `dense_mac`: what was counted is executed. Without `dense_ac` a chip
+      that
       skips no silent accumulates cannot price the record.
 
     **Returns:**
@@ -119,11 +124,14 @@ def activity(**counts: Any) -> Activity:
 
     **Raises:**
 
-    `TypeError` for an unknown field; `ValueError` for a count that is negative or not finite, named.
+    `TypeError` for an unknown field; `ValueError` for a count that is negative or not finite,
+    named.
     """
     unknown = sorted(set(counts) - set(FIELDS))
     if unknown:
-        raise TypeError(f"activity() has no field {', '.join(unknown)}; the fields are {', '.join(FIELDS)}")
+        raise TypeError(
+            f"activity() has no field {', '.join(unknown)}; the fields are {', '.join(FIELDS)}"
+        )
     for name, other in (("ac", "ac_graded"), ("spikes", "spikes_graded"), ("mac", "dense_mac")):
         if counts.get(name) is not None:
             counts.setdefault(other, counts[name])
@@ -134,7 +142,11 @@ def _wide(value: Any) -> Any:
     """Integers beyond 32 bits become floating-point numbers before JAX sees them."""
     if isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    return value.astype(np.float64) if isinstance(value, np.ndarray | np.generic) and np.issubdtype(value.dtype, np.integer) else value
+    return (
+        value.astype(np.float64)
+        if isinstance(value, np.ndarray | np.generic) and np.issubdtype(value.dtype, np.integer)
+        else value
+    )
 
 
 def _count(name: str, value: Any) -> Count:
@@ -143,10 +155,23 @@ def _count(name: str, value: Any) -> Count:
     try:
         array = jnp.asarray(_wide(value))
     except TypeError:
-        raise ValueError(f"activity({name}=…) must be a real number or array of counts, got {value!r}") from None
-    if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == jnp.bool_) or jnp.issubdtype(array.dtype, jnp.complexfloating):
-        raise ValueError(f"activity({name}=…) must be a real number or array of counts, got dtype {array.dtype}")
+        raise ValueError(
+            f"activity({name}=…) must be a real number or array of counts, got {value!r}"
+        ) from None
+    if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == jnp.bool_) or jnp.issubdtype(
+        array.dtype, jnp.complexfloating
+    ):
+        raise ValueError(
+            f"activity({name}=…) must be a real number or array of counts, got dtype {array.dtype}"
+        )
     array = array.astype(jnp.result_type(float))
-    if not isinstance(array, Tracer) and array.size and not bool(jnp.all((array >= 0) & jnp.isfinite(array))):
-        raise ValueError(f"activity({name}=…) must be counts ≥ 0 and finite, got {value}; check the sign or the recording")
+    if (
+        not isinstance(array, Tracer)
+        and array.size
+        and not bool(jnp.all((array >= 0) & jnp.isfinite(array)))
+    ):
+        raise ValueError(
+            f"activity({name}=…) must be counts ≥ 0 and finite, got {value}; check "
+            f"the sign or the recording"
+        )
     return array

@@ -87,7 +87,7 @@ class Arguments:
 
 
 def check_modules(arguments: Arguments, weights: frozenset[int | str]) -> None:
-    """Refuse a module among the arguments that nobody has declared: weights or data?"""
+    """Refuse a module among the arguments that nobody has declared weights or data."""
     for place, arg in arguments.items():
         found = jax.tree.leaves(arg, is_leaf=callable)
         modules = [m for m in found if callable(m) and not isinstance(m, jax.Array)]
@@ -154,7 +154,7 @@ def _marked(
 ) -> dict[int | str, list[bool]]:
     """A prefix tree of booleans over the arguments."""
     wrong = ValueError(
-        f"spikes={spikes!r} is neither arguments by number or name nor a prefix tree of "
+        f"spikes={spikes!r} is neither argument numbers or names nor a prefix tree of "
         "booleans over the arguments"
     )
     flags = jax.tree.leaves(spikes)

@@ -17,7 +17,10 @@ SOURCE = 2  # of a term: what it scales varies along the axis
 
 @dataclass(frozen=True)
 class Axes:
-    """Labels of every axis; an axis that was merged of several keeps them as factors, outermost first."""
+    """Labels of every axis.
+
+    An axis that was merged of several keeps them as factors, outermost first.
+    """
 
     dims: tuple[tuple[Factor, ...], ...]
 
@@ -45,8 +48,8 @@ class Axes:
 
     def wholly(self, label: int) -> tuple[bool, ...]:
         """For every axis, whether all its factors carry a label."""
-        found = [[labels & label for n, labels in dim if n != 1] for dim in self.dims]
-        return tuple(bool(f) and all(f) for f in found)
+        large = [[s for n, s in d if n != 1] or [s for _, s in d] for d in self.dims]
+        return tuple(bool(d) and all(s & label for s in d) for d in large)
 
     def size(self, without: int) -> int:
         """Elements along the factors that lack a label."""
@@ -147,7 +150,10 @@ def combined(op: Callable[[int, int], int], first: Axes, *others: Axes) -> Axes:
 
 
 def regional(p: int, q: int) -> int:
-    """Labels of two regions combined: repeated where both are, and what is only copied says nothing."""
+    """Labels of two regions combined.
+
+    Repeated where both are, and what is only copied says nothing.
+    """
     if p & COPIED or q & COPIED:
         return (q if p & COPIED else p) & IDLE
     return p & q & REPEATED
@@ -157,8 +163,10 @@ def _refined(
     op: Callable[[int, int], int], a: tuple[Factor, ...], b: tuple[Factor, ...]
 ) -> tuple[Factor, ...]:
     left, right = [f for f in a if f[0] != 1], [f for f in b if f[0] != 1]
+    if not left and not right:
+        return ((1, op(sum(s for _, s in a), sum(s for _, s in b))),)
     if not left or not right:
-        return tuple(left or right) or ((1, 0),)
+        return tuple(left or right)
     found: list[Factor] = []
     while left and right:
         (n, p), (m, q) = left.pop(0), right.pop(0)

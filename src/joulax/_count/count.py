@@ -28,12 +28,15 @@ def count(
 ) -> "Counter":
     """Count what a JAX function does while it runs.
 
-    The returned function takes the arguments of `fn` and gives `(fn's output, account)`. It works under
-    `jax.jit`, `jax.vmap` and `jax.grad`, and compiles once for each set of shapes when called eagerly.
+    The returned function takes the arguments of `fn` and gives `(fn's output, account)`. It works
+    under
+    `jax.jit`, `jax.vmap` and `jax.grad`, and compiles once for each set of shapes when called
+    eagerly.
 
     **Arguments:**
 
-    - `fn`: any callable; if it is a pytree (an Equinox module, a `Partial`), its arrays are weights and
+    - `fn`: any callable; if it is a pytree (an Equinox module, a `Partial`), its arrays are weights
+      and
       their place names the layers.
 
     **Options:**
@@ -41,14 +44,18 @@ def count(
     - `weights`: arguments that hold parameters (Flax, Haiku, plain functions), by number or by
       name, keyword arguments included.
     - `spikes`: arguments that carry spikes, by number or by name, or a prefix tree of booleans over
-      the positional arguments. Boolean arrays are spikes without being declared, all others are analog. Events of a
+      the positional arguments. Boolean arrays are spikes without being declared, all others are
+      analog. Events of a
       declared argument are its absolute values.
-    - `neurons`: keep the axes of the neurons: operations by the neuron that receives them, spikes and
-      updates by the neuron itself. Each field sums to its default; `neurons`, `synapses` and `nonzero`
+    - `neurons`: keep the axes of the neurons: operations by the neuron that receives them, spikes
+      and
+      updates by the neuron itself. Each field sums to its default; `neurons`, `synapses` and
+      `nonzero`
       stay totals.
     - `steps`: keep the axis of the outermost scan of this length, as the first axis of every field.
     - `touched`: also count the neurons that received an event, step by step.
-    - `events`: also count the events that arrive, before any fan-out: spikes, or nonzero analog inputs.
+    - `events`: also count the events that arrive, before any fan-out: spikes, or nonzero analog
+      inputs.
     - `strict`: raise if there are synapses that stand in no record, with their source lines. With
       `strict=False` counting goes on, and everything made of the account says `≥`.
 
@@ -58,7 +65,8 @@ def count(
 
     **Raises:**
 
-    `ValueError` if a module is passed as an argument without `weights=`, if `spikes=` or `weights=` name
+    `ValueError` if a module is passed as an argument without `weights=`, if `spikes=` or `weights=`
+    name
     an argument that does not exist, if no result depends on an argument that is data, or, with
     `strict=True`, if synapses stand in no record.
     """

@@ -1,4 +1,7 @@
-"""Sums of counts that stay exact to 2⁴⁸: a float32 and what it has lost, dead code where nobody asks."""
+"""Sums of counts that stay exact to 2⁴⁸.
+
+A float32 and what it has lost, dead code where nobody asks.
+"""
 
 import math
 from dataclasses import dataclass

@@ -1,14 +1,16 @@
 """What a rule finds in one equation, and what it may ask: the whole vocabulary of rules.
 
-A rule is a function `rule(eqn, ins, ctx) -> Found`. It sees one equation of the program, what is known about
+A rule is a function `rule(eqn, ins, ctx) -> Found`. It sees one equation of the program, what is
+known about
 its operands (kinds), and a frozen context; it returns what it found and changes nothing. The
-walker (`plan`) records the findings; the runner (`run`) calls the functions in them when numbers flow.
+walker (`plan`) records the findings; the runner (`run`) calls the functions in them when numbers
+flow.
 """
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -69,7 +71,10 @@ class Operands:
 
 
 def events_of(info: Value, value: Any, companion: Array | None) -> Array:
-    """Events of a value: its companion, or its magnitude, or for a parameter whether it is nonzero."""
+    """Events of a value.
+
+    Its companion, or its magnitude, or for a parameter whether it is nonzero.
+    """
     if companion is not None:
         return companion
     if not isinstance(info, Events) or value.dtype == jnp.bool_:
@@ -99,12 +104,17 @@ def once(value: Array) -> Array:
 
 def mask(value: Any) -> Array:
     """1 where a value is nonzero, where a synapse exists."""
-    return (jnp.asarray(value) != 0).astype(jnp.float32)
+    array = jnp.asarray(value)
+    there = array if array.dtype == jnp.bool_ else array != 0
+    return there.astype(jnp.float32)
 
 
 @dataclass(frozen=True)
 class Tap:
-    """Something to record: a quantity of one site or birth, as a number or a function of the operands."""
+    """Something to record.
+
+    A quantity of one site or birth, as a number or a function of the operands.
+    """
 
     path: Path
     field: str
@@ -206,6 +216,7 @@ class Found:
         return self.events is None and not self.taps and self.run is None
 
 
+@runtime_checkable
 class Context(Protocol):
     """What a rule may ask. Nothing of it changes while the rule runs."""
 
@@ -244,7 +255,10 @@ class Context(Protocol):
         ...
 
     def walk(self, jaxpr: Any, ins: Sequence[Value], *, at: int = 0, call: bool = False) -> Any:
-        """Plan an inner jaxpr, as part `at` of this equation; a `call` runs as often as its caller."""
+        """Plan an inner jaxpr, as part `at` of this equation.
+
+        A `call` runs as often as its caller.
+        """
         ...
 
 

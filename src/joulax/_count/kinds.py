@@ -1,4 +1,7 @@
-"""What is known about a value before any number flows: three kinds, decided by the program alone."""
+"""What is known about a value before any number flows.
+
+Three kinds, decided by the program alone.
+"""
 
 import dataclasses
 from collections.abc import Iterable
@@ -9,6 +12,7 @@ import jax
 import numpy as np
 
 from .axes import IDLE, SOURCE, VARIES, WEIGHT, Axes, combined, regional
+from .polynomial import Polynomial
 
 # A place in the program: equation indices from the outermost jaxpr inwards, in program order.
 Path = tuple[int, ...]
@@ -133,7 +137,9 @@ class Parameter(Value):
     @property
     def constant(self) -> float | None:
         """The number it is everywhere, if that is known."""
-        return next(iter(self.values)) if self.values is not None and len(self.values) == 1 else None
+        return (
+            next(iter(self.values)) if self.values is not None and len(self.values) == 1 else None
+        )
 
     @property
     def is_mask(self) -> bool:
@@ -161,7 +167,7 @@ class Data(Value):
     weight: Weight | None = None  # leaves it is made of where they are not broadcast over data
     source: int = -1  # number of the value whose elements it is, scaled perhaps
     place: Place = Place()  # which of them
-    held: Paths = NONE  # loops through whose carry it came
+    held: Paths = NONE  # states of loops that it comes from: the loop and the number of the state
     random: bool = False  # random draws and parameters alone
     reduced: bool = False  # mixed with a sum or extremum over the same region
 
@@ -179,7 +185,9 @@ class Events(Data):
     scale: Scale | None = UNIT  # `None`: several
     nonneg: bool = False
     beside: bool = False  # the number of events travels beside the value
-    running: Paths = NONE  # loops in which it is a running sum
+    running: Paths = NONE  # states that it adds to
+    piled: Paths = NONE  # loops in which it is a running sum
+    poly: Polynomial | None = None  # the spikes it is made of
     weak: bool = False  # a comparison of integers or random draws: spikes only where they arrive
     nan_test: bool = False  # x != x
     loose: bool = False  # declared: 0 or 1 as a rule, any number of events by its value
@@ -285,7 +293,7 @@ def _join_start(p: Parameter, d: Data) -> Data:
     zero = p.constant == 0
     beside = d.beside or not (zero or (both is not None and both <= TERNARY))
     nonneg = d.nonneg and p.values is not None and min(p.values) >= 0
-    return d.but(values=both, nonneg=nonneg, beside=beside, nan_test=False)
+    return d.but(values=both, nonneg=nonneg, beside=beside, nan_test=False, poly=None)
 
 
 def _join_events(a: Events, b: Events) -> dict[str, Any]:
@@ -298,6 +306,8 @@ def _join_events(a: Events, b: Events) -> dict[str, Any]:
         nonneg=a.nonneg and b.nonneg,
         beside=not simple and (a.beside or b.beside or scale != UNIT),
         running=a.running | b.running,
+        piled=a.piled | b.piled,
+        poly=a.poly if a.poly == b.poly else None,
         weak=a.weak and b.weak,
         loose=a.loose or b.loose,
         nan_test=a.nan_test and b.nan_test,

@@ -72,7 +72,9 @@ class Layers:
     # -- names --------------------------------------------------------------------
 
     def _name(self) -> dict[Key, str]:
-        sets = [k[1] for k in self._members if k[0] in ("leaf", "feed") and isinstance(k[1], frozenset)]
+        sets = [
+            k[1] for k in self._members if k[0] in ("leaf", "feed") and isinstance(k[1], frozenset)
+        ]
         chosen = {s: self._speaker(s, sets) for s in dict.fromkeys(sets)}
         known = [i for i in dict.fromkeys(chosen.values()) if self._leaves.paths[i]]
         paths = [self._leaves.paths[i] for i in known]

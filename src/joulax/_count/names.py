@@ -74,11 +74,13 @@ def _same_memory(a: Any, b: np.ndarray) -> bool:
 
 def is_array(x: Any) -> bool:
     """Whether a leaf is traced."""
-    return isinstance(x, jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct) and not isinstance(x, np.str_)
+    return isinstance(
+        x, jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct
+    ) and not isinstance(x, np.str_)
 
 
 def surroundings(function: Any) -> Iterator[tuple[str, Any]]:
-    """Pytrees that a function closes over, looked for through wrappers, closures, partials and globals."""
+    """Pytrees that a function closes over, through wrappers, closures, partials and globals."""
     seen: set[int] = set()
     queue: list[tuple[str, Any]] = [("", function)]
     while queue:
@@ -86,7 +88,11 @@ def surroundings(function: Any) -> Iterator[tuple[str, Any]]:
         if id(item) in seen or isinstance(item, type) or inspect.ismodule(item):
             continue
         seen.add(id(item))
-        if not hasattr(item, "__wrapped__") and not isinstance(item, functools.partial) and _has_arrays(item):
+        if (
+            not hasattr(item, "__wrapped__")
+            and not isinstance(item, functools.partial)
+            and _has_arrays(item)
+        ):
             yield name, item
         queue += [(n or name, child) for n, child in _children(item)]
 
@@ -102,7 +108,9 @@ def watched(function: Any) -> tuple[Any, ...]:
             found.append((name, (type(item).__name__, item)))
         elif id(item) not in seen and not (isinstance(item, type) or inspect.ismodule(item)):
             seen.add(id(item))
-            queue += [(n or name, child) for n, child in (*_children(item), *_attributes(item, name))]
+            queue += [
+                (n or name, child) for n, child in (*_children(item), *_attributes(item, name))
+            ]
     return tuple(found)
 
 
@@ -131,7 +139,9 @@ def _has_arrays(item: Any) -> bool:
         return False
 
 
-_LIBRARIES = {"jax", "jaxlib", "numpy", "equinox", "optax", "flax", "haiku", "joulax"} | set(sys.stdlib_module_names)
+_LIBRARIES = {"jax", "jaxlib", "numpy", "equinox", "optax", "flax", "haiku", "joulax"} | set(
+    sys.stdlib_module_names
+)
 
 
 def _children(item: Any) -> Iterator[tuple[str, Any]]:
@@ -141,7 +151,11 @@ def _children(item: Any) -> Iterator[tuple[str, Any]]:
         yield "", item.__self__
         yield "", item.__func__
     elif isinstance(item, functools.partial):
-        yield from [("", item.func), *((f"args{i}", a) for i, a in enumerate(item.args)), *item.keywords.items()]
+        yield from [
+            ("", item.func),
+            *((f"args{i}", a) for i, a in enumerate(item.args)),
+            *item.keywords.items(),
+        ]
     elif inspect.isfunction(item):
         yield from _enclosed(item)
 
@@ -153,7 +167,11 @@ def _enclosed(function: Any) -> Iterator[tuple[str, Any]]:
         except ValueError:  # a cell that is filled later
             continue
     if (function.__module__ or "").split(".")[0] not in _LIBRARIES - {"__main__"}:
-        yield from ((n, function.__globals__[n]) for n in _names(function.__code__) if n in function.__globals__)
+        yield from (
+            (n, function.__globals__[n])
+            for n in _names(function.__code__)
+            if n in function.__globals__
+        )
     yield from ((f"default{i}", value) for i, value in enumerate(function.__defaults__ or ()))
 
 
@@ -166,26 +184,40 @@ def _names(code: types.CodeType) -> Iterator[str]:
 
 
 def layer_names(paths: list[Key]) -> list[str]:
-    """One name for each weight leaf: its layer, or its full path where a layer owns several weights.
+    """One name for each weight leaf.
+
+    Its layer, or its full path where a layer owns several weights.
 
     The variable that holds a model is named only where two models would be confused.
     """
     short = [p[1:] if isinstance(p[0], str) and _speaks(p[1:]) else p for p in paths]
     names = _owners(short)
-    return [n if names.count(n) == 1 else long for n, long in zip(names, _owners(paths), strict=True)]
+    return [
+        n if names.count(n) == 1 else long for n, long in zip(names, _owners(paths), strict=True)
+    ]
 
 
 def _speaks(path: Key) -> bool:
-    """Whether a path names something without its variable: an attribute or a key, not only an index."""
+    """Whether a path names something without its variable.
+
+    An attribute or a key, not only an index.
+    """
     return bool(path) and not isinstance(path[0], SequenceKey | FlattenedIndexKey)
 
 
 def _owners(paths: list[Key]) -> list[str]:
-    paths = [p[:-1] if len(p) > 1 and _part(p[-1]) in (".value", ".raw_value") else p for p in paths]  # Flax NNX
+    paths = [
+        p[:-1] if len(p) > 1 and _part(p[-1]) in (".value", ".raw_value") else p for p in paths
+    ]  # Flax NNX
     parents = [_text(p[:-1]) for p in paths]
     names = []
     for path, parent in zip(paths, parents, strict=True):
-        shared = parents.count(parent) > 1 or not parent or isinstance(path[-1], SequenceKey | FlattenedIndexKey) and len(path) < 3
+        shared = (
+            parents.count(parent) > 1
+            or not parent
+            or isinstance(path[-1], SequenceKey | FlattenedIndexKey)
+            and len(path) < 3
+        )
         names.append((_text(path) if shared else parent) or "weight")
     return names
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
-
 from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var
 
@@ -195,10 +194,11 @@ class Context:
         """Whether the steps of this scan are kept: it is the outermost one of the wanted length."""
         return self._walker.keeps_steps(self.path, length)
 
-    def walk(
-        self, jaxpr: Any, ins: Sequence[Value], *, at: int = 0, call: bool = False
-    ) -> Plan:
-        """Plan an inner jaxpr, as part `at` of this equation; a `call` runs as often as its caller."""
+    def walk(self, jaxpr: Any, ins: Sequence[Value], *, at: int = 0, call: bool = False) -> Plan:
+        """Plan an inner jaxpr, as part `at` of this equation.
+
+        A `call` runs as often as its caller.
+        """
         frame = self.frame if call else None
         with self._walker.inside(self.backward):
             return self._walker.plan(jaxpr, ins, (*self.path, at), frame=frame)
@@ -247,7 +247,10 @@ class Walker:
         *,
         frame: Path | None = None,
     ) -> Plan:
-        """Plan a jaxpr whose inputs are known; `frame` is given when it runs as often as its caller."""
+        """Plan a jaxpr whose inputs are known.
+
+        `frame` is given when it runs as often as its caller.
+        """
         jaxpr = closed.jaxpr if isinstance(closed, ClosedJaxpr) else closed
         consts = closed.consts if isinstance(closed, ClosedJaxpr) else []
         plan = Plan(jaxpr, consts, path, path if frame is None else frame)
@@ -289,8 +292,12 @@ class Walker:
         tables.births.update((b.path, b) for b in found.births)
         for f in found.feeds:
             old = tables.feeds.get(f.path)
-            tables.feeds[f.path] = f if old is None else dataclasses.replace(
-                f, births=f.births | old.births, leaves=f.leaves | old.leaves
+            tables.feeds[f.path] = (
+                f
+                if old is None
+                else dataclasses.replace(
+                    f, births=f.births | old.births, leaves=f.leaves | old.leaves
+                )
             )
         tables.arrived |= found.arrived
         tables.picked |= found.picked
@@ -332,7 +339,10 @@ class Walker:
     # -- loops ------------------------------------------------------------------
 
     def fixpoint(self, run: Any, start: list[Value], joined: Any) -> Any:
-        """Repeat `run(state)` with joined states until nothing changes; only the last walk is kept."""
+        """Repeat `run(state)` with joined states until nothing changes.
+
+        Only the last walk is kept.
+        """
         state = start
         while True:
             before = self.tables.copy()
@@ -340,7 +350,8 @@ class Walker:
             new = joined(state, new)
             if new == state:
                 return result, state
-            # sites, births and feeds keep their places from walk to walk, and the new state may name them
+            # sites, births and feeds keep their places from walk to walk, and the new state may
+            # name them
             kept = {n: getattr(self.tables, n) for n in ("sites", "births", "feeds")}
             self.tables = dataclasses.replace(before, **kept)
             state = new
@@ -387,7 +398,10 @@ class Walker:
         return NONE if known is None else self.regions(known.feeds)
 
     def claim(self, population: Population, frame: Path) -> None:
-        """The region fed by these sites is a population of neurons; the first feeder keeps its record."""
+        """The region fed by these sites is a population of neurons.
+
+        The first feeder keeps its record.
+        """
         if not population.feeds:
             return
         claims = self.tables.claims
@@ -475,5 +489,3 @@ def _may_lose(ins: Sequence[Value]) -> bool:
     leaves = any(isinstance(i, Parameter) and i.leaves and i.axes.size(0) > 1 for i in ins)
     terms = any(isinstance(i, Data) and any(not t.counted for t in i.terms) for i in ins)
     return leaves or terms
-
-

@@ -107,7 +107,7 @@ def _check_steps(walker: Walker, resolution: Resolution) -> None:
 
 
 class Call:
-    """One call of a function, taken apart into arrays and everything else, as `eqx.filter_jit` does."""
+    """One call of a function, taken apart into arrays and the rest as `eqx.filter_jit` does."""
 
     def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]):
         self.fn, self.args, self.kwargs = fn, args, kwargs
@@ -133,7 +133,12 @@ def _options(**options: Any) -> tuple[tuple[str, str], ...]:
     return tuple((name, str(value)) for name, value in given)
 
 
-_CONFIG = ("enable_x64", "default_matmul_precision", "numpy_rank_promotion", "numpy_dtype_promotion")
+_CONFIG = (
+    "enable_x64",
+    "default_matmul_precision",
+    "numpy_rank_promotion",
+    "numpy_dtype_promotion",
+)
 
 
 def _shape(x: Any) -> jax.ShapeDtypeStruct:
@@ -204,5 +209,3 @@ def programs(key: Any, make: Callable[[], Program]) -> Program:
         if len(_CACHE) > _CACHE_SIZE:
             _CACHE.popitem(last=False)
     return program
-
-

@@ -12,18 +12,28 @@ from .._activity.record import Activity
 from .count import count
 
 
-def activity_of(layer: Callable, spikes_in: ArrayLike, *, spikes_out: ArrayLike | None = None, analog: bool = False, leading: int | None = None) -> Activity:
+def activity_of(
+    layer: Callable,
+    spikes_in: ArrayLike,
+    *,
+    spikes_out: ArrayLike | None = None,
+    analog: bool = False,
+    leading: int | None = None,
+) -> Activity:
     """Activity of one layer from its recorded input.
 
     **Arguments:**
 
-    - `layer`: a layer with weights, like `eqx.nn.Linear` or `eqx.nn.Conv2d`, or any callable of one input.
-    - `spikes_in`: the recorded input (…, *input of the layer); the leading axes are samples and time
+    - `layer`: a layer with weights, like `eqx.nn.Linear` or `eqx.nn.Conv2d`, or any callable of one
+      input.
+    - `spikes_in`: the recorded input (…, *input of the layer); the leading axes are samples and
+      time
       steps, over which everything is summed.
     - `spikes_out`: what its neurons fired (…, *output), if recorded: then `spikes`, `updates` and
       `neurons` are set, one update for each neuron and step.
     - `analog`: the input is analog, not spikes.
-    - `leading`: number of leading axes; by default as many as must be removed for the layer to accept the rest.
+    - `leading`: number of leading axes; by default as many as must be removed for the layer to
+      accept the rest.
 
     **Returns:**
 
@@ -31,7 +41,8 @@ def activity_of(layer: Callable, spikes_in: ArrayLike, *, spikes_out: ArrayLike 
 
     **Raises:**
 
-    `ValueError` if the layer accepts no trailing shape of `spikes_in`, or is not exactly one synaptic site.
+    `ValueError` if the layer accepts no trailing shape of `spikes_in`, or is not exactly one
+    synaptic site.
     """
     spikes_in = jnp.asarray(spikes_in)
     counter = count(layer, spikes=None if analog else 0)
@@ -39,7 +50,10 @@ def activity_of(layer: Callable, spikes_in: ArrayLike, *, spikes_out: ArrayLike 
     flat = spikes_in.reshape((-1, *spikes_in.shape[skipped:]))
     (name, *more), account = _records(counter, flat)
     if more:
-        raise ValueError(f"activity_of() takes one layer, this one has {1 + len(more)} synaptic sites; use joulax.count")
+        raise ValueError(
+            f"activity_of() takes one layer, this one has {1 + len(more)} synaptic "
+            f"sites; use joulax.count"
+        )
     record = account[name]
     summed = {f: None if (v := getattr(record, f)) is None else v.sum() for f in _KEPT}
     for field in ("synapses", "nonzero"):
@@ -61,7 +75,10 @@ def _records(counter: Callable, flat: Array) -> tuple[list[str], Any]:
 
 
 def _leading(counter, x: Array, leading: int | None) -> int:
-    """Axes to remove until the layer accepts the rest: as many as possible, so that steps stay apart."""
+    """Axes to remove until the layer accepts the rest.
+
+    As many as possible, so that steps stay apart.
+    """
     options = range(x.ndim, -1, -1) if leading is None else [leading]
     error: Exception | None = None
     for n in options:
@@ -71,11 +88,18 @@ def _leading(counter, x: Array, leading: int | None) -> int:
             error = error or problem
         else:
             return n
-    raise ValueError(f"the layer accepts no trailing shape of an input {x.shape}: {error}") from error
+    raise ValueError(
+        f"the layer accepts no trailing shape of an input {x.shape}: {error}"
+    ) from error
 
 
 def _fired(out: Array, skipped: int) -> dict[str, Array]:
     size = jnp.asarray(out.size, jnp.float32)
     neurons = jnp.asarray(max(out[(0,) * skipped].size, 1), jnp.float32)
     each = jnp.abs(out).astype(jnp.float32).sum()
-    return dict(spikes=each, spikes_graded=(out != 0).astype(jnp.float32).sum(), updates=size, neurons=neurons)
+    return dict(
+        spikes=each,
+        spikes_graded=(out != 0).astype(jnp.float32).sum(),
+        updates=size,
+        neurons=neurons,
+    )

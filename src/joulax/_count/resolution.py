@@ -29,7 +29,9 @@ class Resolution:
         """Whether everything is summed at once."""
         return not self.neurons and self.steps is None
 
-    def step_axis(self, shape: tuple[int, ...], repeated: tuple[bool, ...], within: bool) -> int | None:
+    def step_axis(
+        self, shape: tuple[int, ...], repeated: tuple[bool, ...], within: bool
+    ) -> int | None:
         """The axis of time steps, where no scan around it has one."""
         if self.steps is None or within:
             return None

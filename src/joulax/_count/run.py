@@ -142,7 +142,7 @@ class Runner:
         return resolution.summed(ones * share, claim.axes.wholly(5), within, max(share, 1.0))
 
     def _evaluate(self, plan: Any, segment: list[Any], env: dict) -> None:
-        """Run consecutive original equations as one jaxpr, which keeps derivatives and source lines."""
+        """Run consecutive original equations as one jaxpr: derivatives and source lines stay."""
         eqns = [s.eqn for s in segment if s.found.run is None]
         if not eqns:
             return
@@ -224,9 +224,7 @@ class _Lazy:
 def evaluate(jaxpr: Jaxpr, eqns: Any, invars: Any, outvars: Any, values: Any) -> list[Any]:
     """Run some equations of a jaxpr."""
     effects = frozenset().union(*(e.effects for e in eqns))
-    piece = jaxpr.replace(
-        constvars=[], invars=invars, outvars=outvars, eqns=eqns, effects=effects
-    )
+    piece = jaxpr.replace(constvars=[], invars=invars, outvars=outvars, eqns=eqns, effects=effects)
     return jaxpr_as_fun(ClosedJaxpr(piece, []))(*values)
 
 
@@ -279,7 +277,7 @@ class _Scope:
 
 
 def _weights(plan: Any, scope: _Scope) -> Iterator[tuple[Path, Any]]:
-    """Sites of a loop body, also inside calls and inner loops, whose weights can be known outside."""
+    """Sites of a loop body, inner loops included, whose weights can be known outside."""
     for step in plan.steps:
         if step.found.weight is not None:
             value = scope.value(step.eqn.invars[step.found.weight])

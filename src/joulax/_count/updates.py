@@ -1,4 +1,7 @@
-"""Elementwise work of neurons: which arithmetic one update of one neuron takes, read off the program."""
+"""Elementwise work of neurons.
+
+Which arithmetic one update of one neuron takes, read off the program.
+"""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -17,14 +17,16 @@ class Measurement:
     import joulax
 
     board = joulax.Measurement(33.77e6, scope="cores, dynamic", error=0.15)
-    prediction = joulax.energy([joulax.activity(ac=252890, updates=5570 * 51)], joulax.hardware("loihi"))
+    prediction = joulax.energy([joulax.activity(ac=252890, updates=5570 * 51)],
+    joulax.hardware("loihi"))
     print(board.compare(prediction))
     ```
 
     **Attributes:**
 
     - `picojoules`: the energy [pJ].
-    - `scope`: what it contains: *arithmetic*, *cores*, *processor*, *chip* or *system*, then *dynamic* (above
+    - `scope`: what it contains: *arithmetic*, *cores*, *processor*, *chip* or *system*, then
+      *dynamic* (above
       idle) or *total*, like `"chip, total"`.
     - `error`: relative error of the measurement; published ones repeat to 10–15 %.
     """
@@ -35,7 +37,10 @@ class Measurement:
 
     def __post_init__(self):
         if not self.picojoules > 0:
-            raise ValueError(f"a measured energy must be positive, got {self.picojoules} pJ; dynamic energy is negative where idle was above running")
+            raise ValueError(
+                f"a measured energy must be positive, got {self.picojoules} pJ; "
+                f"dynamic energy is negative where idle was above running"
+            )
 
     def compare(self, result: Result) -> "Comparison":
         """Predicted over measured energy.
@@ -46,15 +51,21 @@ class Measurement:
         """
         sheets = sheets_of(result.chip)
         if len(sheets) != 1:
-            raise ValueError(f"{result.chip!r} has no datasheet, so its scope is not known; joulax.register it with `measures`")
+            raise ValueError(
+                f"{result.chip!r} has no datasheet, so its scope is not known; "
+                f"joulax.register it with `measures`"
+            )
         if sheets[0].measured_scope != self.scope:
             raise ValueError(
-                f"{sheets[0].name} predicts {sheets[0].measured_scope!r}, and {self.scope!r} was measured: these are different energies. "
+                f"{sheets[0].name} predicts {sheets[0].measured_scope!r}, and "
+                f"{self.scope!r} was measured: these are different energies. "
                 "Choose a sheet of the measured scope, or measure what the sheet contains"
             )
         value = float(np.mean(result.total))
         low, high = ranged(result) or (value, value)
-        return Comparison(low / self.picojoules, value / self.picojoules, high / self.picojoules, self.error)
+        return Comparison(
+            low / self.picojoules, value / self.picojoules, high / self.picojoules, self.error
+        )
 
 
 @dataclass(frozen=True)
@@ -74,8 +85,11 @@ class Comparison:
 
     @property
     def inside(self) -> bool:
-        """Whether the measurement lies in the range of the prediction, its own error allowed for."""
+        """Whether the measurement, give or take its error, lies in the predicted range."""
         return self.low / (1 + self.error) <= 1 <= self.high * (1 + self.error)
 
     def __str__(self) -> str:
-        return f"predicted / measured {self.ratio:.2f} ({self.low:.2f}–{self.high:.2f}), {'inside' if self.inside else 'OUTSIDE'} the range"
+        return (
+            f"predicted / measured {self.ratio:.2f} ({self.low:.2f}–{self.high:.2f}), "
+            f"{'inside' if self.inside else 'OUTSIDE'} the range"
+        )

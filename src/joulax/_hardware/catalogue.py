@@ -33,7 +33,13 @@ def _defaults() -> dict[str, str]:
     return {sheet.default_of: name for name, sheet in _sheets().items() if sheet.default_of}
 
 
-def catalogue(*, kind: str | None = None, process_nm: int | None = None, evidence: str | None = None, priced: bool | None = True) -> tuple[str, ...]:
+def catalogue(
+    *,
+    kind: str | None = None,
+    process_nm: int | None = None,
+    evidence: str | None = None,
+    priced: bool | None = True,
+) -> tuple[str, ...]:
     """Names of targets and of all further sheets, like `"loihi"` and `"loihi@keras-spiking"`.
 
     A target without `@` stands for its best-evidenced sheet.
@@ -42,9 +48,11 @@ def catalogue(*, kind: str | None = None, process_nm: int | None = None, evidenc
 
     - `kind`: only this kind, such as `"gpu"`, `"digital asynchronous"`, `"process node"`.
     - `process_nm`: only this process [nm].
-    - `evidence`: only sheets whose weakest number is at least this well founded; the grades are measured
+    - `evidence`: only sheets whose weakest number is at least this well founded; the grades are
+      measured
       silicon, simulated, derived, vendor claim, unsourced.
-    - `priced`: `True`: chips that price operations; `False`: datasheets that only state facts; `None`: both.
+    - `priced`: `True`: chips that price operations; `False`: datasheets that only state facts;
+      `None`: both.
 
     **Raises:**
 
@@ -57,10 +65,17 @@ def catalogue(*, kind: str | None = None, process_nm: int | None = None, evidenc
 
     def wanted(sheet: Datasheet) -> bool:
         graded = evidence is None or EVIDENCE.index(sheet.evidence) <= EVIDENCE.index(evidence)
-        return graded and kind in (None, sheet.kind) and process_nm in (None, sheet.process_nm) and priced in (None, sheet.priced)
+        return (
+            graded
+            and kind in (None, sheet.kind)
+            and process_nm in (None, sheet.process_nm)
+            and priced in (None, sheet.priced)
+        )
 
     targets = {target: _sheets()[name] for target, name in _defaults().items()}
-    return tuple(name for group in (targets, _sheets()) for name in sorted(group) if wanted(group[name]))
+    return tuple(
+        name for group in (targets, _sheets()) for name in sorted(group) if wanted(group[name])
+    )
 
 
 def datasheet(name: str) -> Datasheet:
@@ -75,7 +90,11 @@ def datasheet(name: str) -> Datasheet:
         return _sheets()[full]
     names = catalogue(priced=None)
     near = difflib.get_close_matches(str(name).lower(), names, n=4, cutoff=0.5)
-    hint = f"did you mean {', '.join(map(repr, near))}?" if near else f"the targets are {', '.join(n for n in names if '@' not in n)}"
+    hint = (
+        f"did you mean {', '.join(map(repr, near))}?"
+        if near
+        else f"the targets are {', '.join(n for n in names if '@' not in n)}"
+    )
     raise ValueError(f"no hardware {name!r} in the catalogue: {hint}")
 
 
@@ -88,24 +107,37 @@ def hardware(name: str) -> Chip:
 
     **Raises:**
 
-    `ValueError` with the nearest names, if there is no such target, or if nobody has published what its
+    `ValueError` with the nearest names, if there is no such target, or if nobody has published what
+    its
     operations cost.
     """
     return chip(datasheet(name), name)
 
 
 def chip(sheet: Datasheet, name: str | None = None) -> Chip:
-    """The chip that a datasheet describes: what is included or excluded costs zero, what is unknown has no price."""
+    """The chip that a datasheet describes.
+
+    What is included or excluded costs zero, what is unknown has no price.
+    """
     if not sheet.priced:
-        known = "; ".join(f"{fact.replace('_', ' ')} {q.value:g} {q.unit}" for fact, q in sheet.facts.items())
+        known = "; ".join(
+            f"{fact.replace('_', ' ')} {q.value:g} {q.unit}" for fact, q in sheet.facts.items()
+        )
         raise ValueError(
-            f"{name or sheet.name}: nobody has published what its operations cost ({sheet.scope}: {known}). Read joulax.datasheet({name or sheet.name!r}), "
+            f"{name or sheet.name}: nobody has published what its operations cost "
+            f"({sheet.scope}: {known}). Read joulax.datasheet({name or sheet.name!r}), "
             "measure it (joulax.calibrate), or give your own prices (joulax.register)"
         )
     free = {op: 0.0 for op in (*sheet.includes, *sheet.excludes)}
-    prices = {op: number(value) for op, value in (free | {op: q.value for op, q in sheet.costs.items()}).items()}
+    prices = {
+        op: number(value)
+        for op, value in (free | {op: q.value for op, q in sheet.costs.items()}).items()
+    }
     static = number(sheet.static_power.value) if sheet.static_power else None
-    fields = {f: number(getattr(sheet, f)) for f in ("hops", "skips_spikes", "skips_zeros", "accumulates", "graded")}
+    fields = {
+        f: number(getattr(sheet, f))
+        for f in ("hops", "skips_spikes", "skips_zeros", "accumulates", "graded")
+    }
     return Chip(Costs(**prices), static, **fields, name=name or sheet.name)
 
 
@@ -116,14 +148,18 @@ def register(sheets: str | Path | Mapping[str, Any]) -> tuple[str, ...]:
     import joulax
 
     joulax.register({"my chip": joulax.costs(ac=1.5, neuron_update=20.0)})
-    joulax.register({"mine@lab": {"costs": {"ac": {"value": 1.5, "low": 1.2, "high": 2.0, "evidence": "measured silicon",
-                                                   "source": "our bench", "where": "run 7", "verified": "read"}},
-                                  "includes": ["weight_read"], "excludes": ["neuron_update", "spike", "hop", "state_read", "state_write"]}})
+    joulax.register({"mine@lab": {"costs": {"ac": {"value": 1.5, "low": 1.2, "high": 2.0,
+    "evidence": "measured silicon",
+                                                   "source": "our bench", "where": "run 7",
+                                                   "verified": "read"}},
+                                  "includes": ["weight_read"], "excludes": ["neuron_update",
+                                  "spike", "hop", "state_read", "state_write"]}})
     ```
 
     **Arguments:**
 
-    - `sheets`: a TOML file in the form of the catalogue, or a mapping from names to such tables or to
+    - `sheets`: a TOML file in the form of the catalogue, or a mapping from names to such tables or
+      to
       [`joulax.Costs`][]. Numbers may carry a `unit` (fJ to mJ, pW to W); a plain number is in pJ.
 
     **Returns:**
@@ -132,14 +168,22 @@ def register(sheets: str | Path | Mapping[str, Any]) -> tuple[str, ...]:
 
     **Raises:**
 
-    `ValueError` if a table fails the checks that the catalogue itself passes, or if a name is taken.
+    `ValueError` if a table fails the checks that the catalogue itself passes, or if a name is
+    taken.
     """
-    tables = sheets if isinstance(sheets, Mapping) else tomllib.loads(Path(sheets).read_text(encoding="utf-8"))
+    tables = (
+        sheets
+        if isinstance(sheets, Mapping)
+        else tomllib.loads(Path(sheets).read_text(encoding="utf-8"))
+    )
     parsed = {name: parse(name, _table(name, table)) for name, table in tables.items()}
     names = lambda sheets: {*sheets, *(s.default_of for s in sheets.values() if s.default_of)}
     taken = sorted(names(parsed) & names(_published()))
     if taken:
-        raise ValueError(f"register(): the name {taken[0]!r} is in the catalogue already; choose another, like '{taken[0].split('@')[0]}@mine'")
+        raise ValueError(
+            f"register(): the name {taken[0]!r} is in the catalogue already; choose "
+            f"another, like '{taken[0].split('@')[0]}@mine'"
+        )
     _registered.update(parsed)
     return tuple(parsed)
 
@@ -150,9 +194,14 @@ def _table(name: str, table: Any) -> Mapping[str, Any]:
         if any(np.ndim(v) for v in prices.values()):
             raise ValueError(f"sheet {name!r}: register one chip at a time, not a stack")
         free = [op for op, v in prices.items() if float(v) == 0]
-        return {"costs": {op: float(v) for op, v in prices.items() if op not in free}, "excludes": free}
+        return {
+            "costs": {op: float(v) for op, v in prices.items() if op not in free},
+            "excludes": free,
+        }
     if not isinstance(table, Mapping):
-        raise ValueError(f"sheet {name!r}: expected a table or joulax.Costs, got {type(table).__name__}")
+        raise ValueError(
+            f"sheet {name!r}: expected a table or joulax.Costs, got {type(table).__name__}"
+        )
     return table
 
 
@@ -171,7 +220,11 @@ def sheets_of(chips: str) -> list[Datasheet]:
 def reference(key: str) -> str:
     """Bibliography entry of a source, in BibTeX."""
     text = resources.files("joulax").joinpath("data/references.bib").read_text(encoding="utf-8")
-    entries = {line.split("{", 1)[1].split(",", 1)[0]: line for line in text.splitlines() if line.startswith("@")}
+    entries = {
+        line.split("{", 1)[1].split(",", 1)[0]: line
+        for line in text.splitlines()
+        if line.startswith("@")
+    }
     if key not in entries:
         raise KeyError(f"no source {key!r} in the bibliography")
     return entries[key]

@@ -21,8 +21,10 @@ Scalar = Float[Array, "*chips"] | None
 class Hardware(eqx.Module):
     """Anything that turns activity into operations and has a price for them.
 
-    Implement `operations` and give `costs`; everything else follows, and may be changed: `spent` where a
-    price depends on the layer, `fixed` where energy flows whatever happens, `name` for errors and reports.
+    Implement `operations` and give `costs`; everything else follows, and may be changed: `spent`
+    where a
+    price depends on the layer, `fixed` where energy flows whatever happens, `name` for errors and
+    reports.
     """
 
     costs: eqx.AbstractVar[Costs]
@@ -46,8 +48,12 @@ class Hardware(eqx.Module):
         - `activity`: one record; leaves of any leading shape.
         """
 
-    def spent(self, activity: Activity, executed: Operations, unpriced: Callable[[str], str]) -> dict[str, Any]:
-        """Energy of each operation of one layer [pJ]: operations times costs, unless the layer matters.
+    def spent(
+        self, activity: Activity, executed: Operations, unpriced: Callable[[str], str]
+    ) -> dict[str, Any]:
+        """Energy of each operation of one layer [pJ].
+
+        Operations times costs, unless the layer matters.
 
         **Arguments:**
 
@@ -55,7 +61,10 @@ class Hardware(eqx.Module):
         - `executed`: its operations, leakage included.
         - `unpriced`: the text of the error for an operation without a price.
         """
-        return {op: price(getattr(executed, op), getattr(self.costs, op), unpriced(op)) for op in OPERATIONS}
+        return {
+            op: price(getattr(executed, op), getattr(self.costs, op), unpriced(op))
+            for op in OPERATIONS
+        }
 
     def fixed(self, duration: Any) -> Any:
         """Energy of a call that no operation causes [pJ], or `None`: static power times duration.
@@ -68,7 +77,8 @@ class Hardware(eqx.Module):
             return None
         if duration is None:
             raise ValueError(
-                f"{self.name} draws static power: energy(account, chip, duration) needs the duration of the call "
+                f"{self.name} draws static power: energy(account, chip, duration) "
+                f"needs the duration of the call "
                 "in seconds (0.0 leaves static energy out, as an explicit choice)"
             )
         return self.static_power * jnp.asarray(duration, self.static_power.dtype)
@@ -83,7 +93,10 @@ class Hardware(eqx.Module):
         if self.costs.neuron_seconds is None or neurons is None:
             return None
         if duration is None:
-            raise ValueError(f"the neurons of {self.name} leak: energy(account, chip, duration) needs the duration in seconds (0.0 leaves leakage out)")
+            raise ValueError(
+                f"the neurons of {self.name} leak: energy(account, chip, duration) "
+                f"needs the duration in seconds (0.0 leaves leakage out)"
+            )
         return _times(jnp.asarray(duration, neurons.dtype), neurons)
 
 
@@ -95,8 +108,10 @@ class Chip(Hardware):
     - `costs`: energy of one operation of each kind [pJ].
     - `static_power`: power that flows whatever happens [pW]; `None` where the sheet excludes it.
     - `hops`: routers that a spike passes; `None` where routing is not modelled.
-    - `skips_spikes`: share of the accumulates without an event that are skipped; `None` is all of them.
-    - `skips_zeros`: share of the multiply-accumulates with a zero input that are skipped; `None` is all.
+    - `skips_spikes`: share of the accumulates without an event that are skipped; `None` is all of
+      them.
+    - `skips_zeros`: share of the multiply-accumulates with a zero input that are skipped; `None` is
+      all.
     - `graded`: 1 where an event costs once whatever its value, 0 where it costs once per unit.
     - `accumulates`: 1 (or `None`) where accumulates exist, 0 where they are executed as `mac`.
     - `name`: how errors and reports call it; static.
@@ -109,12 +124,15 @@ class Chip(Hardware):
     skips_zeros: Scalar = optional()
     graded: Float[Array, "*chips"] = eqx.field(default=0.0, converter=number)
     accumulates: Scalar = optional()
-    name: str = eqx.field(default="chip", static=True)  # pyright: ignore[reportIncompatibleMethodOverride]
+    # pyright: ignore[reportIncompatibleMethodOverride]
+    name: str = eqx.field(default="chip", static=True)
 
     def operations(self, activity: Activity) -> Operations:
         """The derivation table of the documentation, page *Operations*."""
         a = activity
-        accumulates = self._executed(self._graded(a.ac_graded, a.ac, "ac"), a.dense_ac, self.skips_spikes, "ac")
+        accumulates = self._executed(
+            self._graded(a.ac_graded, a.ac, "ac"), a.dense_ac, self.skips_spikes, "ac"
+        )
         mac = self._executed(a.mac, a.dense_mac, self.skips_zeros, "mac")
         if self.accumulates is not None:
             mac = plus(mac, _times(1 - self.accumulates, accumulates))
@@ -137,8 +155,13 @@ class Chip(Hardware):
     def _graded(self, once: Any, each: Any, field: str) -> Any:
         """Events by the convention of the chip."""
         if (once is None) != (each is None):
-            raise ValueError(f"a record needs both {field} and {field}_graded, or neither; joulax.activity(...) sets both")
-        return once if once is each else plus(_times(self.graded, once), _times(1 - self.graded, each))
+            raise ValueError(
+                f"a record needs both {field} and {field}_graded, or neither; "
+                f"joulax.activity(...) sets both"
+            )
+        return (
+            once if once is each else plus(_times(self.graded, once), _times(1 - self.graded, each))
+        )
 
     def _executed(self, effective: Any, dense: Any, skipped: Scalar, field: str) -> Any:
         """Work that is left after skipping."""
@@ -146,7 +169,8 @@ class Chip(Hardware):
             return effective
         if dense is None or effective is None:
             raise ValueError(
-                f"{self.name} also executes {field} work that could be skipped, but a record has no {'dense_' + field if dense is None else field}; "
+                f"{self.name} also executes {field} work that could be skipped, but a "
+                f"record has no {'dense_' + field if dense is None else field}; "
                 f"give dense_{field} to joulax.activity(...), or count the model"
             )
         return plus(_times(skipped, effective), _times(1 - skipped, dense))
@@ -159,7 +183,8 @@ def _times(factor: Any, counts: Any) -> Any:
 def price(counts: Any, cost: Price, what: str) -> Any:
     """Counts times the price of one, by the four states of a cost.
 
-    No counts: `None`. Counts without a price: an error. An unknown price in a stack (NaN): NaN where
+    No counts: `None`. Counts without a price: an error. An unknown price in a stack (NaN): NaN
+    where
     something is counted, zero elsewhere, with finite gradients.
     """
     if counts is None:
@@ -168,8 +193,14 @@ def price(counts: Any, cost: Price, what: str) -> Any:
         raise ValueError(what)
     known = None if isinstance(cost, Tracer) else np.asarray(cost)
     if known is not None and not np.isnan(known).any():  # what is free need not be counted
-        return cost * counts if known.any() else jnp.zeros_like(counts, jnp.promote_types(cost.dtype, counts.dtype))
+        return (
+            cost * counts
+            if known.any()
+            else jnp.zeros_like(counts, jnp.promote_types(cost.dtype, counts.dtype))
+        )
     unknown = cost != cost  # NaN
     spent = lax.select(unknown, lax.full_like(cost, 0), cost) * counts
-    hole = lax.bitwise_and(jnp.broadcast_to(unknown, jnp.shape(counts)), lax.ne(counts, lax.full_like(counts, 0)))
+    hole = lax.bitwise_and(
+        jnp.broadcast_to(unknown, jnp.shape(counts)), lax.ne(counts, lax.full_like(counts, 0))
+    )
     return lax.select(hole, lax.full_like(spent, jnp.nan), spent)

@@ -15,8 +15,10 @@ Price = Float[Array, "*chips"] | None
 class Costs(eqx.Module):
     """Price list of one chip: the energy of one operation of each kind [pJ].
 
-    A price is an array, so it can be differentiated, stacked and fitted. `None` means that nobody has
-    published it: an operation without a price is an error, never free. Zero means that the energy is
+    A price is an array, so it can be differentiated, stacked and fitted. `None` means that nobody
+    has
+    published it: an operation without a price is an error, never free. Zero means that the energy
+    is
     inside another price, or outside the scope of the sheet; the datasheet says which.
 
     **Attributes:**
@@ -62,8 +64,13 @@ def costs(**prices: Any) -> Costs:
     """
     unknown = sorted(set(prices) - set(OPERATIONS))
     if unknown:
-        raise TypeError(f"costs() has no operation {', '.join(unknown)}; the operations are {', '.join(OPERATIONS)}")
-    negative = [name for name, price in prices.items() if isinstance(price, int | float) and price < 0]
+        raise TypeError(
+            f"costs() has no operation {', '.join(unknown)}; the operations are "
+            f"{', '.join(OPERATIONS)}"
+        )
+    negative = [
+        name for name, price in prices.items() if isinstance(price, int | float) and price < 0
+    ]
     if negative:
         raise ValueError(f"a price cannot be negative: {negative[0]}={prices[negative[0]]} pJ")
     return Costs(**prices)

@@ -9,7 +9,18 @@ from .operations import OPERATIONS
 
 EVIDENCE = ("measured silicon", "simulated", "derived", "vendor claim", "unsourced")  # best first
 VERIFIED = ("read", "second-hand", "derived", "unverified")  # most first
-UNITS = {"fJ": 1e-3, "pJ": 1.0, "nJ": 1e3, "uJ": 1e6, "mJ": 1e9, "pW": 1.0, "nW": 1e3, "uW": 1e6, "mW": 1e9, "W": 1e12}  # to pJ or pW
+UNITS = {
+    "fJ": 1e-3,
+    "pJ": 1.0,
+    "nJ": 1e3,
+    "uJ": 1e6,
+    "mJ": 1e9,
+    "pW": 1.0,
+    "nW": 1e3,
+    "uW": 1e6,
+    "mW": 1e9,
+    "W": 1e12,
+}  # to pJ or pW
 ALL_IN = "all-in"
 ARITHMETIC = "arithmetic only"
 
@@ -40,7 +51,10 @@ class Quantity:
     @property
     def span(self) -> tuple[float, float]:
         """Low and high end; the value itself where no range was published."""
-        return (self.value if self.low is None else self.low, self.value if self.high is None else self.high)
+        return (
+            self.value if self.low is None else self.low,
+            self.value if self.high is None else self.high,
+        )
 
     @property
     def has_range(self) -> bool:
@@ -93,7 +107,11 @@ class Datasheet:
     @property
     def evidence(self) -> str:
         """Grade of the weakest number that is charged, or that is known where nothing can be."""
-        return max((q.evidence for q in self.charged or self.quantities), key=EVIDENCE.index, default="unsourced")
+        return max(
+            (q.evidence for q in self.charged or self.quantities),
+            key=EVIDENCE.index,
+            default="unsourced",
+        )
 
     @property
     def charged(self) -> tuple[Quantity, ...]:
@@ -102,14 +120,29 @@ class Datasheet:
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """Keys of the bibliography behind what is charged, or known where nothing can be; in order."""
+        """Keys of the bibliography behind what is charged, or known where nothing can be.
+
+        In order.
+        """
         return tuple(dict.fromkeys(q.source for q in self.charged or self.quantities))
 
     def __str__(self) -> str:
-        lines = [f"{self.name}: {self.title}", f"  scope {self.scope}; evidence {self.evidence}" + ("" if self.priced else "; cannot price operations")]
-        rows = [*self.costs.items(), *([("static power", self.static_power)] if self.static_power else []), *self.facts.items()]
+        lines = [
+            f"{self.name}: {self.title}",
+            f"  scope {self.scope}; evidence {self.evidence}"
+            + ("" if self.priced else "; cannot price operations"),
+        ]
+        rows = [
+            *self.costs.items(),
+            *([("static power", self.static_power)] if self.static_power else []),
+            *self.facts.items(),
+        ]
         lines += [_row(name, q) for name, q in rows]
-        for word, ops in (("includes", self.includes), ("excludes", (*self.excludes, *self.excludes_also)), ("unknown", self.unknown if self.priced else ())):
+        for word, ops in (
+            ("includes", self.includes),
+            ("excludes", (*self.excludes, *self.excludes_also)),
+            ("unknown", self.unknown if self.priced else ()),
+        ):
             if ops:
                 lines.append(f"  {word:<14} {', '.join(op.replace('_', ' ') for op in ops)}")
         return "\n".join([*lines, *([f"  {self.note}"] if self.note else [])])
@@ -118,7 +151,10 @@ class Datasheet:
 def _row(name: str, q: Quantity) -> str:
     low, high = q.span
     span = f" ({low:g}–{high:g})" if q.has_range else ""
-    return f"  {name.replace('_', ' '):<14} {q.value:g}{span} {q.unit}  {q.evidence}, {q.verified}: {q.source}, {q.where}"
+    return (
+        f"  {name.replace('_', ' '):<14} {q.value:g}{span} {q.unit}  {q.evidence}, "
+        f"{q.verified}: {q.source}, {q.where}"
+    )
 
 
 def parse(name: str, table: Mapping[str, Any]) -> Datasheet:
@@ -126,24 +162,38 @@ def parse(name: str, table: Mapping[str, Any]) -> Datasheet:
 
     **Raises:**
 
-    `ValueError` that names the sheet and what is wrong: an unknown key or operation, a price twice, a
-    negative price, a range that misses its value, an unknown unit or grade, a term that the scope forbids.
+    `ValueError` that names the sheet and what is wrong: an unknown key or operation, a price twice,
+    a
+    negative price, a range that misses its value, an unknown unit or grade, a term that the scope
+    forbids.
     """
     raw = dict(table)
     unknown = sorted(set(raw) - _KEYS)
     if unknown:
-        raise ValueError(f"sheet {name!r}: unknown key {unknown[0]!r}; the keys are {', '.join(sorted(_KEYS))}")
+        raise ValueError(
+            f"sheet {name!r}: unknown key {unknown[0]!r}; the keys are {', '.join(sorted(_KEYS))}"
+        )
     costs = {op: _quantity(name, op, q, "pJ") for op, q in raw.pop("costs", {}).items()}
     facts = {fact: _quantity(name, fact, q, None) for fact, q in raw.pop("facts", {}).items()}
-    static = _quantity(name, "static_power", raw.pop("static_power"), "pW") if "static_power" in raw else None
+    static = (
+        _quantity(name, "static_power", raw.pop("static_power"), "pW")
+        if "static_power" in raw
+        else None
+    )
     lists = {k: tuple(raw.pop(k, ())) for k in ("includes", "excludes", "excludes_also")}
     known = (*costs, *lists["includes"], *lists["excludes"])
-    wrong = [op for op in known if op not in OPERATIONS] + [op for op in OPERATIONS if known.count(op) > 1]
+    wrong = [op for op in known if op not in OPERATIONS] + [
+        op for op in OPERATIONS if known.count(op) > 1
+    ]
     if wrong:
-        raise ValueError(f"sheet {name!r}: {wrong[0]!r} is no operation, or is priced twice (double counting)")
+        raise ValueError(
+            f"sheet {name!r}: {wrong[0]!r} is no operation, or is priced twice (double counting)"
+        )
     unpriced = tuple(op for op in OPERATIONS if op not in known and op != "neuron_seconds")
     fixed: dict[str, Any] = {"title": name, "kind": "user", "scope": "per operation"} | raw
-    sheet = Datasheet(name, costs=costs, static_power=static, facts=facts, **lists, unknown=unpriced, **fixed)
+    sheet = Datasheet(
+        name, costs=costs, static_power=static, facts=facts, **lists, unknown=unpriced, **fixed
+    )
     _check_scope(sheet)
     return sheet
 
@@ -151,7 +201,12 @@ def parse(name: str, table: Mapping[str, Any]) -> Datasheet:
 _KEYS = {f for f in Datasheet.__dataclass_fields__ if f not in ("name", "unknown")}
 
 
-_OWN: dict[str, Any] = {"source": "user", "where": "given by the user", "evidence": "unsourced", "verified": "unverified"}
+_OWN: dict[str, Any] = {
+    "source": "user",
+    "where": "given by the user",
+    "evidence": "unsourced",
+    "verified": "unverified",
+}
 
 
 def _quantity(sheet: str, what: str, raw: Any, unit: str | None) -> Quantity:
@@ -159,27 +214,42 @@ def _quantity(sheet: str, what: str, raw: Any, unit: str | None) -> Quantity:
     table: dict[str, Any] = {"value": raw} if isinstance(raw, int | float) else dict(raw)
     unknown = sorted(set(table) - set(Quantity.__dataclass_fields__))
     if unknown:
-        raise ValueError(f"sheet {sheet!r}, {what}: unknown key {unknown[0]!r}; the keys are {', '.join(Quantity.__dataclass_fields__)}")
+        raise ValueError(
+            f"sheet {sheet!r}, {what}: unknown key {unknown[0]!r}; the keys are "
+            f"{', '.join(Quantity.__dataclass_fields__)}"
+        )
     if "value" not in table:
         raise ValueError(f"sheet {sheet!r}, {what}: a number needs a value")
     table = _OWN | table
     given = table.get("unit", unit or "pJ")
     if given not in UNITS or unit and given[-1] != unit[-1]:
-        raise ValueError(f"sheet {sheet!r}, {what}: unit {given!r} is none of {', '.join(u for u in UNITS if not unit or u[-1] == unit[-1])}")
+        raise ValueError(
+            f"sheet {sheet!r}, {what}: unit {given!r} is none of "
+            f"{', '.join(u for u in UNITS if not unit or u[-1] == unit[-1])}"
+        )
     for key in ("value", "low", "high"):
         number = table.get(key)
-        if number is not None and not (isinstance(number, int | float) and math.isfinite(number) and number >= 0):
-            raise ValueError(f"sheet {sheet!r}, {what}: {key} must be a finite number ≥ 0, got {number!r}")
+        if number is not None and not (
+            isinstance(number, int | float) and math.isfinite(number) and number >= 0
+        ):
+            raise ValueError(
+                f"sheet {sheet!r}, {what}: {key} must be a finite number ≥ 0, got {number!r}"
+            )
         if number is not None:
             table[key] = float(number) * UNITS[given]
     table["unit"] = "pW" if given.endswith("W") else "pJ"
     quantity = Quantity(**table)
     low, high = quantity.span
     if not low <= quantity.value <= high:
-        raise ValueError(f"sheet {sheet!r}, {what}: the value {quantity.value:g} lies outside its range {low:g} to {high:g}")
+        raise ValueError(
+            f"sheet {sheet!r}, {what}: the value {quantity.value:g} lies outside its "
+            f"range {low:g} to {high:g}"
+        )
     for key, grades in (("evidence", EVIDENCE), ("verified", VERIFIED)):
         if table[key] not in grades:
-            raise ValueError(f"sheet {sheet!r}, {what}: {key} {table[key]!r} is none of {', '.join(grades)}")
+            raise ValueError(
+                f"sheet {sheet!r}, {what}: {key} {table[key]!r} is none of {', '.join(grades)}"
+            )
     return quantity
 
 
@@ -188,8 +258,15 @@ def _check_scope(sheet: Datasheet) -> None:
     if not sheet.priced:
         return
     if sheet.scope == ALL_IN and (len(sheet.costs) > 1 or sheet.static_power or sheet.excludes):
-        raise ValueError(f"sheet {sheet.name!r} is all-in: one price contains everything, further terms would be counted twice")
+        raise ValueError(
+            f"sheet {sheet.name!r} is all-in: one price contains everything, further "
+            f"terms would be counted twice"
+        )
     if sheet.scope == "marginal + static" and (len(sheet.costs) > 1 or not sheet.static_power):
-        raise ValueError(f"sheet {sheet.name!r} is marginal + static: one price and static_power, nothing else")
+        raise ValueError(
+            f"sheet {sheet.name!r} is marginal + static: one price and static_power, nothing else"
+        )
     if sheet.scope == ARITHMETIC and (set(sheet.costs) - {"ac", "mac"} or sheet.static_power):
-        raise ValueError(f"sheet {sheet.name!r} is arithmetic only: it prices ac and mac, nothing else")
+        raise ValueError(
+            f"sheet {sheet.name!r} is arithmetic only: it prices ac and mac, nothing else"
+        )

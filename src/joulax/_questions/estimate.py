@@ -9,23 +9,32 @@ from jax.typing import ArrayLike
 from rich.console import Console
 
 from .._count import count
+from .._count.names import is_array
 from .._hardware.catalogue import hardware
 from .._hardware.chip import Hardware
 from .._hardware.energy import energy
 from .._report.report import Report, report
-from .._count.names import is_array
 
 
-def estimate(model: Callable, *inputs: Any, on: str | Hardware, duration: ArrayLike | None = None, batch: bool | None = None, **options: Any) -> Report:
+def estimate(
+    model: Callable,
+    *inputs: Any,
+    on: str | Hardware,
+    duration: ArrayLike | None = None,
+    batch: bool | None = None,
+    **options: Any,
+) -> Report:
     """Count a model on its inputs, price it on a chip and print the report.
 
     **Arguments:**
 
     - `model`: any JAX callable that takes one sample.
-    - `inputs`: its arguments, with a leading batch axis if `batch`; those named by `weights=` have none.
+    - `inputs`: its arguments, with a leading batch axis if `batch`; those named by `weights=` have
+      none.
     - `on`: a name of the catalogue or a chip.
     - `duration`: length of one sample [s], for chips with static power.
-    - `batch`: whether the first axis of the inputs is a batch. By default it is if the model accepts
+    - `batch`: whether the first axis of the inputs is a batch. By default it is if the model
+      accepts
       one slice of it; the report says how many samples it averages over.
     - `options`: those of [`joulax.count`][].
 

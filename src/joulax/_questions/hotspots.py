@@ -43,7 +43,8 @@ class HotSpots(Rendered):
     **Attributes:**
 
     - `spots`: [`joulax.Spot`][]s, the most expensive first.
-    - `savings`: with a gradient, parameter by parameter: what pruning it away, or raising a threshold by a tenth, would save to first order.
+    - `savings`: with a gradient, parameter by parameter: what pruning it away, or raising a
+      threshold by a tenth, would save to first order.
     - `priced`: whether costs are energies [pJ] or synaptic operations.
     """
 
@@ -63,19 +64,27 @@ class HotSpots(Rendered):
         for s in self.spots:
             place = s.layer + (f" {list(s.index)}" if s.index else "")
             table.add_row(place, text(s.cost), f"{100 * s.share:.1f} %", text(s.silencing))
-        return [table, *(f"{what}: saves about {text(saved)}" for what, saved in self.savings.items())]
+        return [
+            table,
+            *(f"{what}: saves about {text(saved)}" for what, saved in self.savings.items()),
+        ]
 
 
-def hotspots(activity_or_result: Any, top: int = 5, *, model: Any = None, gradient: Any = None) -> HotSpots:
+def hotspots(
+    activity_or_result: Any, top: int = 5, *, model: Any = None, gradient: Any = None
+) -> HotSpots:
     """The layers that dominate; with kept axes, the neurons or time steps.
 
     **Arguments:**
 
-    - `activity_or_result`: a result of [`joulax.energy`][] in pJ, or an account in synaptic operations. Of
+    - `activity_or_result`: a result of [`joulax.energy`][] in pJ, or an account in synaptic
+      operations. Of
       `count(..., neurons=True)` or `steps=T`, single neurons or steps are ranked.
     - `top`: how many.
-    - `model`, `gradient`: a model and the gradient of its energy (`eqx.filter_grad`): adds what pruning each
-      weight matrix away (g·w) or raising each threshold by a tenth (−g·θ/10) would save, to first order. It trusts the
+    - `model`, `gradient`: a model and the gradient of its energy (`eqx.filter_grad`): adds what
+      pruning each
+      weight matrix away (g·w) or raising each threshold by a tenth (−g·θ/10) would save, to first
+      order. It trusts the
       surrogate gradient: an indication, to be checked by counting again.
 
     **Returns:**
@@ -94,12 +103,20 @@ def hotspots(activity_or_result: Any, top: int = 5, *, model: Any = None, gradie
     places = _energies(activity_or_result) if priced else _synops(activity_or_result)
     whole = sum(float(cost.sum()) for cost, _ in places.values()) or 1.0
     spots = [
-        Spot(layer, tuple(map(int, index)), float(cost[index]), float(cost[index]) / whole, float(silent[index]))
+        Spot(
+            layer,
+            tuple(map(int, index)),
+            float(cost[index]),
+            float(cost[index]) / whole,
+            float(silent[index]),
+        )
         for layer, (cost, silent) in places.items()
         for index in np.ndindex(cost.shape)
     ]
     spots.sort(key=lambda s: -s.cost)
-    return HotSpots(tuple(spots[:top]), {} if model is None else _savings(model, gradient, top), priced)
+    return HotSpots(
+        tuple(spots[:top]), {} if model is None else _savings(model, gradient, top), priced
+    )
 
 
 def _array(value: Any) -> np.ndarray:
@@ -127,7 +144,10 @@ def _savings(model: Any, gradient: Any, top: int) -> dict[str, float]:
     for path, leaf in jax.tree_util.tree_leaves_with_path(model):
         if path not in slopes or not hasattr(leaf, "ndim"):
             continue
-        name, product = jax.tree_util.keystr(path, simple=True, separator="."), float(np.sum(_array(slopes[path]) * _array(leaf)))
+        name, product = (
+            jax.tree_util.keystr(path, simple=True, separator="."),
+            float(np.sum(_array(slopes[path]) * _array(leaf))),
+        )
         if name.endswith("threshold"):
             found[f"{name} a tenth higher"] = -product / 10
         elif leaf.ndim > 1:

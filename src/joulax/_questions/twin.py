@@ -1,4 +1,4 @@
-"""Is the spiking network cheaper? Its analog twin, both energies, and the rate at which they meet."""
+"""Is the spiking network cheaper? Its analog twin, and the rate at which their energies meet."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -23,7 +23,9 @@ _EVENTS = ("ac", "ac_graded", "spikes", "spikes_graded", "events", "touched")
 
 
 def twin_bits(steps: int) -> int:
-    """Bits of an activation that carries as much as a spike count over so many steps: ⌈log₂(steps + 1)⌉.
+    """Bits of an activation that carries as much as a spike count over so many steps.
+
+    ⌈log₂(steps + 1)⌉.
 
     ??? cite "Reference"
         Yan et al., arXiv:2409.08290.
@@ -34,9 +36,12 @@ def twin_bits(steps: int) -> int:
 
 
 def ann_twin(account: Any, steps: int) -> dict[str, Activity]:
-    """What an analog network with the same weights does: every synapse once, in place of events over steps.
+    """What an analog network with the same weights does.
 
-    Its activations have [`joulax.twin_bits`][]`(steps)` bits; all its operations are multiply-accumulates, executed whether an
+    Every synapse once, in place of events over steps.
+
+    Its activations have [`joulax.twin_bits`][]`(steps)` bits; all its operations are
+    multiply-accumulates, executed whether an
     activation is zero or not, and every neuron is updated once.
 
     **Arguments:**
@@ -52,18 +57,33 @@ def ann_twin(account: Any, steps: int) -> dict[str, Activity]:
     records = {n: r for n, r in named_records(account).items() if is_synaptic(r)}
     once = lambda x: None if x is None else x / steps
     return {
-        n: Activity(mac=r.dense / steps, dense_mac=r.dense / steps, updates=once(r.updates), neurons=r.neurons, synapses=r.synapses, nonzero=r.nonzero)
+        n: Activity(
+            mac=r.dense / steps,
+            dense_mac=r.dense / steps,
+            updates=once(r.updates),
+            neurons=r.neurons,
+            synapses=r.synapses,
+            nonzero=r.nonzero,
+        )
         for n, r in records.items()
     }
 
 
 def at_rate(account: Any, factor: Any) -> dict[str, Activity]:
-    """The records of a spiking network that fires `factor` times as often: events scale, updates and sizes stay."""
+    """The records of a spiking network that fires `factor` times as often.
+
+    Events scale, updates and sizes stay.
+    """
     times = lambda x: None if x is None else factor * x
-    return {n: dataclasses.replace(r, **{f: times(getattr(r, f)) for f in _EVENTS}) for n, r in named_records(account).items()}
+    return {
+        n: dataclasses.replace(r, **{f: times(getattr(r, f)) for f in _EVENTS})
+        for n, r in named_records(account).items()
+    }
 
 
-def break_even_rate(snn: Any, ann: Any, snn_chip: Hardware, ann_chip: Hardware, duration: Any = None) -> Float[Array, "..."]:
+def break_even_rate(
+    snn: Any, ann: Any, snn_chip: Hardware, ann_chip: Hardware, duration: Any = None
+) -> Float[Array, "..."]:
     r"""Factor on the spike rate at which both networks cost the same.
 
     The energy of the spiking network is affine in its rate, $E(s) = E_0 + s E_1$, so
@@ -79,7 +99,8 @@ def break_even_rate(snn: Any, ann: Any, snn_chip: Hardware, ann_chip: Hardware, 
 
     **Returns:**
 
-    The factor, unitless: below 1 the spiking network must become sparser to win, above it wins; negative
+    The factor, unitless: below 1 the spiking network must become sparser to win, above it wins;
+    negative
     if it loses even in silence. Differentiable in both chips.
 
     **Raises:**
@@ -93,22 +114,32 @@ def break_even_rate(snn: Any, ann: Any, snn_chip: Hardware, ann_chip: Hardware, 
     return (energy(ann, ann_chip, duration).total - silent) / (once - silent)
 
 
-def sensitivity(snn: Any, ann: Any, snn_chip: Hardware, ann_chip: Hardware, duration: Any = None) -> dict[str, dict[str, Array]]:
-    """How much the break-even rate depends on each constant: percent of change for one percent of it.
+def sensitivity(
+    snn: Any, ann: Any, snn_chip: Hardware, ann_chip: Hardware, duration: Any = None
+) -> dict[str, dict[str, Array]]:
+    """How much the break-even rate depends on each constant.
+
+    Percent of change for one percent of it.
 
     **Arguments:** as in [`joulax.break_even_rate`][].
 
     **Returns:**
 
-    Under `snn` and `ann`, elasticities d ln s* / d ln c by the name of the constant, where not zero.
+    Under `snn` and `ann`, elasticities d ln s* / d ln c by the name of the constant, where not
+    zero.
     """
     call = lambda chips: break_even_rate(snn, ann, chips[0], chips[1], duration).mean()
     rate, slopes = jax.value_and_grad(call)((snn_chip, ann_chip))
 
     def elasticities(chip: Hardware, slope: Any) -> dict[str, Array]:
         leaves = jax.tree_util.tree_leaves_with_path(chip)
-        named_leaves = [(jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in leaves]
-        found = {n: jnp.asarray(leaf * s / rate) for (n, leaf), s in zip(named_leaves, jax.tree.leaves(slope), strict=True)}
+        named_leaves = [
+            (jax.tree_util.keystr(path, simple=True, separator="."), leaf) for path, leaf in leaves
+        ]
+        found = {
+            n: jnp.asarray(leaf * s / rate)
+            for (n, leaf), s in zip(named_leaves, jax.tree.leaves(slope), strict=True)
+        }
         return {n: e for n, e in found.items() if float(e) != 0}
 
     return {"snn": elasticities(snn_chip, slopes[0]), "ann": elasticities(ann_chip, slopes[1])}
@@ -120,7 +151,8 @@ class TwinReport(Rendered):
 
     **Attributes:**
 
-    - `rows`: by the name of a pair of chips: energies `snn` and `ann` [pJ], their `ratio`, the break-even
+    - `rows`: by the name of a pair of chips: energies `snn` and `ann` [pJ], their `ratio`, the
+      break-even
       `factor` on the rate, and `rate`, the spikes per synapse and step at which both cost the same.
     - `rate`: spikes per synapse and step that were measured.
     - `steps`, `bits`: time steps of the spiking network, bits of its twin's activations.
@@ -137,49 +169,97 @@ class TwinReport(Rendered):
         for title in ("hardware", "spiking", "analog", "spiking / analog", "break-even rate"):
             table.add_column(title, justify="left" if title == "hardware" else "right")
         for name, r in self.rows.items():
-            even = "never" if r["rate"] <= 0 else "always cheaper" if r["rate"] > 1 else f"{100 * r['rate']:.2g} %"
+            even = (
+                "never"
+                if r["rate"] <= 0
+                else "always cheaper"
+                if r["rate"] > 1
+                else f"{100 * r['rate']:.2g} %"
+            )
             table.add_row(name, joules(r["snn"]), joules(r["ann"]), f"{r['ratio']:.2g}", even)
         wins = [name for name, r in self.rows.items() if r["ratio"] < 1]
-        verdict = "everywhere" if len(wins) == len(self.rows) else ", ".join(wins) if wins else "nowhere"
-        head = f"{self.steps} steps at {100 * self.rate:.3g} % spikes per synapse and step, against one pass of {self.bits}-bit activations"
+        verdict = (
+            "everywhere" if len(wins) == len(self.rows) else ", ".join(wins) if wins else "nowhere"
+        )
+        head = (
+            f"{self.steps} steps at {100 * self.rate:.3g} % spikes per synapse and step, "
+            f"against one pass of {self.bits}-bit activations"
+        )
         return [head, table, f"the spiking network is cheaper: {verdict}"]
 
 
-def compare(account: Any, steps: int, pairs: Mapping[str, tuple[Any, Any]] | None = None, duration: Any = None, *, bits: int = 8) -> TwinReport:
+def compare(
+    account: Any,
+    steps: int,
+    pairs: Mapping[str, tuple[Any, Any]] | None = None,
+    duration: Any = None,
+    *,
+    bits: int = 8,
+) -> TwinReport:
     """Compare a spiking network with its analog twin, arithmetic-only and with memory side by side.
 
     **Arguments:**
 
-    - `account`: of the spiking network, over `steps` time steps; samples on leading axes are averaged.
+    - `account`: of the spiking network, over `steps` time steps; samples on leading axes are
+      averaged.
     - `steps`: time steps of its inference.
-    - `pairs`: further pairs of chips by name, the first for the spiking network, like `{"deployed": ("loihi", "arm")}`.
+    - `pairs`: further pairs of chips by name, the first for the spiking network, like `{"deployed":
+      ("loihi", "arm")}`.
     - `duration`: length of an inference [s], for chips with static power.
     - `bits`: of the weights of both.
 
     **Returns:**
 
-    A [`joulax.TwinReport`][] with the rows *arithmetic only* (45 nm, int8), *weights on chip* (SRAM as large
+    A [`joulax.TwinReport`][] with the rows *arithmetic only* (45 nm, int8), *weights on chip* (SRAM
+    as large
     as the weights), *weights off chip* (DRAM), and those of `pairs`.
     """
-    records = jax.tree.map(lambda x: jnp.mean(x), {n: r for n, r in named_records(account).items() if r.ac is not None})
+    records = jax.tree.map(
+        lambda x: jnp.mean(x), {n: r for n, r in named_records(account).items() if r.ac is not None}
+    )
     if not records:
-        raise ValueError("compare() needs a layer that is driven by spikes; is the input declared? joulax.count(model, spikes=0)")
+        raise ValueError(
+            "compare() needs a layer that is driven by spikes; is the input "
+            "declared? joulax.count(model, spikes=0)"
+        )
     twin = ann_twin(records, steps)
     synapses = total([r.synapses for r in records.values()])
     arithmetic = hardware("45nm@int8")
-    on_chip, off_chip = (_memory(bits, weights) for weights in (sram(jnp.maximum(synapses * bits / 8, 1e3)), DRAM))
-    chosen = {"arithmetic only, int8": (arithmetic, arithmetic), "weights on chip": (on_chip, on_chip), "weights off chip": (off_chip, off_chip)}
+    on_chip, off_chip = (
+        _memory(bits, weights) for weights in (sram(jnp.maximum(synapses * bits / 8, 1e3)), DRAM)
+    )
+    chosen = {
+        "arithmetic only, int8": (arithmetic, arithmetic),
+        "weights on chip": (on_chip, on_chip),
+        "weights off chip": (off_chip, off_chip),
+    }
     chosen |= {name: (named(a), named(b)) for name, (a, b) in (pairs or {}).items()}
-    rate = float(total([r.ac for r in records.values()]) / total([r.dense for r in records.values()]))
+    rate = float(
+        total([r.ac for r in records.values()]) / total([r.dense for r in records.values()])
+    )
     rows = {}
     for name, (snn_chip, ann_chip) in chosen.items():
-        snn, ann = float(energy(records, snn_chip, duration).total), float(energy(twin, ann_chip, duration).total)
+        snn, ann = (
+            float(energy(records, snn_chip, duration).total),
+            float(energy(twin, ann_chip, duration).total),
+        )
         factor = float(break_even_rate(records, twin, snn_chip, ann_chip, duration))
-        rows[name] = {"snn": snn, "ann": ann, "ratio": snn / ann, "factor": factor, "rate": factor * rate}
+        rows[name] = {
+            "snn": snn,
+            "ann": ann,
+            "ratio": snn / ann,
+            "factor": factor,
+            "rate": factor * rate,
+        }
     return TwinReport(rows, rate, steps, twin_bits(steps))
 
 
 def _memory(bits: int, weights: Any) -> Memory:
-    """45 nm int8 arithmetic with weights in one memory and neuron states in 8 kB of SRAM; a twin keeps its sums in registers."""
-    fields: Any = dict(add=0.03, multiply=0.2, weight_bits=bits, state_bits=16, weights=weights, states=sram(8e3))
+    """45 nm int8 arithmetic with weights in one memory and neuron states in 8 kB of SRAM.
+
+    A twin keeps its sums in registers.
+    """
+    fields: Any = dict(
+        add=0.03, multiply=0.2, weight_bits=bits, state_bits=16, weights=weights, states=sram(8e3)
+    )
     return Memory(**fields, name=f"{bits}-bit memory model")

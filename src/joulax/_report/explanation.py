@@ -35,7 +35,14 @@ class Explanation(Rendered):
         for column in ("fan-out", "neurons"):
             table.add_column(column, justify="right")
         for n in self.rows:
-            table.add_row(n.layer, n.source, n.kind, n.cause, "–" if n.fanout is None else f"{n.fanout:g}", f"{n.neurons:g}")
+            table.add_row(
+                n.layer,
+                n.source,
+                n.kind,
+                n.cause,
+                "–" if n.fanout is None else f"{n.fanout:g}",
+                f"{n.neurons:g}",
+            )
         return [table, *(f"not counted: {u}" for u in self.uncounted)]
 
 

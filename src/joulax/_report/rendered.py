@@ -22,11 +22,15 @@ class Rendered:
     def _repr_html_(self) -> str:
         console = Console(file=io.StringIO(), width=self._width(), record=True)
         self.__rich_console_print(console)
-        return console.export_html(inline_styles=True, code_format="<pre style='line-height:1.2'>{code}</pre>")
+        return console.export_html(
+            inline_styles=True, code_format="<pre style='line-height:1.2'>{code}</pre>"
+        )
 
     def __rich_console_print(self, console: Console) -> None:
         for part in self.parts():
-            console.print(Text(part) if isinstance(part, str) else part, soft_wrap=isinstance(part, str))
+            console.print(
+                Text(part) if isinstance(part, str) else part, soft_wrap=isinstance(part, str)
+            )
 
     def _width(self) -> int:
         console = Console()
@@ -54,7 +58,10 @@ def joules(pj: float) -> str:
 
 
 def with_range(pj: float, low: float, high: float) -> str:
-    """A value with the ends of its range, in one unit and two significant digits: `2.1 µJ (1.4–3.3)`."""
+    """A value with the ends of its range, in one unit and two significant digits.
+
+    `2.1 µJ (1.4–3.3)`.
+    """
     scale, unit = next(((s, u) for s, u in _PREFIXES if abs(pj) >= s), _PREFIXES[-1])
     value, bottom, top = (f"{float(f'{x / scale:.1e}'):g}" for x in (pj, low, high))
     return f"{value} {unit} ({bottom}–{top})"
@@ -71,4 +78,12 @@ def number(x: float) -> str:
 def _digits(x: float) -> str:
     if x == 0 or x == int(x) and abs(x) < 1e4:
         return f"{x:g}"
-    return f"{x:.0f}" if abs(x) >= 100 else f"{x:.1f}" if abs(x) >= 10 else f"{x:.2f}" if abs(x) >= 0.1 else f"{x:.2g}"
+    return (
+        f"{x:.0f}"
+        if abs(x) >= 100
+        else f"{x:.1f}"
+        if abs(x) >= 10
+        else f"{x:.2f}"
+        if abs(x) >= 0.1
+        else f"{x:.2g}"
+    )

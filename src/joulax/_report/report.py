@@ -45,19 +45,32 @@ class Report(Rendered):
     def parts(self) -> list[Any]:
         """Heading, table, conventions and warnings."""
         table = self._layers() if len(self.chips) == 1 else self._compared()
-        return [self.headline(), table, *self._convention(), *(f"warning: {w}" for w in self.warnings())]
+        return [
+            self.headline(),
+            table,
+            *self._convention(),
+            *(f"warning: {w}" for w in self.warnings()),
+        ]
 
     def headline(self) -> str:
         """Energy of the call, or mean ± standard deviation over samples."""
         if len(self.chips) > 1:
-            return f"Energy on {len(self.chips)} chips" + (f", mean over {self.samples} samples" if self.samples > 1 else ", one call")
+            return f"Energy on {len(self.chips)} chips" + (
+                f", mean over {self.samples} samples" if self.samples > 1 else ", one call"
+            )
         total = self._total()
         mean = joules(total.mean())
         span = ranged(self.result)
         if self.samples == 1:
-            return f"Energy on {self.result.chip}: {with_range(total.mean(), *span) if span else mean} for this call"
+            return (
+                f"Energy on {self.result.chip}: "
+                f"{with_range(total.mean(), *span) if span else mean} for this call"
+            )
         known = f"; with the ranges of its prices {with_range(total.mean(), *span)}" if span else ""
-        return f"Energy on {self.result.chip}: {mean} ± {joules(total.std())} per sample (mean ± standard deviation over {self.samples} samples){known}"
+        return (
+            f"Energy on {self.result.chip}: {mean} ± {joules(total.std())} per sample "
+            f"(mean ± standard deviation over {self.samples} samples){known}"
+        )
 
     def _operations(self) -> list[str]:
         """Operations that cost anything."""
@@ -68,7 +81,14 @@ class Report(Rendered):
         columns = self._operations()
         table = Table()
         table.add_column("layer")
-        for title in (*(c.replace("_", " ") for c in columns), "total", "share", "synops", "spikes", "rate"):
+        for title in (
+            *(c.replace("_", " ") for c in columns),
+            "total",
+            "share",
+            "synops",
+            "spikes",
+            "rate",
+        ):
             table.add_column(title, justify="right")
         whole = _mean(self.result.total) or 1.0
         for name in self.result.order:
@@ -76,29 +96,65 @@ class Report(Rendered):
             cells = [_cell(getattr(spent, op), joules) for op in columns]
             cost = _mean(spent.total)
             share = "n/a" if cost != cost else f"{100 * cost / whole:.1f} %"
-            table.add_row(name, *cells, joules(cost), share, number(_mean(did.synops)), _cell(did.spikes, number), self._rate(name))
+            table.add_row(
+                name,
+                *cells,
+                joules(cost),
+                share,
+                number(_mean(did.synops)),
+                _cell(did.spikes, number),
+                self._rate(name),
+            )
         if self.result.static is not None:
             static = _mean(self.result.static)
-            table.add_row("static power", *[""] * len(columns), joules(static), f"{100 * static / whole:.1f} %", "", "", "")
+            table.add_row(
+                "static power",
+                *[""] * len(columns),
+                joules(static),
+                f"{100 * static / whole:.1f} %",
+                "",
+                "",
+                "",
+            )
         sums = [_cell(getattr(self.result.per_operation, op), joules) for op in columns]
         synops = sum(_mean(a.synops) for a in self.result.activity.values())
         spikes = sum(_mean(a.spikes) for a in self.result.activity.values() if a.spikes is not None)
         table.add_section()
-        table.add_row("total", *sums, joules(_mean(self.result.total)), "100 %", number(synops), number(spikes), "")
+        table.add_row(
+            "total",
+            *sums,
+            joules(_mean(self.result.total)),
+            "100 %",
+            number(synops),
+            number(spikes),
+            "",
+        )
         return table
 
     def _compared(self) -> Table:
         table = Table()
         table.add_column("chip")
-        for name in (*self.result.order, *(["static power"] if self.result.static is not None else []), "total"):
+        for name in (
+            *self.result.order,
+            *(["static power"] if self.result.static is not None else []),
+            "total",
+        ):
             table.add_column(name, justify="right", no_wrap=True)
         for name in ("scope", "evidence", "excludes"):
             table.add_column(name)
         for i, chip in enumerate(self.chips):
             cells = [_cell(e[i], joules) for e in self.result.per_layer.values()]
-            static = [] if self.result.static is None else [_cell(s, joules) if _mean(s := self.result.static[i]) else "–"]
+            static = (
+                []
+                if self.result.static is None
+                else [_cell(s, joules) if _mean(s := self.result.static[i]) else "–"]
+            )
             sheet = next(iter(sheets_of(chip)), None)
-            known = (sheet.scope, sheet.evidence, _outside_short(sheet)) if sheet else ("", "given by the user", "")
+            known = (
+                (sheet.scope, sheet.evidence, _outside_short(sheet))
+                if sheet
+                else ("", "given by the user", "")
+            )
             table.add_row(chip, *cells, *static, joules(_mean(self.result.total[i])), *known)
         return table
 
@@ -107,16 +163,26 @@ class Report(Rendered):
         return "–" if rate is None else f"{rate:.3g}"
 
     def rows(self) -> dict[str, dict[str, float]]:
-        """Mean energies by layer and operation [pJ] of one chip, with `total` last; by chip and layer of several."""
+        """Mean energies by layer and operation [pJ] of one chip, with `total` last.
+
+        By chip and layer of several.
+        """
         if len(self.chips) > 1:
-            return {c: {n: _mean(e[i]) for n, e in self.result.per_layer.items()} | {"total": _mean(self.result.total[i])} for i, c in enumerate(self.chips)}
+            return {
+                c: {n: _mean(e[i]) for n, e in self.result.per_layer.items()}
+                | {"total": _mean(self.result.total[i])}
+                for i, c in enumerate(self.chips)
+            }
         columns = self._operations()
         table = {
-            name: {op: 0.0 if (v := getattr(spent, op)) is None else _mean(v) for op in columns} | {"total": _mean(spent.total)}
+            name: {op: 0.0 if (v := getattr(spent, op)) is None else _mean(v) for op in columns}
+            | {"total": _mean(spent.total)}
             for name, spent in self.result.layers.items()
         }
         if self.result.static is not None:
-            table["static power"] = dict.fromkeys(columns, 0.0) | {"total": _mean(self.result.static)}
+            table["static power"] = dict.fromkeys(columns, 0.0) | {
+                "total": _mean(self.result.static)
+            }
         sums = {op: sum(row[op] for row in table.values()) for op in (*columns, "total")}
         return table | {"total": sums}
 
@@ -124,9 +190,21 @@ class Report(Rendered):
         """The table in Markdown, energies with their units."""
         rows = self.rows()
         columns = list(next(iter(rows.values())))
-        lines = [f"| {'chip' if len(self.chips) > 1 else 'layer'} | " + " | ".join(c.replace("_", " ") for c in columns) + " |"]
+        lines = [
+            f"| {'chip' if len(self.chips) > 1 else 'layer'} | "
+            + " | ".join(c.replace("_", " ") for c in columns)
+            + " |"
+        ]
         lines.append("|---" * (len(columns) + 1) + "|")
-        return "\n".join([*lines, *(f"| {name} | " + " | ".join(joules(row[c]) for c in columns) + " |" for name, row in rows.items())])
+        return "\n".join(
+            [
+                *lines,
+                *(
+                    f"| {name} | " + " | ".join(joules(row[c]) for c in columns) + " |"
+                    for name, row in rows.items()
+                ),
+            ]
+        )
 
     def to_latex(self) -> str:
         """The table in LaTeX (`booktabs`), energies with their units."""
@@ -134,9 +212,22 @@ class Report(Rendered):
         columns = list(next(iter(rows.values())))
         safe = lambda text: text.replace("_", r"\_").replace("µ", r"\textmu{}").replace("%", r"\%")
         head = " & ".join(["", *(c.replace("_", " ") for c in columns)]) + r" \\"
-        body = [" & ".join([safe(name), *(safe(joules(row[c])) for c in columns)]) + r" \\" for name, row in rows.items()]
+        body = [
+            " & ".join([safe(name), *(safe(joules(row[c])) for c in columns)]) + r" \\"
+            for name, row in rows.items()
+        ]
         form = "l" + "r" * len(columns)
-        return "\n".join([rf"\begin{{tabular}}{{{form}}}", r"\toprule", head, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"])
+        return "\n".join(
+            [
+                rf"\begin{{tabular}}{{{form}}}",
+                r"\toprule",
+                head,
+                r"\midrule",
+                *body,
+                r"\bottomrule",
+                r"\end{tabular}",
+            ]
+        )
 
     def to_pandas(self) -> Any:
         """The table as a `pandas.DataFrame` [pJ].
@@ -149,9 +240,22 @@ class Report(Rendered):
         return pd.DataFrame.from_dict(self.rows(), orient="index")
 
     def to_json(self) -> str:
-        """Everything in JSON: energies [pJ], chip, convention, warnings; unknown energies are null."""
-        rows = {n: {c: None if v != v else v for c, v in row.items()} for n, row in self.rows().items()}
-        return json.dumps({"unit": "pJ", "chips": self.chips, "energies": rows, "convention": self.convention(), "warnings": self.warnings()})
+        """Everything in JSON.
+
+        Energies [pJ], chip, convention, warnings; unknown energies are null.
+        """
+        rows = {
+            n: {c: None if v != v else v for c, v in row.items()} for n, row in self.rows().items()
+        }
+        return json.dumps(
+            {
+                "unit": "pJ",
+                "chips": self.chips,
+                "energies": rows,
+                "convention": self.convention(),
+                "warnings": self.warnings(),
+            }
+        )
 
     def convention(self) -> str:
         """How this was counted and priced: a paragraph to paste into a paper."""
@@ -159,10 +263,15 @@ class Report(Rendered):
         counted = "Operations were given by hand and priced with Joulax"
         if c := result.convention:
             options = ", ".join(f"{k}={v}" for k, v in c.options) or "no options"
-            counted = f"Operations were counted by Joulax {c.version} from the traced program ({options}; coverage {100 * c.coverage:.0f} %)"
+            counted = (
+                f"Operations were counted by Joulax {c.version} from the traced program "
+                f"({options}; coverage {100 * c.coverage:.0f} %)"
+            )
         words = [
-            f"{counted}: a synaptic operation is one event reaching one existing (nonzero) synapse, an accumulate if the event is a spike and a "
-            "multiply-accumulate if it is analog; the input layer is included, and every neuron is updated at every step.",
+            f"{counted}: a synaptic operation is one event reaching one existing "
+            f"(nonzero) synapse, an accumulate if the event is a spike and a "
+            "multiply-accumulate if it is analog; the input layer is included, and "
+            "every neuron is updated at every step.",
             *(_priced_by(sheet) for sheet in sheets),
         ]
         if not sheets:
@@ -178,10 +287,21 @@ class Report(Rendered):
         if len(self.chips) > 1:
             return lines
         if self.dominant_layer is not None:
-            share = _mean(self.result.per_layer[self.dominant_layer]) / (_mean(self.result.total) or 1.0)
+            share = _mean(self.result.per_layer[self.dominant_layer]) / (
+                _mean(self.result.total) or 1.0
+            )
             lines.append(f"dominant layer: {self.dominant_layer} ({100 * share:.0f} %)")
         sheets = sheets_of(self.result.chip)
-        return [*lines, *(map(_evidence, sheets) if sheets else [f"{self.result.chip}: no datasheet, prices are those of a model or of the user"])]
+        return [
+            *lines,
+            *(
+                map(_evidence, sheets)
+                if sheets
+                else [
+                    f"{self.result.chip}: no datasheet, prices are those of a model or of the user"
+                ]
+            ),
+        ]
 
     def warnings(self) -> list[str]:
         """What a reader should not miss."""
@@ -192,18 +312,32 @@ class Report(Rendered):
             if did.spikes is not None and _mean(did.spikes) == 0:
                 found.append(f"layer {name!r} never fired")
             if rate is not None and rate > 1:
-                found.append(f"layer {name!r} fires {rate:.3g} spikes per neuron and step, more than one")
-        first = next((n for n in self.result.order if self.result.activity[n].synapses is not None), None)
+                found.append(
+                    f"layer {name!r} fires {rate:.3g} spikes per neuron and step, more than one"
+                )
+        first = next(
+            (n for n in self.result.order if self.result.activity[n].synapses is not None), None
+        )
         spiking = any(a.ac is not None for a in self.result.activity.values())
         if first and spiking and self.result.activity[first].mac is not None:
             why = f" ({self.result.convention.why(first)})" if self.result.convention else ""
-            found.append(f"the first layer {first!r} takes an analog input{why}: its operations are MACs")
+            found.append(
+                f"the first layer {first!r} takes an analog input{why}: its operations are MACs"
+            )
         convention = self.result.convention
         if convention and convention.uncounted:
-            found.append(f"coverage {100 * convention.coverage:.0f} %, not counted: {'; '.join(convention.uncounted)}")
-        unsourced = [sheet.name for sheet in sheets_of(self.result.chip) if sheet.evidence == "unsourced"]
+            found.append(
+                f"coverage {100 * convention.coverage:.0f} %, not counted: "
+                f"{'; '.join(convention.uncounted)}"
+            )
+        unsourced = [
+            sheet.name for sheet in sheets_of(self.result.chip) if sheet.evidence == "unsourced"
+        ]
         if unsourced:
-            found.append(f"{', '.join(unsourced)}: UNSOURCED prices, nobody has published them; do not quote these joules")
+            found.append(
+                f"{', '.join(unsourced)}: UNSOURCED prices, nobody has published "
+                f"them; do not quote these joules"
+            )
         if np.isnan(self._total()).any():
             found.append("n/a: a chip has no price for an operation that occurs; it is not zero")
         return found
@@ -213,7 +347,13 @@ def _outside(sheet: Datasheet) -> list[str]:
     """What the sheet leaves out, in words."""
     if sheet.scope == ARITHMETIC:
         return ["everything but arithmetic (memory, neuron updates, spikes, routing, static power)"]
-    words = {"spike": "spike generation", "hop": "routing", "weight_read": "memory", "state_read": "memory", "state_write": "memory"}
+    words = {
+        "spike": "spike generation",
+        "hop": "routing",
+        "weight_read": "memory",
+        "state_read": "memory",
+        "state_write": "memory",
+    }
     named = [words.get(op, op.replace("_", " ") + "s") for op in sheet.excludes]
     return list(dict.fromkeys([*named, *sheet.excludes_also]))
 
@@ -224,7 +364,10 @@ def _outside_short(sheet: Datasheet) -> str:
 
 def _evidence(sheet: Datasheet) -> str:
     outside = _outside(sheet)
-    text = f"{sheet.name}: {sheet.title}; {sheet.scope}; evidence: {sheet.evidence}; sources: {', '.join(sheet.sources)}"
+    text = (
+        f"{sheet.name}: {sheet.title}; {sheet.scope}; evidence: {sheet.evidence}; "
+        f"sources: {', '.join(sheet.sources)}"
+    )
     return text + (f"; excludes: {', '.join(outside)}" if outside else "")
 
 
@@ -235,7 +378,10 @@ def _priced_by(sheet: Datasheet) -> str:
     static = f" and static power {q.value * 1e-9:g} mW" if (q := sheet.static_power) else ""
     contains = f" The prices contain {', '.join(inside)}." if inside else ""
     leaves = f" They leave out {', '.join(outside)}." if outside else ""
-    return f"Prices are those of {sheet.title} ({prices}{static}; {', '.join(sheet.sources)}; {sheet.evidence}; scope: {sheet.scope}).{contains}{leaves}"
+    return (
+        f"Prices are those of {sheet.title} ({prices}{static}; "
+        f"{', '.join(sheet.sources)}; {sheet.evidence}; scope: {sheet.scope}).{contains}{leaves}"
+    )
 
 
 def firing_rate(result: Result, name: str) -> float | None:
@@ -259,8 +405,10 @@ def report(result: Result) -> Report:
 
     **Arguments:**
 
-    - `result`: what [`joulax.energy`][] returned, outside of `jit`; with a leading axis of samples the
-      report gives means and the standard deviation of the total; with a stack of chips, one row a chip.
+    - `result`: what [`joulax.energy`][] returned, outside of `jit`; with a leading axis of samples
+      the
+      report gives means and the standard deviation of the total; with a stack of chips, one row a
+      chip.
 
     **Returns:**
 
@@ -273,5 +421,8 @@ def report(result: Result) -> Report:
     if not isinstance(result, Result):
         raise ValueError(f"report() takes what joulax.energy returned, got {type(result).__name__}")
     if any(isinstance(x, Tracer) for x in jax.tree.leaves(result)):
-        raise ValueError("report() needs numbers: return the result from the jitted function and report it outside")
+        raise ValueError(
+            "report() needs numbers: return the result from the jitted function and "
+            "report it outside"
+        )
     return Report(result)

@@ -13,7 +13,8 @@ class ConstraintState(NamedTuple):
 
     **Attributes:**
 
-    - `multiplier`: price of the constraint: what the loss would gain if the budget were twice as large, to first order.
+    - `multiplier`: price of the constraint: what the loss would gain if the budget were twice as
+      large, to first order.
     - `start`: value at the first step, from where the budget tightens.
     - `step`: number of updates.
     """
@@ -29,7 +30,8 @@ class Constraint(NamedTuple):
     **Attributes:**
 
     - `init`: `init()` gives the first state.
-    - `update`: `update(value, state)` gives `(term, state)`: what to add to the loss, and the next state.
+    - `update`: `update(value, state)` gives `(term, state)`: what to add to the loss, and the next
+      state.
     - `budget`: `budget(state)` is what the value may be at this step.
     """
 
@@ -38,15 +40,26 @@ class Constraint(NamedTuple):
     budget: Callable[[ConstraintState], Float[Array, "..."]]
 
 
-def constraint(budget: Any, *, warmup: int = 0, rate: float = 0.05, penalty: float = 1.0, equality: bool = False) -> Constraint:
-    r"""A budget as a constraint of training, for synaptic operations, energies, rates, or anything positive.
+def constraint(
+    budget: Any,
+    *,
+    warmup: int = 0,
+    rate: float = 0.05,
+    penalty: float = 1.0,
+    equality: bool = False,
+) -> Constraint:
+    r"""A budget as a constraint of training, for operations, energies, rates, anything positive.
 
-    Relative to the budget, so that units do not matter: with $g = \text{value} / \text{budget} - 1$ the term is
+    Relative to the budget, so that units do not matter: with $g = \text{value} / \text{budget} - 1$
+    the term is
 
-    $$\frac{1}{2\rho}\left(\max(0, \lambda + \rho g)^2 - \lambda^2\right), \qquad \lambda \leftarrow \max(0, \lambda + \eta g),$$
+    $$\frac{1}{2\rho}\left(\max(0, \lambda + \rho g)^2 - \lambda^2\right),
+    \qquad \lambda \leftarrow \max(0, \lambda + \eta g),$$
 
-    and for an equality $\lambda g + \frac{\rho}{2} g^2$, $\lambda \leftarrow \lambda + \eta g$. The multiplier grows until the budget is met, so there is
-    no weight to tune. During `warmup` the budget falls geometrically from where the network stands, so that it is never shocked
+    and for an equality $\lambda g + \frac{\rho}{2} g^2$, $\lambda \leftarrow \lambda + \eta g$. The
+    multiplier grows until the budget is met, so there is
+    no weight to tune. During `warmup` the budget falls geometrically from where the network stands,
+    so that it is never shocked
     into silence; from twice the budget on, $g$ grows only logarithmically, for the same reason.
 
     ```python
@@ -55,12 +68,14 @@ def constraint(budget: Any, *, warmup: int = 0, rate: float = 0.05, penalty: flo
 
     limit = joulax.constraint(1.0)
     state = limit.init()
-    term, state = limit.update(jnp.asarray(2.0), state)  # in the loss: add the term, return the state as aux
+    term, state = limit.update(jnp.asarray(2.0), state)  # in the loss: add the term, return the
+    state as aux
     ```
 
     **Arguments:**
 
-    - `budget`: positive; one, or an array of several (layers, chips), each with a multiplier of its own.
+    - `budget`: positive; one, or an array of several (layers, chips), each with a multiplier of its
+      own.
       For the worst of several chips give the same budget for each: all are then met.
     - `warmup`: updates until the budget itself holds.
     - `rate`: step of the dual ascent, η.
@@ -69,7 +84,8 @@ def constraint(budget: Any, *, warmup: int = 0, rate: float = 0.05, penalty: flo
 
     **Returns:**
 
-    A [`joulax.Constraint`][]: works under `jit`, `vmap` (also over budgets) and in `scan`, with any optimiser.
+    A [`joulax.Constraint`][]: works under `jit`, `vmap` (also over budgets) and in `scan`, with any
+    optimiser.
 
     **Raises:**
 
@@ -79,16 +95,24 @@ def constraint(budget: Any, *, warmup: int = 0, rate: float = 0.05, penalty: flo
         Nocedal & Wright, Numerical Optimization, 2006, ch. 17.
     """
     if isinstance(budget, int | float) and not budget > 0:
-        raise ValueError(f"a budget must be positive, got {budget}: energies are compared by their ratio to it")
+        raise ValueError(
+            f"a budget must be positive, got {budget}: energies are compared by their ratio to it"
+        )
     if warmup < 0 or not rate > 0 or not penalty > 0:
-        raise ValueError(f"warmup ≥ 0, rate > 0 and penalty > 0 are needed, got {warmup}, {rate}, {penalty}")
+        raise ValueError(
+            f"warmup ≥ 0, rate > 0 and penalty > 0 are needed, got {warmup}, {rate}, {penalty}"
+        )
     goal = jnp.asarray(budget, jnp.result_type(float))
 
     def init() -> ConstraintState:
         return ConstraintState(jnp.zeros_like(goal), goal, jnp.zeros((), jnp.int32))
 
     def current(state: ConstraintState) -> Array:
-        done = jnp.minimum(state.step / max(warmup, 1), 1.0).astype(goal.dtype) if warmup else jnp.ones((), goal.dtype)
+        done = (
+            jnp.minimum(state.step / max(warmup, 1), 1.0).astype(goal.dtype)
+            if warmup
+            else jnp.ones((), goal.dtype)
+        )
         return jnp.where(state.start > goal, state.start * (goal / state.start) ** done, goal)
 
     def update(value: Any, state: ConstraintState) -> tuple[Array, ConstraintState]:
@@ -109,6 +133,9 @@ def constraint(budget: Any, *, warmup: int = 0, rate: float = 0.05, penalty: flo
 
 
 def _excess(ratio: Array) -> Array:
-    """How far above the budget, relative to it: linear to twice the budget, then logarithmic with the same slope."""
+    """How far above the budget, relative to it.
+
+    Linear to twice the budget, then logarithmic with the same slope.
+    """
     far = ratio > 2
     return jnp.where(far, 1 + 2 * jnp.log(jnp.where(far, ratio, 2.0) / 2), ratio - 1)

@@ -6,7 +6,9 @@ from typing import Any
 from .._report.figure import COLOURS, axes
 
 
-def history(rows: Sequence[Mapping[str, Any]], budget: float | None = None, *, ax: Any = None) -> Any:
+def history(
+    rows: Sequence[Mapping[str, Any]], budget: float | None = None, *, ax: Any = None
+) -> Any:
     """Energy, and accuracy where there is one, over epochs.
 
     **Arguments:**
@@ -25,13 +27,20 @@ def history(rows: Sequence[Mapping[str, Any]], budget: float | None = None, *, a
     """
     ax = axes(ax)
     epochs = [row["epoch"] for row in rows]
-    ax.plot(epochs, [row.get("energy", float("nan")) / 1e3 for row in rows], color=COLOURS[0], label="energy")
+    ax.plot(
+        epochs,
+        [row.get("energy", float("nan")) / 1e3 for row in rows],
+        color=COLOURS[0],
+        label="energy",
+    )
     if budget is not None:
         ax.axhline(budget / 1e3, color=COLOURS[1], ls="--", lw=1, label="budget")
     ax.set(xlabel="epoch", ylabel="energy [nJ]", yscale="log")
     ax.legend(loc="upper left")
     if any("accuracy" in row for row in rows):
         right = ax.twinx()
-        right.plot(epochs, [100 * row.get("accuracy", float("nan")) for row in rows], color=COLOURS[2])
+        right.plot(
+            epochs, [100 * row.get("accuracy", float("nan")) for row in rows], color=COLOURS[2]
+        )
         right.set_ylabel("accuracy [%]", color=COLOURS[2])
     return ax

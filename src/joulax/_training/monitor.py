@@ -39,7 +39,9 @@ class Monitor:
     - `console`: a rich console to write to; the standard one by default.
     """
 
-    def __init__(self, epochs: int | None = None, budget: float | None = None, console: Console | None = None):
+    def __init__(
+        self, epochs: int | None = None, budget: float | None = None, console: Console | None = None
+    ):
         if budget is not None and not budget > 0:
             raise ValueError(f"a budget must be positive, got {budget}")
         self.epochs, self.budget = epochs, budget
@@ -58,13 +60,16 @@ class Monitor:
             self._live.stop()
             self._live = None
 
-    def update(self, *, loss: Any = None, accuracy: Any = None, result: Result | None = None, **more: Any) -> None:
+    def update(
+        self, *, loss: Any = None, accuracy: Any = None, result: Result | None = None, **more: Any
+    ) -> None:
         """Record an epoch and show it.
 
         **Arguments:**
 
         - `loss`, `accuracy`: numbers.
-        - `result`: what [`joulax.energy`][] returned for a batch; samples on leading axes are averaged.
+        - `result`: what [`joulax.energy`][] returned for a batch; samples on leading axes are
+          averaged.
         - `more`: further numbers, by name.
 
         **Raises:**
@@ -72,9 +77,16 @@ class Monitor:
         `ValueError` inside a trace: the monitor shows numbers, and costs a step nothing.
         """
         if any(isinstance(x, Tracer) for x in jax.tree.leaves((loss, accuracy, result, more))):
-            raise ValueError("Monitor.update() needs numbers: return them from the jitted step and call it once an epoch, outside")
+            raise ValueError(
+                "Monitor.update() needs numbers: return them from the jitted step "
+                "and call it once an epoch, outside"
+            )
         row: dict[str, Any] = {"epoch": len(self.history) + 1}
-        row |= {k: float(np.mean(v)) for k, v in {"loss": loss, "accuracy": accuracy, **more}.items() if v is not None}
+        row |= {
+            k: float(np.mean(v))
+            for k, v in {"loss": loss, "accuracy": accuracy, **more}.items()
+            if v is not None
+        }
         if result is not None:
             row |= _figures(result)
         self.history.append(row)
@@ -94,15 +106,27 @@ class Monitor:
         return pd.DataFrame(self.history).set_index("epoch")
 
     def plot(self, ax: Any = None) -> Any:
-        """Energy and accuracy over epochs, with the budget; see [`joulax.plot`][joulax.plot.layers]."""
+        """Energy and accuracy over epochs, with the budget.
+
+        See [`joulax.plot`][joulax.plot.layers].
+        """
         return history(self.history, self.budget, ax=ax)
 
     def _line(self, row: Mapping[str, Any]) -> str:
         """One epoch as one line of text."""
         head = f"epoch {row['epoch']}" + (f"/{self.epochs}" if self.epochs else "")
-        words = [f"{k} {row[k]:.4g}" for k in row if k not in ("epoch", "energy", "synops") and "." not in k and not k.startswith(_LAYERED)]
+        words = [
+            f"{k} {row[k]:.4g}"
+            for k in row
+            if k not in ("epoch", "energy", "synops")
+            and "." not in k
+            and not k.startswith(_LAYERED)
+        ]
         if "energy" in row:
-            words += [f"energy {joules(row['energy'])}{self._against(row['energy'])}", f"synops {number(row['synops'])}"]
+            words += [
+                f"energy {joules(row['energy'])}{self._against(row['energy'])}",
+                f"synops {number(row['synops'])}",
+            ]
         return f"{head}: {', '.join(words)}"
 
     def _against(self, spent: float) -> str:
@@ -117,7 +141,12 @@ class Monitor:
             if key.startswith("energy "):
                 name = key.removeprefix("energy ")
                 rate = row.get(f"rate {name}")
-                table.add_row(name, "–" if rate is None else f"{rate:.3g}", number(row[f"synops {name}"]), joules(row[key]))
+                table.add_row(
+                    name,
+                    "–" if rate is None else f"{rate:.3g}",
+                    number(row[f"synops {name}"]),
+                    joules(row[key]),
+                )
         return table
 
 
@@ -127,7 +156,10 @@ _LAYERED = ("energy ", "synops ", "rate ")
 def _figures(result: Result) -> dict[str, float]:
     """Energy, synops and rates of a result, in total and by layer."""
     mean = lambda x: float(np.mean(np.asarray(x, np.float64)))
-    row = {"energy": mean(result.total), "synops": sum(mean(r.synops) for r in result.activity.values())}
+    row = {
+        "energy": mean(result.total),
+        "synops": sum(mean(r.synops) for r in result.activity.values()),
+    }
     for name, spent in result.per_layer.items():
         row |= {f"energy {name}": mean(spent), f"synops {name}": mean(result.activity[name].synops)}
         rate = firing_rate(result, name)

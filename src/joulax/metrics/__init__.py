@@ -1,6 +1,9 @@
-"""The field's figures from one account: NeuroBench's, Sinabs' and KerasSpiking's words with their definitions.
+"""The field's figures from one account.
 
-All are pure functions of accounts, arrays or models, per layer and in total; leading axes of samples stay, and sums of accounts
+NeuroBench's, Sinabs' and KerasSpiking's words with their definitions.
+
+All are pure functions of accounts, arrays or models, per layer and in total; leading axes of
+samples stay, and sums of accounts
 ([`joulax.Ledger`][]) give sums of figures.
 """
 

@@ -19,11 +19,21 @@ _SPIKING = ("loihi", "spinnaker", "spinnaker2")
 _DEVICES = ("cpu", "gpu", "arm", *_SPIKING)
 
 
-def layer_energy(connections: ArrayLike, neurons: ArrayLike, rate: ArrayLike, device: str, *, timesteps_per_inference: int = 1, dt: float = 0.001) -> Array:
+def layer_energy(
+    connections: ArrayLike,
+    neurons: ArrayLike,
+    rate: ArrayLike,
+    device: str,
+    *,
+    timesteps_per_inference: int = 1,
+    dt: float = 0.001,
+) -> Array:
     """KerasSpiking's energy of one layer [J per inference].
 
-    On spiking devices every connection carries `rate · dt · steps` events and every neuron is updated at each step; others compute
-    every connection and neuron once, whatever the steps and the rate. Connections ignore borders and zero weights.
+    On spiking devices every connection carries `rate · dt · steps` events and every neuron is
+    updated at each step; others compute
+    every connection and neuron once, whatever the steps and the rate. Connections ignore borders
+    and zero weights.
 
     **Arguments:**
 
@@ -40,15 +50,26 @@ def layer_energy(connections: ArrayLike, neurons: ArrayLike, rate: ArrayLike, de
         KerasSpiking, `ModelEnergy`.
     """
     if device not in _DEVICES:
-        raise ValueError(f"energy is known for {', '.join(_DEVICES)}, got {device!r}; joulax.energy prices on every chip of the catalogue")
+        raise ValueError(
+            f"energy is known for {', '.join(_DEVICES)}, got {device!r}; "
+            f"joulax.energy prices on every chip of the catalogue"
+        )
     spiking = device in _SPIKING
     events = jnp.asarray(connections) * jnp.asarray(rate) * (dt * timesteps_per_inference)
     updates = jnp.asarray(neurons) * (timesteps_per_inference if spiking else 1)
-    record = Activity(ac=events, ac_graded=events, dense_ac=jnp.asarray(connections), updates=updates)
+    record = Activity(
+        ac=events, ac_graded=events, dense_ac=jnp.asarray(connections), updates=updates
+    )
     return energy([record], hardware(f"{device}@keras-spiking")).total * 1e-12
 
 
-def model_energy(account: Account, devices: Sequence[str] = ("cpu", "gpu", "loihi"), *, dt: float = 0.001, columns: Sequence[str] | None = None) -> Any:
+def model_energy(
+    account: Account,
+    devices: Sequence[str] = ("cpu", "gpu", "loihi"),
+    *,
+    dt: float = 0.001,
+    columns: Sequence[str] | None = None,
+) -> Any:
     """KerasSpiking's `ModelEnergy` table, from exact counts.
 
     **Arguments:**
@@ -56,13 +77,16 @@ def model_energy(account: Account, devices: Sequence[str] = ("cpu", "gpu", "loih
     - `account`: leading axes of samples are averaged; the account is one inference.
     - `devices`: columns of energy.
     - `dt`: length of a time step [s], for rates.
-    - `columns`: a choice of `connections`, `neurons`, `rate`, and `synop energy`, `neuron energy` and `energy` followed by a device
+    - `columns`: a choice of `connections`, `neurons`, `rate`, and `synop energy`, `neuron energy`
+      and `energy` followed by a device
       in brackets, like `"energy (loihi)"`; all by default.
 
     **Returns:**
 
-    By layer: the columns; energies [J per inference], rates [Hz]. Synaptic energies use the events that were
-    counted, borders and zero weights as they are; KerasSpiking multiplies connections by a mean rate.
+    By layer: the columns; energies [J per inference], rates [Hz]. Synaptic energies use the events
+    that were
+    counted, borders and zero weights as they are; KerasSpiking multiplies connections by a mean
+    rate.
 
     **Raises:**
 
@@ -78,7 +102,11 @@ def model_energy(account: Account, devices: Sequence[str] = ("cpu", "gpu", "loih
             continue
         synops, dense = jnp.mean(r.synops), jnp.mean(r.dense)
         neurons = jnp.mean(total([r.neurons]))
-        row = {"connections": dense / steps, "neurons": neurons, "rate": synops / jnp.maximum(dense, 1) / dt}
+        row = {
+            "connections": dense / steps,
+            "neurons": neurons,
+            "rate": synops / jnp.maximum(dense, 1) / dt,
+        }
         for device in devices:
             row |= _device_columns(r, device, steps)
         unknown = [c for c in columns or () if c not in row]
@@ -89,7 +117,10 @@ def model_energy(account: Account, devices: Sequence[str] = ("cpu", "gpu", "loih
 
 
 def _device_columns(record: Activity, device: str, steps: Any) -> dict[str, Array]:
-    """Energies of one layer on one device [J per inference]; processors compute one pass, not all steps."""
+    """Energies of one layer on one device [J per inference].
+
+    Processors compute one pass, not all steps.
+    """
     chip, spiking = hardware(f"{device}@keras-spiking"), device in _SPIKING
     passes = 1.0 if spiking else steps
     price: Any = chip.costs.ac if spiking else chip.costs.mac
@@ -97,4 +128,8 @@ def _device_columns(record: Activity, device: str, steps: Any) -> dict[str, Arra
     synops = jnp.mean(record.synops if spiking else record.dense / passes)
     updates = jnp.mean(total([record.updates])) / passes
     synaptic, neural = synops * price * 1e-12, updates * update * 1e-12
-    return {f"synop energy ({device})": synaptic, f"neuron energy ({device})": neural, f"energy ({device})": synaptic + neural}
+    return {
+        f"synop energy ({device})": synaptic,
+        f"neuron energy ({device})": neural,
+        f"energy ({device})": synaptic + neural,
+    }

@@ -10,10 +10,13 @@ from .._activity.account import named_records
 from .._activity.record import Activity, total
 
 
-def learning(account: Any, *, pre: float = 1.0, post: float = 0.0, layers: Sequence[str] | None = None) -> dict[str, Activity]:
+def learning(
+    account: Any, *, pre: float = 1.0, post: float = 0.0, layers: Sequence[str] | None = None
+) -> dict[str, Activity]:
     """Weight writes of a learning rule on the chip, added to the records: priced by `weight_write`.
 
-    A spike that arrives touches the synapses it reaches; a spike that is fired touches those that lead to its neuron.
+    A spike that arrives touches the synapses it reaches; a spike that is fired touches those that
+    lead to its neuron.
     Loihi's pairwise rule updates at both (120 pJ each).
 
     **Arguments:**
@@ -40,8 +43,14 @@ def learning(account: Any, *, pre: float = 1.0, post: float = 0.0, layers: Seque
         if not post:
             return arriving
         if r.spikes_graded is None or r.nonzero is None or r.neurons is None:
-            raise ValueError(f"layer {name!r} has no spikes, synapses and neurons, so what a fired spike touches is not known; leave it out with layers=")
+            raise ValueError(
+                f"layer {name!r} has no spikes, synapses and neurons, so what a fired "
+                f"spike touches is not known; leave it out with layers="
+            )
         return arriving + post * r.spikes_graded * r.nonzero / r.neurons
 
     chosen = [n for n in records if (n in layers if layers else records[n].ac is not None)]
-    return {n: dataclasses.replace(r, writes=writes(n, r)) if n in chosen else r for n, r in records.items()}
+    return {
+        n: dataclasses.replace(r, writes=writes(n, r)) if n in chosen else r
+        for n, r in records.items()
+    }

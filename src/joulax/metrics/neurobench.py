@@ -12,10 +12,10 @@ from jaxtyping import Array
 from .._activity.account import Account, named_records
 from .._activity.record import Activity, is_synaptic, total
 from .._count import count
+from .._count.names import is_array
 from .._hardware.catalogue import hardware
 from .._hardware.chip import Chip
 from .._hardware.datasheet import ARITHMETIC
-from .._count.names import is_array
 
 _OPERATIONS = {"Effective_MACs": "mac", "Effective_ACs": "ac_graded"}
 
@@ -23,9 +23,12 @@ _OPERATIONS = {"Effective_MACs": "mac", "Effective_ACs": "ac_graded"}
 def synaptic_operations(account: Any, *, per_layer: bool = False) -> dict[str, Any]:
     """NeuroBench's `SynapticOperations`: `Effective_MACs`, `Effective_ACs` and `Dense`.
 
-    An effective operation is a nonzero activation that meets a nonzero weight; `Dense` leaves nothing out.
-    A value of 2 is one operation here and two events elsewhere in this library. Whether an operation is a MAC or an AC is decided
-    by the program; NeuroBench looks at the data, so after average pooling it says MAC where this says AC.
+    An effective operation is a nonzero activation that meets a nonzero weight; `Dense` leaves
+    nothing out.
+    A value of 2 is one operation here and two events elsewhere in this library. Whether an
+    operation is a MAC or an AC is decided
+    by the program; NeuroBench looks at the data, so after average pooling it says MAC where this
+    says AC.
 
     **Arguments:**
 
@@ -34,17 +37,26 @@ def synaptic_operations(account: Any, *, per_layer: bool = False) -> dict[str, A
 
     **Returns:**
 
-    Operations of the call, by name; with leading axes as in the account. NeuroBench's are means over samples.
+    Operations of the call, by name; with leading axes as in the account. NeuroBench's are means
+    over samples.
     """
     records = named_records(account)
-    layers = {name: {word: total([getattr(r, f)]) for word, f in _OPERATIONS.items()} | {"Dense": r.dense} for name, r in records.items() if is_synaptic(r)}
+    layers = {
+        name: {word: total([getattr(r, f)]) for word, f in _OPERATIONS.items()} | {"Dense": r.dense}
+        for name, r in records.items()
+        if is_synaptic(r)
+    }
     if per_layer:
         return layers
-    return {word: total([layer[word] for layer in layers.values()]) for word in (*_OPERATIONS, "Dense")}
+    return {
+        word: total([layer[word] for layer in layers.values()]) for word in (*_OPERATIONS, "Dense")
+    }
 
 
 def membrane_updates(membranes: Array) -> Array:
-    """NeuroBench's `MembraneUpdates`: neurons whose membrane changed, and every neuron at the first step.
+    """NeuroBench's `MembraneUpdates`.
+
+    Neurons whose membrane changed, and every neuron at the first step.
 
     **Arguments:**
 
@@ -64,14 +76,16 @@ _TABLE = {"Leaky": (4, 4), "Synaptic": (6, 8), "Lapicque": (11, 11), "Alpha": (1
 def neuron_operations(membranes: Array, neuron: str, reset: str = "subtract") -> dict[str, Array]:
     """NeuroBench's `NeuronOperations`: updates times the operations of its table.
 
-    The first step counts for every neuron, so a silent network has effective operations: six leaky neurons
+    The first step counts for every neuron, so a silent network has effective operations: six leaky
+    neurons
     and five steps without input have 24. What an update of *your* neuron takes is
     `account.convention.per_update(layer)`, counted from the program.
 
     **Arguments:**
 
     - `membranes`: potentials after each step, time first: (time, …).
-    - `neuron`: `"Leaky"` (4 operations; 4 with reset to zero), `"Synaptic"` (6; 8), `"Lapicque"` (11; 11), `"Alpha"` (18; 24).
+    - `neuron`: `"Leaky"` (4 operations; 4 with reset to zero), `"Synaptic"` (6; 8), `"Lapicque"`
+      (11; 11), `"Alpha"` (18; 24).
     - `reset`: `"subtract"` or `"zero"`.
 
     **Returns:**
@@ -83,14 +97,22 @@ def neuron_operations(membranes: Array, neuron: str, reset: str = "subtract") ->
     `ValueError` for a neuron or reset that is not in the table.
     """
     if neuron not in _TABLE or reset not in ("subtract", "zero"):
-        raise ValueError(f"NeuroBench tabulates {', '.join(_TABLE)} with reset subtract or zero, got {neuron!r}, {reset!r}; see account.convention.per_update")
+        raise ValueError(
+            f"NeuroBench tabulates {', '.join(_TABLE)} with reset subtract or zero, "
+            f"got {neuron!r}, {reset!r}; see account.convention.per_update"
+        )
     each = _TABLE[neuron][reset == "zero"]
     dense = jnp.asarray(float(membranes.size))
-    return {"Effective Neuron Ops": each * membrane_updates(membranes), "Neuron Dense Ops": each * dense}
+    return {
+        "Effective Neuron Ops": each * membrane_updates(membranes),
+        "Neuron Dense Ops": each * dense,
+    }
 
 
 def counted_neuron_operations(account: Account) -> dict[str, dict[str, Array]]:
-    """Operations of all updates of each layer, counted from the program: any neuron model, tabulated or not.
+    """Operations of all updates of each layer, counted from the program.
+
+    Any neuron model, tabulated or not.
 
     **Arguments:**
 
@@ -98,7 +120,8 @@ def counted_neuron_operations(account: Account) -> dict[str, dict[str, Array]]:
 
     **Returns:**
 
-    By layer: `multiply`, `add`, `compare`, `other`, and their `total`; dense, since a chip without idle states updates every neuron.
+    By layer: `multiply`, `add`, `compare`, `other`, and their `total`; dense, since a chip without
+    idle states updates every neuron.
     """
     result = {}
     for name, record in account.items():
@@ -110,32 +133,45 @@ def counted_neuron_operations(account: Account) -> dict[str, dict[str, Array]]:
 
 
 def update_price(operations: Mapping[str, float], chip: str | Chip) -> Array:
-    """Arithmetic of one neuron update [pJ]: additions and comparisons at the price of an accumulate, products at that of a multiplication.
+    """Arithmetic of one neuron update [pJ].
+
+    Additions and comparisons at the price of an accumulate, products at that of a multiplication.
 
     **Arguments:**
 
     - `operations`: `account.convention.per_update(layer)`.
-    - `chip`: arithmetic only, such as `"45nm@int8"` or `"7nm"`: a multiplication is its MAC less its accumulate.
+    - `chip`: arithmetic only, such as `"45nm@int8"` or `"7nm"`: a multiplication is its MAC less
+      its accumulate.
 
     **Raises:**
 
-    `ValueError` if the chip does not price arithmetic, or an update contains exponentials and their like, which nobody prices.
+    `ValueError` if the chip does not price arithmetic, or an update contains exponentials and their
+    like, which nobody prices.
     """
     chip = hardware(chip) if isinstance(chip, str) else chip
     if chip.costs.ac is None or chip.costs.mac is None:
-        raise ValueError(f"update_price() needs prices of ac and mac, {chip.name} lacks one; choose a sheet that is {ARITHMETIC}, like '45nm'")
+        raise ValueError(
+            f"update_price() needs prices of ac and mac, {chip.name} lacks one; "
+            f"choose a sheet that is {ARITHMETIC}, like '45nm'"
+        )
     if operations.get("other"):
-        raise ValueError(f"an update contains {operations['other']:g} functions beyond addition and multiplication, for which there is no price")
+        raise ValueError(
+            f"an update contains {operations['other']:g} functions beyond addition "
+            f"and multiplication, for which there is no price"
+        )
     adds = operations.get("add", 0) + operations.get("compare", 0)
     return adds * chip.costs.ac + operations.get("multiply", 0) * (chip.costs.mac - chip.costs.ac)
 
 
 def activation_sparsity(activations: Any, *, per_layer: bool = False) -> Any:
-    """NeuroBench's `ActivationSparsity` (and `…ByLayer`): share of zeros among the outputs of neurons.
+    """NeuroBench's `ActivationSparsity` (and `…ByLayer`).
+
+    Share of zeros among the outputs of neurons.
 
     **Arguments:**
 
-    - `activations`: an account, whose layers with spikes count; or a dict or list of arrays (outputs of activation layers).
+    - `activations`: an account, whose layers with spikes count; or a dict or list of arrays
+      (outputs of activation layers).
     - `per_layer`: the same by layer.
 
     **Returns:**
@@ -152,13 +188,22 @@ def _outputs(activations: Any) -> dict[str, tuple[Array, Array]]:
     """Nonzero outputs and all outputs, by layer."""
     leaves = jax.tree.leaves(activations, is_leaf=lambda x: isinstance(x, Activity))
     if any(isinstance(leaf, Activity) for leaf in leaves):
-        firing = {n: r for n, r in named_records(activations).items() if r.spikes_graded is not None and r.updates is not None}
+        firing = {
+            n: r
+            for n, r in named_records(activations).items()
+            if r.spikes_graded is not None and r.updates is not None
+        }
         if not firing:
-            raise ValueError("no layer of the account fires; give the outputs of activation layers as arrays")
+            raise ValueError(
+                "no layer of the account fires; give the outputs of activation layers as arrays"
+            )
         return {n: (total([r.spikes_graded]), total([r.updates])) for n, r in firing.items()}
     named = jax.tree_util.tree_leaves_with_path(activations)
     return {
-        jax.tree_util.keystr(path, simple=True, separator="."): ((jnp.asarray(a) != 0).astype(jnp.float32).sum(), jnp.asarray(float(np.size(a))))
+        jax.tree_util.keystr(path, simple=True, separator="."): (
+            (jnp.asarray(a) != 0).astype(jnp.float32).sum(),
+            jnp.asarray(float(np.size(a))),
+        )
         for path, a in named
     }
 
@@ -169,10 +214,13 @@ def connection_sparsity(model: Any, *, biases: bool = False) -> Array:
     **Arguments:**
 
     - `model`: a pytree; its arrays of two or more axes are the weights.
-    - `biases`: count the other arrays too, as NeuroBench does for recurrent cells, and for them only.
+    - `biases`: count the other arrays too, as NeuroBench does for recurrent cells, and for them
+      only.
     """
     arrays = [a for a in _parameters(model) if biases or np.ndim(a) > 1]
-    return jnp.asarray(1.0) - sum((jnp.asarray(a) != 0).astype(jnp.float32).sum() for a in arrays) / max(sum(np.size(a) for a in arrays), 1)
+    return jnp.asarray(1.0) - sum(
+        (jnp.asarray(a) != 0).astype(jnp.float32).sum() for a in arrays
+    ) / max(sum(np.size(a) for a in arrays), 1)
 
 
 def parameter_count(model: Any) -> int:
@@ -181,7 +229,10 @@ def parameter_count(model: Any) -> int:
 
 
 def footprint(model: Any) -> int:
-    """NeuroBench's `Footprint`: bytes of all arrays of a model. PyTorch adds its buffers (thresholds, decays), which are no arrays here."""
+    """NeuroBench's `Footprint`: bytes of all arrays of a model.
+
+    PyTorch adds its buffers (thresholds, decays), which are no arrays here.
+    """
     return sum(int(np.size(a)) * a.dtype.itemsize for a in _parameters(model))
 
 
@@ -200,8 +251,10 @@ def workload(model: Callable, *inputs: Any, **options: Any) -> dict[str, Any]:
 
     **Returns:**
 
-    `Footprint`, `ParameterCount`, `ConnectionSparsity`, `SynapticOperations`, `ActivationSparsity` (where
-    neurons fire), and `NeuronOperations` counted from the program: per update (`multiply`, `add`, …) by
+    `Footprint`, `ParameterCount`, `ConnectionSparsity`, `SynapticOperations`, `ActivationSparsity`
+    (where
+    neurons fire), and `NeuronOperations` counted from the program: per update (`multiply`, `add`,
+    …) by
     layer, and `Neuron Dense Ops`.
     """
     account = jax.jit(jax.vmap(lambda *x: count(model, **options)(*x)[1]))(*inputs)

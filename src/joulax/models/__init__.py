@@ -1,7 +1,15 @@
-"""Published energy models, as further hardware and as functions: differentiable in all continuous parameters."""
+"""Published energy models, as further hardware and as functions.
+
+Differentiable in all continuous parameters.
+"""
 
 from .call import PerCall as PerCall
-from .lemaire import Lemaire2022 as Lemaire2022, Terms as Terms, lemaire_conv as lemaire_conv, lemaire_dense as lemaire_dense
+from .lemaire import (
+    Lemaire2022 as Lemaire2022,
+    Terms as Terms,
+    lemaire_conv as lemaire_conv,
+    lemaire_dense as lemaire_dense,
+)
 from .memory import (
     DRAM as DRAM,
     REGISTER as REGISTER,

@@ -12,9 +12,10 @@ from .._hardware.operations import Operations
 
 
 class PerCall(Hardware):
-    """A processor that spends energy on every call beside its operations, shared by the samples of a batch.
+    """A processor that spends energy on every call beside its operations, shared by a batch.
 
-    Launching kernels and keeping the host awake dominates small networks: a constant per MAC holds for one
+    Launching kernels and keeping the host awake dominates small networks: a constant per MAC holds
+    for one
     regime of batches only. Energies are per sample.
 
     **Attributes:**
@@ -47,7 +48,9 @@ class PerCall(Hardware):
         """Those of the chip."""
         return self.chip.operations(activity)
 
-    def spent(self, activity: Activity, executed: Operations, unpriced: Callable[[str], str]) -> dict[str, Any]:
+    def spent(
+        self, activity: Activity, executed: Operations, unpriced: Callable[[str], str]
+    ) -> dict[str, Any]:
         """As the chip spends."""
         return self.chip.spent(activity, executed, unpriced)
 

@@ -1,4 +1,7 @@
-"""The analytical model of Lemaire et al. 2022: operations, memory accesses and addressing of a layer."""
+"""The analytical model of Lemaire et al.
+
+2022: operations, memory accesses and addressing of a layer.
+"""
 
 from typing import Any
 
@@ -17,10 +20,13 @@ FIFO = 1000  # elements of the queue of events, as the authors' program assumes
 
 
 def ram(elements: ArrayLike, bits: ArrayLike = 32) -> Array:
-    """One access to a memory of so many elements [pJ]: 1.09e-5 pJ per bit stored, plus 13.2 pJ, whatever the width.
+    """One access to a memory of so many elements [pJ].
+
+    1.09e-5 pJ per bit stored, plus 13.2 pJ, whatever the width.
 
     ??? cite "Reference"
-        Lemaire et al., ICONIP 2022: a line through 10, 20 and 100 pJ at 8 kB, 32 kB and 1 MB of 45 nm (Horowitz 2014).
+        Lemaire et al., ICONIP 2022: a line through 10, 20 and 100 pJ at 8 kB, 32 kB and 1 MB of 45
+        nm (Horowitz 2014).
     """
     return 1.09e-5 * jnp.asarray(elements, jnp.result_type(float)) * bits + 13.2
 
@@ -32,7 +38,8 @@ class Terms(eqx.Module):
 
     - `mac`, `acc`: multiply-accumulates and accumulates [operations].
     - `operations`: their energy [pJ].
-    - `inputs`, `weights`, `bias`, `potential_read`, `potential_write`, `outputs`: memory accesses [pJ].
+    - `inputs`, `weights`, `bias`, `potential_read`, `potential_write`, `outputs`: memory accesses
+      [pJ].
     - `addressing`: computing addresses [pJ].
     """
 
@@ -50,7 +57,14 @@ class Terms(eqx.Module):
     @property
     def total(self) -> Array:
         """Energy of the layer [pJ]."""
-        memory = self.inputs + self.weights + self.bias + self.potential_read + self.potential_write + self.outputs
+        memory = (
+            self.inputs
+            + self.weights
+            + self.bias
+            + self.potential_read
+            + self.potential_write
+            + self.outputs
+        )
         return jnp.asarray(self.operations + memory + self.addressing)
 
 
@@ -73,13 +87,15 @@ def lemaire_dense(
 
     - `inputs`, `outputs`: sizes of the layer.
     - `steps`: time steps of the spiking layer; `None` is the formal (analog) layer.
-    - `events_in`, `events_out`: spikes that enter and leave in an inference, summed over neurons and steps.
+    - `events_in`, `events_out`: spikes that enter and leave in an inference, summed over neurons
+      and steps.
     - `leaky`: leaky neurons multiply their potential at each step.
     - `bias`: whether there is one.
     - `bits`: width of every datum.
     - `paper_literal`: eq. 2.4 as printed, which counts the accumulates `inputs` times too often and
       leaves out the reset; the authors' own program has the corrected form, the default here.
-    - `address_sum`: eq. 17.1 as `inputs + outputs` instead of `inputs · outputs`; published readings differ.
+    - `address_sum`: eq. 17.1 as `inputs + outputs` instead of `inputs · outputs`; published
+      readings differ.
 
     **Returns:**
 
@@ -91,10 +107,35 @@ def lemaire_dense(
     synapses = inputs * outputs
     if steps is None:
         addressing = ADD * (inputs + outputs if address_sum else synapses)
-        return _formal(synapses, outputs, inputs * ram(inputs, bits), synapses * ram(synapses, bits), outputs, bias, bits, addressing)
+        return _formal(
+            synapses,
+            outputs,
+            inputs * ram(inputs, bits),
+            synapses * ram(synapses, bits),
+            outputs,
+            bias,
+            bits,
+            addressing,
+        )
     synops = events_in * outputs
-    acc = events_in * synapses + steps * outputs if paper_literal else synops + steps * outputs + events_out
-    return _spiking(acc, synops, synapses, steps * outputs, outputs, events_in, events_out, leaky, bias, bits, ADD * synops)
+    acc = (
+        events_in * synapses + steps * outputs
+        if paper_literal
+        else synops + steps * outputs + events_out
+    )
+    return _spiking(
+        acc,
+        synops,
+        synapses,
+        steps * outputs,
+        outputs,
+        events_in,
+        events_out,
+        leaky,
+        bias,
+        bits,
+        ADD * synops,
+    )
 
 
 def lemaire_conv(
@@ -128,19 +169,70 @@ def lemaire_conv(
         inputs = in_channels * in_size[0] * in_size[1]
         mac = weights * pixels
         addressing = ADD * (inputs + neurons + out_channels * taps)
-        return _formal(mac, neurons, mac * ram(inputs, bits), mac * ram(weights, bits), neurons, bias, bits, addressing, biases=out_channels)
+        return _formal(
+            mac,
+            neurons,
+            mac * ram(inputs, bits),
+            mac * ram(weights, bits),
+            neurons,
+            bias,
+            bits,
+            addressing,
+            biases=out_channels,
+        )
     reached = events_in * out_channels * taps
-    acc = events_in * -(-kernel[0] // stride) * -(-kernel[1] // stride) * out_channels + steps * neurons + events_out
+    acc = (
+        events_in * -(-kernel[0] // stride) * -(-kernel[1] // stride) * out_channels
+        + steps * neurons
+        + events_out
+    )
     addressing = (MULTIPLY + ADD) * 2 * events_in + ADD * reached
-    return _spiking(acc, reached, weights, steps * neurons, neurons, events_in, events_out, leaky, bias, bits, addressing, biases=out_channels)
+    return _spiking(
+        acc,
+        reached,
+        weights,
+        steps * neurons,
+        neurons,
+        events_in,
+        events_out,
+        leaky,
+        bias,
+        bits,
+        addressing,
+        biases=out_channels,
+    )
 
 
 def _formal(mac, acc, inputs, weights, neurons, bias, bits, addressing, biases=None) -> Terms:
     each = neurons * ram(neurons if biases is None else biases, bits) if bias else 0.0
-    return Terms(mac, acc, mac * (MULTIPLY + ADD) + acc * ADD, inputs, weights, each, 0.0, 0.0, neurons * ram(neurons, bits), addressing)
+    return Terms(
+        mac,
+        acc,
+        mac * (MULTIPLY + ADD) + acc * ADD,
+        inputs,
+        weights,
+        each,
+        0.0,
+        0.0,
+        neurons * ram(neurons, bits),
+        addressing,
+    )
 
 
-def _spiking(acc, synops, weights, updates, neurons, events_in, events_out, leaky, bias, bits, addressing, biases=None) -> Terms:
+def _spiking(
+    acc,
+    synops,
+    weights,
+    updates,
+    neurons,
+    events_in,
+    events_out,
+    leaky,
+    bias,
+    bits,
+    addressing,
+    biases=None,
+) -> Terms:
     mac = updates if leaky else 0
     potential = (synops + updates) * ram(neurons, bits)
     queue = ram(FIFO, bits)
@@ -160,11 +252,16 @@ def _spiking(acc, synops, weights, updates, neurons, events_in, events_out, leak
 
 
 class Lemaire2022(Hardware):
-    """The same model on a counted account: every access is priced by the size of the layer's own memory.
+    """The same model on a counted account.
 
-    Synaptic operations are those that were counted, borders and all, in place of the average fan-out of
-    the paper; for a dense layer without zero weights the total is that of [`joulax.models.lemaire_dense`][].
-    Count with `events=True`. Addressing is charged with the accumulates, the queues with the spikes.
+    Every access is priced by the size of the layer's own memory.
+
+    Synaptic operations are those that were counted, borders and all, in place of the average
+    fan-out of
+    the paper; for a dense layer without zero weights the total is that of
+    [`joulax.models.lemaire_dense`][].
+    Count with `events=True`. Addressing is charged with the accumulates, the queues with the
+    spikes.
 
     **Attributes:**
 
@@ -178,7 +275,8 @@ class Lemaire2022(Hardware):
     leaky: bool = eqx.field(default=False, static=True)
     bias: bool = eqx.field(default=True, static=True)
     paper_literal: bool = eqx.field(default=False, static=True)
-    name: str = eqx.field(default="Lemaire 2022", static=True)  # pyright: ignore[reportIncompatibleMethodOverride]
+    # pyright: ignore[reportIncompatibleMethodOverride]
+    name: str = eqx.field(default="Lemaire 2022", static=True)
 
     @property
     def costs(self) -> Costs:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -186,15 +284,32 @@ class Lemaire2022(Hardware):
         return Costs(ac=number(ADD), mac=number(ADD + MULTIPLY))
 
     def operations(self, activity: Activity) -> Operations:
-        """Accumulates of synapses, of each update (bias) and of each reset; a multiply-accumulate for each leak."""
+        """Accumulates of synapses, of each update (bias) and of each reset.
+
+        A multiply-accumulate for each leak.
+        """
         a: Any = activity
-        missing = [f for f in ("ac", "updates", "spikes", "events", "neurons", "synapses") if getattr(a, f) is None]
+        missing = [
+            f
+            for f in ("ac", "updates", "spikes", "events", "neurons", "synapses")
+            if getattr(a, f) is None
+        ]
         if missing:
-            raise ValueError(f"{self.name} prices spiking layers counted with joulax.count(..., events=True); a record lacks {', '.join(missing)}")
+            raise ValueError(
+                f"{self.name} prices spiking layers counted with joulax.count(..., "
+                f"events=True); a record lacks {', '.join(missing)}"
+            )
         states = a.ac + a.updates
         acc = a.ac * a.synapses / a.neurons + a.updates if self.paper_literal else states + a.spikes
         mac = a.updates if self.leaky else None
-        return Operations(ac=acc, mac=mac, spike=a.events + a.spikes, weight_read=states if self.bias else a.ac, state_read=states, state_write=states)
+        return Operations(
+            ac=acc,
+            mac=mac,
+            spike=a.events + a.spikes,
+            weight_read=states if self.bias else a.ac,
+            state_read=states,
+            state_write=states,
+        )
 
     def spent(self, activity: Activity, executed: Operations, unpriced: Any) -> dict[str, Any]:
         """Energy of one layer [pJ]; memories are as large as the layer needs."""
@@ -205,7 +320,8 @@ class Lemaire2022(Hardware):
             "ac": (x.ac + a.ac) * ADD,
             "mac": None if x.mac is None else x.mac * (ADD + MULTIPLY),
             "spike": x.spike * ram(FIFO, self.bits),
-            "weight_read": a.ac * ram(a.synapses, self.bits) + (a.updates * ram(a.neurons, self.bits) if self.bias else 0.0),
+            "weight_read": a.ac * ram(a.synapses, self.bits)
+            + (a.updates * ram(a.neurons, self.bits) if self.bias else 0.0),
             "state_read": state,
             "state_write": state,
         }

@@ -17,7 +17,8 @@ REGISTER = 0.002538  # pJ per bit: 32 nm, NeuroMC
 def sram(capacity: ArrayLike) -> Array:
     r"""Energy of reading one bit of an SRAM [pJ], smooth in its capacity.
 
-    The parabola in $(\ln \text{bytes}, \ln E)$ through the three points of 45 nm: 10, 20 and 100 pJ for an access of 64 bits
+    The parabola in $(\ln \text{bytes}, \ln E)$ through the three points of 45 nm: 10, 20 and 100 pJ
+    for an access of 64 bits
     in 8 kB, 32 kB and 1 MB. Between the points it is an interpolation, outside of them a guess.
 
     **Arguments:**
@@ -42,7 +43,8 @@ def sram(capacity: ArrayLike) -> Array:
 def sram_qkeras(bits: ArrayLike) -> Array:
     """Energy of reading one bit of an SRAM [pJ], by the cubic of QKeras in log2 of its size [bits].
 
-    It meets the same three points (8 KiB, 32 KiB, 1 MiB) and rises again below 3 KiB, where it should not be used.
+    It meets the same three points (8 KiB, 32 KiB, 1 MiB) and rises again below 3 KiB, where it
+    should not be used.
 
     ??? cite "Reference"
         QKeras, qtools `config_public`, read as pJ per bit.
@@ -57,26 +59,33 @@ def add_qkeras(bits: ArrayLike) -> Array:
 
 
 def multiply_qkeras(bits: ArrayLike) -> Array:
-    """Energy of a fixed-point multiplication of so many bits [pJ], 45 nm; QKeras: 0.2 at 8 bits, 3.1 at 32."""
+    """Energy of a fixed-point multiplication of so many bits [pJ], 45 nm; QKeras.
+
+    0.2 at 8 bits, 3.1 at 32.
+    """
     b = jnp.asarray(bits, jnp.result_type(float))
     return b * (0.001041666667 + 0.002994791667 * b)
 
 
 class Memory(Hardware):
-    """Arithmetic and memory: every weight is fetched, every state read and written back, bit by bit.
+    """Arithmetic and memory.
+
+    Every weight is fetched, every state read and written back, bit by bit.
 
     ```python
     import joulax
     from joulax.models import Memory, sram
 
-    chip = Memory(add=0.03, multiply=0.2, weight_bits=8, state_bits=16, weights=sram(64e3), states=sram(8e3))
+    chip = Memory(add=0.03, multiply=0.2, weight_bits=8, state_bits=16, weights=sram(64e3),
+    states=sram(8e3))
     ```
 
     **Attributes:**
 
     - `add`, `multiply`: one addition, one multiplication [pJ].
     - `weight_bits`, `state_bits`: width of a weight and of a neuron's state.
-    - `weights`, `states`: energy of one bit of their memory [pJ]: [`joulax.models.sram`][] of a capacity,
+    - `weights`, `states`: energy of one bit of their memory [pJ]: [`joulax.models.sram`][] of a
+      capacity,
       `joulax.models.DRAM` (20.3 pJ) or `joulax.models.REGISTER` (0.0025 pJ).
     - `skips_zeros`: share of the multiply-accumulates with a zero input that are skipped.
     """
@@ -88,7 +97,8 @@ class Memory(Hardware):
     weights: Number = eqx.field(default=DRAM, converter=number)
     states: Number = eqx.field(default=0.0, converter=number)
     skips_zeros: Number = eqx.field(default=0.0, converter=number)
-    name: str = eqx.field(default="memory model", static=True)  # pyright: ignore[reportIncompatibleMethodOverride]
+    # pyright: ignore[reportIncompatibleMethodOverride]
+    name: str = eqx.field(default="memory model", static=True)
 
     @property
     def costs(self) -> Costs:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -107,14 +117,23 @@ class Memory(Hardware):
         )
 
     def operations(self, activity: Activity) -> Operations:
-        """As for any chip; a multiply-accumulate keeps its partial sum in a register, so only updates touch states."""
-        executed = Chip(self.costs, skips_zeros=self.skips_zeros, name=self.name).operations(activity)
+        """As for any chip, but partial sums stay in a register: only updates touch states."""
+        executed = Chip(self.costs, skips_zeros=self.skips_zeros, name=self.name).operations(
+            activity
+        )
         states = plus(executed.ac, activity.updates)
-        return eqx.tree_at(lambda o: (o.state_read, o.state_write), executed, (states, states), is_leaf=lambda x: x is None)
+        return eqx.tree_at(
+            lambda o: (o.state_read, o.state_write),
+            executed,
+            (states, states),
+            is_leaf=lambda x: x is None,
+        )
 
 
 def bit_width(bits: ArrayLike, *, accumulator_bits: ArrayLike | None = None, **memory) -> Memory:
-    """Arithmetic whose energy follows from its width: the polynomials of QKeras at 45 nm, differentiable in the widths.
+    """Arithmetic whose energy follows from its width.
+
+    The polynomials of QKeras at 45 nm, differentiable in the widths.
 
     **Arguments:**
 
@@ -126,5 +145,11 @@ def bit_width(bits: ArrayLike, *, accumulator_bits: ArrayLike | None = None, **m
         QKeras, qtools: add 0.003125 b, multiply 0.0029948 b² + 0.00104 b [pJ].
     """
     wide = bits if accumulator_bits is None else accumulator_bits
-    fields = {"weight_bits": bits, "state_bits": wide, "weights": 0.0, "states": 0.0, "name": "bit-width model"} | memory
+    fields = {
+        "weight_bits": bits,
+        "state_bits": wide,
+        "weights": 0.0,
+        "states": 0.0,
+        "name": "bit-width model",
+    } | memory
     return Memory(add=add_qkeras(wide), multiply=multiply_qkeras(bits), **fields)

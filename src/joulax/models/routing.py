@@ -17,7 +17,8 @@ from .._hardware.operations import Operations
 class Routed(Hardware):
     """A chip whose spikes travel to every core that holds neurons of the next layer.
 
-    Hops of a layer are `events · ceil(neurons / neurons_per_core) · hops`: count with `events=True`.
+    Hops of a layer are `events · ceil(neurons / neurons_per_core) · hops`: count with
+    `events=True`.
 
     **Attributes:**
 
@@ -35,7 +36,10 @@ class Routed(Hardware):
     def __check_init__(self):
         for sheet in sheets_of(self.chip.name):
             if "hop" in sheet.includes or "hop" in sheet.costs:
-                raise ValueError(f"{sheet.name} contains routing already ({sheet.scope}): charging hops again would count it twice")
+                raise ValueError(
+                    f"{sheet.name} contains routing already ({sheet.scope}): charging "
+                    f"hops again would count it twice"
+                )
 
     @property
     def costs(self) -> Costs:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -55,12 +59,22 @@ class Routed(Hardware):
     def operations(self, activity: Activity) -> Operations:
         """Those of the chip, and hops to all destination cores."""
         if activity.events is None or activity.neurons is None:
-            raise ValueError(f"{self.name} needs the events that arrive at each layer and its neurons: joulax.count(..., events=True)")
+            raise ValueError(
+                f"{self.name} needs the events that arrive at each layer and its "
+                f"neurons: joulax.count(..., events=True)"
+            )
         cores = jnp.ceil(activity.neurons / self.neurons_per_core)
         hops = activity.events * cores * self.hops
-        return eqx.tree_at(lambda o: o.hop, self.chip.operations(activity), hops, is_leaf=lambda x: x is None)
+        return eqx.tree_at(
+            lambda o: o.hop, self.chip.operations(activity), hops, is_leaf=lambda x: x is None
+        )
 
-    def spent(self, activity: Activity, executed: Operations, unpriced: Callable[[str], str]) -> dict[str, Any]:
+    def spent(
+        self, activity: Activity, executed: Operations, unpriced: Callable[[str], str]
+    ) -> dict[str, Any]:
         """As the chip spends, and the hops."""
-        inner, hops = dataclasses.replace(executed, hop=None), executed.hop if executed.hop is not None else jnp.zeros(())
+        inner, hops = (
+            dataclasses.replace(executed, hop=None),
+            executed.hop if executed.hop is not None else jnp.zeros(()),
+        )
         return self.chip.spent(activity, inner, unpriced) | {"hop": hops * self.hop}

@@ -29,9 +29,11 @@ _STILLMAKER = {
 def stillmaker(process: str, volts: ArrayLike, *, of: str = "HP45", at: ArrayLike = 0.9) -> Array:
     r"""Factor on the energy of logic from one process and voltage to another.
 
-    $$E_\mathrm{to} = E_\mathrm{from} \frac{f_\mathrm{to}(V)}{f_\mathrm{from}(V_0)}, \qquad f(V) = a_2 V^2 + a_1 V + a_0.$$
+    $$E_\mathrm{to} = E_\mathrm{from} \frac{f_\mathrm{to}(V)}{f_\mathrm{from}(V_0)},
+    \qquad f(V) = a_2 V^2 + a_1 V + a_0.$$
 
-    Logic only: memories do not scale so. From 45 to 7 nm it gives a fifth of the published 7 nm table.
+    Logic only: memories do not scale so. From 45 to 7 nm it gives a fifth of the published 7 nm
+    table.
 
     **Arguments:**
 
@@ -48,7 +50,9 @@ def stillmaker(process: str, volts: ArrayLike, *, of: str = "HP45", at: ArrayLik
     """
     for name in (process, of):
         if name not in _STILLMAKER:
-            raise ValueError(f"no coefficients for {name!r}; the processes are {', '.join(_STILLMAKER)}")
+            raise ValueError(
+                f"no coefficients for {name!r}; the processes are {', '.join(_STILLMAKER)}"
+            )
     return _energy(process, volts) / _energy(of, at)
 
 

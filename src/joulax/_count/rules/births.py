@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax.numpy as jnp
+
 from ..axes import IDLE, VARIES, WEIGHT, Axes, combined, regional
 from ..findings import (
     EVENTS,
     Birth,
-
     Context,
     Feed,
     Found,
@@ -27,22 +28,29 @@ from ..kinds import (
     Events,
     Parameter,
     Paths,
-
+    Place,
     Value,
     Weight,
+    shared,
 )
 from .registry import because, scope_of, shape_of, source_of
+
 
 def datas(ins: Sequence[Value]) -> list[Data]:
     """The operands that depend on data."""
     return [i for i in ins if isinstance(i, Data)]
 
+
 def union(sets: Any) -> frozenset:
     """Union of any number of sets."""
     return frozenset().union(*sets)
 
+
 def elementwise_axes(eqn: Any, ins: Sequence[Value]) -> Axes:
-    """Axes of an elementwise result: repeated as the regions say, varying where any operand does."""
+    """Axes of an elementwise result.
+
+    Repeated as the regions say, varying where any operand does.
+    """
     shape = shape_of(eqn.outvars[0])
     fitting = [i for i in ins if i.axes.shape == shape]
     if not fitting:
@@ -54,6 +62,7 @@ def elementwise_axes(eqn: Any, ins: Sequence[Value]) -> Axes:
         return varies
     repeated = combined(regional, *(i.axes.only(IDLE) for i in regions))
     return combined(lambda p, q: p | q, varies, repeated)
+
 
 def provenance(ins: Sequence[Value], axes: Axes) -> Weight | None:
     """Leaves of an elementwise result, where they are not broadcast over the data."""
@@ -71,6 +80,7 @@ def provenance(ins: Sequence[Value], axes: Axes) -> Weight | None:
     layer = next((p.layer for p in parts if p.layer), None)
     return Weight(union(p.leaves for p in parts), found, parts[0].place, layer)
 
+
 def common(eqn: Any, ins: Sequence[Value], ctx: Context) -> dict[str, Any]:
     """Fields of an elementwise result that depends on data."""
     data = datas(ins)
@@ -85,7 +95,15 @@ def common(eqn: Any, ins: Sequence[Value], ctx: Context) -> dict[str, Any]:
         weight=provenance(ins, axes),
         held=union(d.held for d in data),
         random=all(d.random for d in data),
+        **same_source(data),
     )
+
+
+def same_source(data: Sequence[Data]) -> dict[str, Any]:
+    """Whose elements a combination is, where all operands are the same elements of something."""
+    place = shared(d.place for d in data)
+    return {} if place is None else dict(source=min(d.source for d in data), place=place)
+
 
 def mixed(
     eqn: Any, ins: Sequence[Value], ctx: Context, text: str, *, enters: bool = True, **fields: Any
@@ -104,6 +122,7 @@ def mixed(
     outs = [_shaped(v, Analog(**(values | fields)), ctx) for v in eqn.outvars]
     return Found(outs, feeds=(feed,) if feed else ())
 
+
 def _shaped(variable: Any, value: Analog, ctx: Context) -> Value:
     """For one of several outputs, perhaps boolean, perhaps of another shape."""
     shape = shape_of(variable)
@@ -111,8 +130,10 @@ def _shaped(variable: Any, value: Analog, ctx: Context) -> Value:
         value = value.but(axes=Axes.of(shape, VARIES), terms=NONE, weight=None)
     return masked(value) if _is_bool(variable) else value
 
+
 def _is_bool(variable: Any) -> bool:
-    return getattr(variable.aval, "dtype", None) == bool
+    return getattr(variable.aval, "dtype", None) == jnp.bool_
+
 
 def masked(value: Data) -> Events:
     """A boolean that is no spike: a mask made of data."""
@@ -120,12 +141,12 @@ def masked(value: Data) -> Events:
         value.axes, cause=value.cause, values=SPIKE, nonneg=True, weak=True, random=value.random
     )
 
+
 def _size(spikes: Data) -> float:
     return spikes.size or float(spikes.axes.size(IDLE))
 
-def _entering(
-    eqn: Any, data: Sequence[Data], ctx: Context, values: dict[str, Any]
-) -> Feed | None:
+
+def _entering(eqn: Any, data: Sequence[Data], ctx: Context, values: dict[str, Any]) -> Feed | None:
     """Spikes that are added to a region one to one, unless they are its own."""
     spikes = [d for d in data if isinstance(d, Events) and not d.weak]
     foreign = [d for d in spikes if not d.births or d.births - ctx.own(d.births, values["feeds"])]
@@ -135,9 +156,11 @@ def _entering(
     births = union(d.births for d in foreign)
     return Feed(ctx.path, births, leaves, scope_of(eqn), source_of(eqn))
 
+
 def population(value: Data, shape: tuple[int, ...], *, state: bool = False) -> Population:
     """The region of a value as neurons."""
     return Population(value.feeds, value.size, shape, value.axes, state)
+
 
 def fires(eqn: Any, found: Found, ctx: Context) -> Found:
     """The same finding, where the equation shows its region to be neurons."""
@@ -147,7 +170,9 @@ def fires(eqn: Any, found: Found, ctx: Context) -> Found:
     here = population(value, shape_of(eqn.outvars[0]))
     return found.but(neurons=(*found.neurons, here))
 
+
 # -- births ----------------------------------------------------------------------
+
 
 def born(
     eqn: Any,
@@ -173,11 +198,15 @@ def born(
         size=max(made["size"], region.size),
         held=made["held"],
         random=made["random"],
+        source=made.get("source", -1),
+        place=made.get("place", Place()),
         weak=weak,
         **(dict(values=SPIKE, nonneg=True) | fields),
     )
-    neurons = () if weak or ctx.backward or not feeds else (
-        Population(feeds, spikes.size, shape_of(eqn.outvars[0]), made["axes"]),
+    neurons = (
+        ()
+        if weak or ctx.backward or not feeds
+        else (Population(feeds, spikes.size, shape_of(eqn.outvars[0]), made["axes"]),)
     )
     return Found(
         [spikes],
@@ -187,6 +216,7 @@ def born(
         feeds=found.feeds,
         neurons=neurons,
     )
+
 
 def _birth(
     eqn: Any, ctx: Context, axes: Axes, feeds: Paths, parents: Paths, arrived: Paths, weak: bool
@@ -201,6 +231,7 @@ def _birth(
         ctx.frame,
         weak,
     )
+
 
 def reborn(eqn: Any, out: Events, ctx: Context, events: Callable[[Operands], Any]) -> Found:
     """Spikes in another form, which has the slope of the model's surrogate: they leave here."""
@@ -246,7 +277,10 @@ def unrolled(eqn: Any, found: Found, ins: Sequence[Value], ctx: Context) -> Foun
     data, out = datas(ins), found.outs[0]
     if len(data) != 2 or not isinstance(out, Analog) or ctx.backward:
         return found
-    sites = [[ctx.site(p) for p in d.feeds - o.feeds] for d, o in ((data[0], data[1]), (data[1], data[0]))]
+    sites = [
+        [ctx.site(p) for p in d.feeds - o.feeds]
+        for d, o in ((data[0], data[1]), (data[1], data[0]))
+    ]
     left, right = ({(s.leaves, s.place) for s in side if s and s.leaves} for side in sites)
     if not left & right:
         return found
@@ -279,19 +313,29 @@ def taps(
         found.append(Tap(birth.path, "spikes_graded", counted(lambda ops: graded(fired(ops)))))
     return tuple(found)
 
+
 def logical(
-    eqn: Any, ins: Sequence[Value], ctx: Context, values: Any, *, masks: bool, **fields: Any
+    eqn: Any,
+    ins: Sequence[Value],
+    ctx: Context,
+    values: Any,
+    *,
+    masks: bool,
+    other: bool = False,
+    **fields: Any,
 ) -> Found:
     """Spikes combined with spikes: a new birth where all are of one population, else the union.
 
     `masks`: the operands multiply each other, so comparisons that only mask are no spikes.
+    `other`: the result is not zero just where its operand is, so it fires at other times.
     """
     spikes = [d for d in datas(ins) if isinstance(d, Events)]
     strong = [d for d in spikes if not d.weak]
     births = union(d.births for d in (strong if masks and strong else spikes))
     out = _combined(eqn, spikes, strong, births, ctx, values).but(**fields)
     known = ctx.births(births)
-    together = len(births) > 1 and values is not None and values <= {-1.0, 0.0, 1.0}
+    small = values is not None and values <= {-1.0, 0.0, 1.0}
+    together = (len(births) > 1 or (other and bool(births))) and small
     if not (together and ctx.one_population(births)):
         return Found([out])
     feeds = union(b.feeds for b in known)
@@ -299,6 +343,7 @@ def logical(
     birth = _birth(eqn, ctx, out.axes, feeds, births, NONE, weak)
     out = out.but(births=frozenset((ctx.path,)))
     return Found([out], births=(birth,), taps=taps(ctx, out, birth))
+
 
 def _combined(
     eqn: Any, spikes: list[Events], strong: list[Events], births: Paths, ctx: Context, values: Any
@@ -320,6 +365,7 @@ def _combined(
         loose=loose,
         beside=not simple,
         running=union(s.running for s in spikes),
+        piled=union(s.piled for s in spikes),
+        **same_source(spikes),
         weak=not strong,
     )
-

@@ -24,6 +24,7 @@ from ..kinds import (
     join,
     varied,
 )
+from ..polynomial import Polynomial, added, multiplied
 from .births import (
     born,
     datas,
@@ -41,14 +42,15 @@ from .terms import merged_terms, scaled_terms, thinned
 
 # Elementwise work that makes a region of currents a population of neurons.
 ACTIVATIONS = """
-acos acosh asin asinh atan atan2 atanh cos cosh erf erfc logistic sin sinh tan tanh max min clamp gt lt ge le
+acos acosh asin asinh atan atan2 atanh cos cosh erf erfc logistic sin sinh tan tanh max min
+clamp gt lt ge le
 """.split()
 OTHERS = """
-bessel_i0e bessel_i1e bessel_jn cbrt digamma bitcast_convert_type complex conj imag erf_inv exp exp2 expm1
-igamma igammac is_finite lgamma log log1p nextafter polygamma pow population_count clz count_leading_zeros
-random_gamma_grad random_gamma igamma_grad_a regularized_incomplete_beta rem rsqrt sqrt shift_left
-shift_right_arithmetic shift_right_logical zeta unvmap_all unvmap_any unvmap_max mulhi
-square integer_pow sign abs round floor ceil
+bessel_i0e bessel_i1e bessel_jn cbrt digamma bitcast_convert_type complex conj imag erf_inv exp
+exp2 expm1 igamma igammac is_finite lgamma log log1p nextafter polygamma pow population_count
+clz count_leading_zeros random_gamma_grad random_gamma igamma_grad_a regularized_incomplete_beta
+rem rsqrt sqrt shift_left shift_right_arithmetic shift_right_logical zeta unvmap_all unvmap_any
+unvmap_max mulhi square integer_pow sign abs round floor ceil
 """.split()
 
 
@@ -98,7 +100,7 @@ def kept(
     assert values is not None
     if truth and any(isinstance(i, Events) and i.loose for i in ins):
         values = SPIKE  # what is declared may be more than one event
-    found = logical(eqn, ins, ctx, values, masks=False)
+    found = logical(eqn, ins, ctx, values, masks=False, other=_moved_zero(ins, f))
     out = found.outs[0]
     assert isinstance(out, Events)
     if not out.beside:
@@ -112,6 +114,18 @@ def kept(
     return Found([out.but(scale=scale)], events=lambda ops: [{EVENTS: mask(ops.outs[0])}])
 
 
+def _moved_zero(ins: Sequence[Value], f: Callable[..., float]) -> bool:
+    """Whether a function of one operand of spikes is zero elsewhere than the spikes are."""
+    spikes = [i.values for i in ins if isinstance(i, Events)]
+    if len(spikes) != 1 or spikes[0] is None:
+        return False
+    rest = [i.constant if isinstance(i, Parameter) else None for i in ins]
+    if any(c is None for i, c in zip(ins, rest, strict=True) if isinstance(i, Parameter)):
+        return False
+    at = lambda x: f(*(x if c is None else c for c in rest))
+    return any((at(x) != 0) != (x != 0) for x in spikes[0])
+
+
 # -- sums -------------------------------------------------------------------------
 
 
@@ -119,6 +133,8 @@ def combined_form(ins: Sequence[Value], signs: Sequence[float]) -> Form | None:
     """A sum as coefficients of numbered values."""
     found: dict[int, float] = {}
     for value, sign in zip(ins, signs, strict=True):
+        if isinstance(value, Parameter) and value.constant == 0:
+            continue
         if value.number < 0 and value.form is None:
             return None
         for number, factor in value.linear:
@@ -131,7 +147,8 @@ MOST = 8  # longer forms are not followed
 
 
 def straight_through(
-    eqn: Any, ins: Sequence[Value], form: Form | None, ctx: Context) -> Found | None:
+    eqn: Any, ins: Sequence[Value], form: Form | None, ctx: Context
+) -> Found | None:
     """A sum in which everything but spikes cancels."""
     if form is None or all(i.form is None for i in ins):
         return None
@@ -164,7 +181,10 @@ def _sum(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     found = merged_terms(eqn, ins, ctx)
     if found is None and all(isinstance(i, Events | Parameter) for i in ins):
         sign = -1 if minus else 1
-        found = kept(eqn, ins, ctx, lambda x, y: x + sign * y) if _exact(ins, sign) else None
+        found = by_what_it_is(eqn, ins, ctx, added(ins, sign))
+        found = found or (
+            kept(eqn, ins, ctx, lambda x, y: x + sign * y) if _exact(ins, sign) else None
+        )
         found = found or _one_scale(eqn, ins, ctx, minus)
     found = found or mixed(eqn, ins, ctx, _why_sum(a, b, minus), terms=_added_terms(ins))
     found = unrolled(eqn, found, ins, ctx)
@@ -173,10 +193,22 @@ def _sum(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     return found.but(outs=[out.but(form=form)], events=beside)
 
 
+def by_what_it_is(
+    eqn: Any, ins: Sequence[Value], ctx: Context, poly: Polynomial | None
+) -> Found | None:
+    """Spikes that occur several times in one expression: counted by the values it can have."""
+    if poly is None:
+        return None
+    values = few(poly.values())
+    if values is None or not values <= TERNARY or any(isinstance(i, Data) and i.terms for i in ins):
+        return None
+    return logical(eqn, ins, ctx, values, masks=False, poly=poly)
+
+
 def _exact(ins: Sequence[Value], sign: int) -> bool:
     """Whether counting by what it is loses no event: {−1, 0, 1} in and out, or one operand."""
     spikes = [i for i in ins if isinstance(i, Events)]
-    if any(s.terms or s.running for s in spikes):
+    if any(s.terms or s.held for s in spikes):
         return False
     values = mapped(lambda x, y: x + sign * y, *(values_of(i) for i in ins))
     single = all(s.values is not None and s.values <= TERNARY for s in spikes)
@@ -196,9 +228,16 @@ def _one_scale(eqn: Any, ins: Sequence[Value], ctx: Context, minus: bool) -> Fou
     out = found.outs[0]
     assert isinstance(out, Events)
     running = out.running | a.held | b.held
+    poly = added(ins, sign)
     terms = _added_terms(ins)
     out = out.but(
-        beside=not plain, scale=a.scale, nonneg=plain, running=running, terms=terms, values=values
+        beside=not plain,
+        scale=a.scale,
+        nonneg=plain,
+        running=running,
+        terms=terms,
+        values=values,
+        poly=poly,
     )
     if found.births:  # counted by what it is
         return found
@@ -281,10 +320,12 @@ def _masked_events(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
     a, b = ins
     assert isinstance(a, Events)
     assert isinstance(b, Events)
+    poly = multiplied(ins)
     values = mapped(lambda x, y: x * y, a.values, b.values)
+    values = few(poly.values()) if poly is not None else values
     scales = [s for s in (a.scale, b.scale) if s != UNIT]
     scale = UNIT if not scales else scales[0] if len(scales) == 1 else None
-    found = logical(eqn, ins, ctx, values, masks=True, scale=scale)
+    found = logical(eqn, ins, ctx, values, masks=True, scale=scale, poly=poly)
     out = found.outs[0]
     assert isinstance(out, Events)
     simple = values is not None and values <= TERNARY and scale == UNIT
@@ -303,7 +344,10 @@ def _scaled(eqn: Any, ins: Sequence[Value], ctx: Context, i: int, divide: bool) 
     axes = elementwise_axes(eqn, ins)
     op: Callable[[float, float], float] = (lambda x, y: x / y) if divide else (lambda x, y: x * y)
     values = mapped(op, s.values, p.values)
-    changes: dict[str, Any] = dict(axes=axes, values=values, number=-1, form=None, nan_test=False)
+    poly = None if divide else multiplied(ins)
+    changes: dict[str, Any] = dict(
+        axes=axes, values=values, number=-1, form=None, nan_test=False, poly=poly
+    )
     if p.is_mask and not divide:
         nonneg = s.nonneg
         out = s.but(**changes, nonneg=nonneg, terms=scaled_terms(eqn, ins, divide))
@@ -352,7 +396,9 @@ def _passes(eqn: Any, ins: Sequence[Value]) -> list[Value]:
     *"copy copy_p reduce_precision real device_put sharding_constraint mesh_cast reshard".split(),
     *"nonbatchable nontraceable optimization_barrier name pvary pcast copy_to_host_async".split(),
     *"stop_gradient reduced_vary_cast layout_constraint core_name".split(),
-    parameters=_passes, elementwise=True)
+    parameters=_passes,
+    elementwise=True,
+)
 def _unchanged(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Values that pass; two of them are words of the user."""
     name = eqn.params.get("name")
@@ -470,9 +516,7 @@ def _above_zero(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     if not isinstance(spikes, Events):
         return None
     fresh: dict[str, Any] = dict(terms=frozenset(), weight=None, number=-1, form=None)
-    out = spikes.but(
-        values=SPIKE, scale=UNIT, nonneg=True, beside=False, loose=False, **fresh
-    )
+    out = spikes.but(values=SPIKE, scale=UNIT, nonneg=True, beside=False, loose=False, **fresh)
     return Found([out])
 
 
@@ -491,7 +535,9 @@ def _select(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """A choice: by parameters a mask, by spikes a product or a reset."""
     pred, *cases = ins
     forms = {c.linear if c.number >= 0 or c.form is not None else i for i, c in enumerate(cases)}
-    if len(forms) == 1:  # what `vmap` makes of the operands of a branch: x, or x without its gradient
+    if (
+        len(forms) == 1
+    ):  # what `vmap` makes of the operands of a branch: x, or x without its gradient
         return same(cases[-1], len(cases))
     if isinstance(pred, Events) and pred.nan_test and len(cases) == 2:
         return same(cases[0], 1)  # nobody spikes on NaN: that branch decides nothing
@@ -518,7 +564,9 @@ def _chosen_terms(ops: Operands, out: Data) -> Companions:
     keys = {t.key for t in out.terms if not t.counted}
     shape, n = ops.outs[0].shape, len(ops.values) - 1
     choose = lambda many: jax.lax.select_n(ops.values[0], *many)
-    return {k: choose([jnp.broadcast_to(ops.term(1 + i, k), shape) for i in range(n)]) for k in keys}
+    return {
+        k: choose([jnp.broadcast_to(ops.term(1 + i, k), shape) for i in range(n)]) for k in keys
+    }
 
 
 def _select_parameters(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
@@ -534,8 +582,7 @@ def _select_parameters(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | 
         zero = [isinstance(c, Parameter) and c.constant == 0 for c in cases]
         if any(zero):
             return _gated(eqn, ins, ctx, 1 - zero.index(True))
-    found = mixed(eqn, ins, ctx, "data select between parameters", enters=False)
-    return found
+    return mixed(eqn, ins, ctx, "data select between parameters", enters=False)
 
 
 def _gated(eqn: Any, ins: Sequence[Value], ctx: Context, chosen: int) -> Found:
@@ -546,8 +593,11 @@ def _gated(eqn: Any, ins: Sequence[Value], ctx: Context, chosen: int) -> Found:
     axes = elementwise_axes(eqn, [i for i in ins if len(i.axes)])
     out = pred.but(
         axes=axes,
-        **(dict(values=weight.values or None, scale=UNIT, nonneg=True) if weight.is_mask else
-           dict(values=None, scale=(1.0, (weight.number,)), nonneg=False)),
+        **(
+            dict(values=weight.values or None, scale=UNIT, nonneg=True)
+            if weight.is_mask
+            else dict(values=None, scale=(1.0, (weight.number,)), nonneg=False)
+        ),
         beside=not weight.is_mask,
         number=-1,
         form=None,
@@ -713,7 +763,9 @@ def _iota(eqn: Any, ins: Sequence[Value]) -> list[Value]:
 
 @rule(
     *"iota rng_bit_generator rng_uniform random_seed random_bits random_wrap random_unwrap".split(),
-    *"random_split random_fold_in threefry2x32 random_clone create_token empty empty2".split(), elementwise=True)
+    *"random_split random_fold_in threefry2x32 random_clone create_token empty empty2".split(),
+    elementwise=True,
+)
 def _draw(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Random draws from a key that is data, and what has no operands."""
     cause = because(eqn, f"`{eqn.primitive.name}` of data")
@@ -724,4 +776,3 @@ def _draw(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
 
 def _varied(variable: Any) -> Any:
     return varied(shape_of(variable))
-

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -96,7 +96,10 @@ CUSTOM = "custom_jvp_call custom_vjp_call custom_vjp_call_jaxpr custom_vmap_call
 
 @rule(*CUSTOM, container=True)
 def _beside(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
-    """The rule of the user stays; what is inside is only looked at, and its counts have no gradient."""
+    """The rule of the user stays.
+
+    What is inside is only looked at, and its counts have no gradient.
+    """
     inner = inner_jaxpr(eqn)
     plan = ctx.walk(inner, ins, call=True)
     outs, births, outside = [], [], set()
@@ -201,8 +204,14 @@ def _stacked_term(term: Term, path: Path, length: int) -> Term:
 
 def _left(info: Data, path: Path) -> Data:
     """A value outside a loop again: a running sum is complete."""
-    out = info.but(held=info.held - {path})
-    return out.but(running=out.running - {path}) if isinstance(out, Events) else out
+    out = info.but(held=_outside(info.held, path))
+    if not isinstance(out, Events):
+        return out
+    return out.but(running=_outside(out.running, path), piled=out.piled - {path}, poly=None)
+
+
+def _outside(states: frozenset, path: Path) -> frozenset:
+    return frozenset(s for s in states if s[:-1] != path)
 
 
 def leaving(info: Value, path: Path) -> Value:
@@ -214,26 +223,31 @@ def leaving(info: Value, path: Path) -> Value:
     return _left(info, path).but(number=-1, form=None, terms=NONE, source=-1, place=Place())
 
 
-def entering(info: Value, path: Path) -> Value:
-    """A state at the start of a step: a source of its own."""
+def entering(info: Value, path: Path, k: int) -> Value:
+    """State k at the start of a step: a source of its own."""
     if not isinstance(info, Data):
         return info
-    loop = frozenset((path,))
+    loop, state = frozenset((path,)), (*path, k)
     terms = frozenset(
         t.but(counted=True, carried=t.carried | loop)
         for t in info.terms
         if path in t.weight.place.loops and path in t.place.loops
     )
-    held = info.held | loop
-    return info.but(number=-1, form=None, source=-1, place=Place(), terms=terms, held=held)
+    fresh: dict[str, Any] = dict(number=-1, form=None, source=-1, place=Place(), terms=terms)
+    if isinstance(info, Events):
+        piled = info.piled | (loop if state in info.running else NONE)
+        fresh |= dict(piled=piled, running=_outside(info.running, path), poly=None)
+    held = _outside(info.held, path) | {state}
+    return info.but(held=held, **fresh)
 
 
 def rejoined(path: Path, old: list[Value], new: list[Value]) -> list[Value]:
     """States that may be those of the start or those of any step."""
-    return [_again(path, a, b) for a, b in zip(old, new, strict=True)]
+    pairs = enumerate(zip(old, new, strict=True))
+    return [_again(path, k, a, b) for k, (a, b) in pairs]
 
 
-def _again(path: Path, old: Value, new: Value) -> Value:
+def _again(path: Path, k: int, old: Value, new: Value) -> Value:
     if isinstance(old, Parameter) and isinstance(new, Parameter):
         if old.number == new.number and old.number >= 0:
             return old
@@ -242,7 +256,7 @@ def _again(path: Path, old: Value, new: Value) -> Value:
         changed = both.values is not None and not both.values <= TERNARY
         place = Place(("state",), both.place.loops | {path})
         return both.but(values=None if changed else both.values, place=place)
-    found = entering(join(entering(old, path), entering(new, path)), path)
+    found = entering(join(entering(old, path, k), entering(new, path, k)), path, k)
     if isinstance(found, Events) and found.values is not None and not found.values <= TERNARY:
         found = found.but(values=None)
     return found
@@ -251,7 +265,8 @@ def _again(path: Path, old: Value, new: Value) -> Value:
 def claim_states(ctx: Any, plan: Any, states: Sequence[Value], path: Path) -> None:
     """A state that is carried on from itself makes its region a population of neurons."""
     for var, info in zip(plan.jaxpr.outvars, states, strict=False):
-        if isinstance(info, Analog) and info.feeds and path in info.held and not ctx.backward:
+        held = isinstance(info, Analog) and any(s[:-1] == path for s in info.held)
+        if held and info.feeds and not ctx.backward:
             population = Population(info.feeds, info.size, shape_of(var), info.axes)
             ctx.claim(population, plan.frame)
 
@@ -273,7 +288,9 @@ def _scan(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
         return plan, plan.outs[:carry]
 
     join_states = functools.partial(rejoined, path)
-    plan, state = ctx.fixpoint(once, [entering(i, path) for i in start], join_states)
+    plan, state = ctx.fixpoint(
+        once, [entering(i, path, k) for k, i in enumerate(start)], join_states
+    )
     inner = [*fixed, *state, *rest]
     out = [_unchanged(ctx, i, ins[consts + k], path) for k, i in enumerate(state)]
     out += [stacked(i, path, length) for i in plan.outs[carry:]]
@@ -328,10 +345,11 @@ def _layered(ctx: Any, path: Path) -> Path | None:
     return owned.layer if owned else None
 
 
-def _over_steps(
-    ctx: Any, key: Any, count: Sum, path: Path, length: int, stepped: bool
-) -> Sum:
-    """Counts of all steps: summed over time unless they are kept, apart over layers, the last axis."""
+def _over_steps(ctx: Any, key: Any, count: Sum, path: Path, length: int, stepped: bool) -> Sum:
+    """Counts of all steps.
+
+    Summed over time unless they are kept, apart over layers, the last axis.
+    """
     if _layered(ctx, key[0]) == path:
         return count.map(lambda x: jnp.moveaxis(x, 0, -1))
     if key[1] in LAST:
@@ -362,11 +380,15 @@ def _while(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
         return plan, plan.outs
 
     join_states = functools.partial(rejoined, path)
-    plan, state = ctx.fixpoint(once, [entering(i, path) for i in start], join_states)
+    plan, state = ctx.fixpoint(
+        once, [entering(i, path, k) for k, i in enumerate(start)], join_states
+    )
     test = plans["test"]
     out = [_unchanged(ctx, s, start[k], path) for k, s in enumerate(state)]
     chosen = any(isinstance(i, Data) for i in test.outs)  # how often it runs depends on data
-    out = [_chosen(eqn, o) if chosen and o is not ins[nc + nb + k] else o for k, o in enumerate(out)]
+    out = [
+        _chosen(eqn, o) if chosen and o is not ins[nc + nb + k] else o for k, o in enumerate(out)
+    ]
     frames = [plan.frame, test.frame]
     quiet = plan.quiet and test.quiet and not ctx.used(frames)
     if quiet and not any(map(wanted, out)):
@@ -522,9 +544,7 @@ def _shard_map(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
     jaxpr = inner.jaxpr if isinstance(inner, ClosedJaxpr) else inner
     blocks = [_block(i, shape_of(v)) for i, v in zip(ins, jaxpr.invars, strict=True)]
     plan = ctx.walk(inner, blocks)
-    outs = [
-        _block(o, shape_of(v)) for o, v in zip(plan.outs, eqn.outvars, strict=True)
-    ]
+    outs = [_block(o, shape_of(v)) for o, v in zip(plan.outs, eqn.outvars, strict=True)]
     specs = _specs(eqn.params, "in", jaxpr.invars)
     varying = sorted({a for spec in specs for part in spec if part for a in _names(part)})
     mesh = eqn.params["mesh"]
@@ -558,7 +578,10 @@ def _shard_map(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
             check_vma=False,
         )
         results, after, arrays = mapped(list(values), there)
-        found = {k: v.map(lambda x: x[0]) if k[1] in LAST else over(0, v, shards) for k, v in arrays.items()}
+        found = {
+            k: v.map(lambda x: x[0]) if k[1] in LAST else over(0, v, shards)
+            for k, v in arrays.items()
+        }
         known = {k: v if k[1] in LAST else over(0, v, shards) for k, v in numbers.items()}
         return results, after, merged(found, known)
 
@@ -592,4 +615,3 @@ def _block(info: Value, shape: tuple[int, ...]) -> Value:
 def _effect(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
     """Looking at a value is no work of the network."""
     return Found([])
-

@@ -1,6 +1,5 @@
 """Values by index: rows picked by data, sums at indices, synapses by index, sorting."""
 
-
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -207,9 +206,11 @@ def _scatter_add(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     out = found.outs[0]
     assert isinstance(out, Data)
     open_terms = [t for d in values if isinstance(d, Data) for t in d.terms if not t.counted]
-    lost = "products of weights and data, added at indices" if open_terms and _mixes(
-        eqn, updates, ctx
-    ) else None
+    lost = (
+        "products of weights and data, added at indices"
+        if open_terms and _mixes(eqn, updates, ctx)
+        else None
+    )
     kept = state.terms if isinstance(state, Data) else NONE
     out = out.but(terms=frozenset(t for t in kept if t.counted))
     return found.but(outs=[out], lost=lost)
@@ -235,7 +236,8 @@ def _scatter_axes(eqn: Any, updates: Value) -> list[int]:
 def _landing(eqn: Any, state: Value, index: Value, updates: Value, ctx: Context) -> list[Term]:
     """Terms of which different elements land on one place."""
     axes = _scatter_axes(eqn, updates)
-    held = state.held if isinstance(state, Data) else NONE
+    states = state.held if isinstance(state, Data) else NONE
+    held = frozenset(s[:-1] for s in states)
     if isinstance(updates, Parameter):
         return _landing_leaf(updates, index, axes)
     assert isinstance(updates, Data)
@@ -260,14 +262,12 @@ def _landing_leaf(updates: Parameter, index: Value, axes: Sequence[int]) -> list
     return [Term(weight, source, index.place, marked, spiking=True)]
 
 
-def _index_site(
-    eqn: Any, ins: Sequence[Value], ctx: Context, terms: Sequence[Term]
-) -> Found:
+def _index_site(eqn: Any, ins: Sequence[Value], ctx: Context, terms: Sequence[Term]) -> Found:
     """Synapses by index: an event reaches as many synapses as it lands on."""
     state, _, updates = ins
     leaves, spiking = union(t.weight.leaves for t in terms), terms[0].spiking
     shape, out = updates.axes.shape, shape_of(eqn.outvars[0])
-    batched = _batched(eqn, state)
+    batched = _batched(eqn, state, terms)
     axes = varied(out).marked(REPEATED, batched)
     share = math.prod(out[a] for a in batched)
     weight = terms[0].weight
@@ -303,9 +303,14 @@ def _index_site(
     )
 
 
-def _batched(eqn: Any, state: Value) -> list[int]:
+def _batched(eqn: Any, state: Value, terms: Sequence[Term]) -> list[int]:
+    """Axes of batch: those of the operand, and windows along which no weight varies."""
     numbers = eqn.params["dimension_numbers"]
     found = list(getattr(numbers, "operand_batching_dims", ()))
+    gone = (*numbers.inserted_window_dims, *found)
+    whole = [d for d in range(len(state.axes)) if d not in gone]
+    windows = zip(numbers.update_window_dims, whole, strict=True)
+    found += [d for a, d in windows if not any(t.axes.has(a, WEIGHT) for t in terms)]
     if isinstance(state, Data):
         found += [a for a, r in enumerate(state.repeated) if r]
     return sorted(set(found))
@@ -380,7 +385,9 @@ def _scatter(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
 
 
 @rule(
-    *"scatter_mul scatter-mul scatter_min scatter-min scatter_max scatter-max scatter_apply".split(),
+    *(
+        "scatter_mul scatter-mul scatter_min scatter-min scatter_max scatter-max scatter_apply"
+    ).split(),
     parameters=_scattered_parameters,
 )
 def _scatter_other(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
@@ -394,9 +401,10 @@ def _scatter_other(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None
         found = frozenset({0.0}).union(*(s for s in sets if s is not None))
         births = union(s.births for s in spikes)
         cause = because(eqn, "events combined at indices")
-        return Found([Events(axes, cause=cause, values=found, births=births, nonneg=min(found) >= 0)])
-    found = mixed(eqn, values if datas(values) else datas(ins), ctx, "values combined at indices")
-    return found
+        return Found(
+            [Events(axes, cause=cause, values=found, births=births, nonneg=min(found) >= 0)]
+        )
+    return mixed(eqn, values if datas(values) else datas(ins), ctx, "values combined at indices")
 
 
 # -- order ------------------------------------------------------------------------------
@@ -462,9 +470,7 @@ def declared_synapses(eqn: Any, info: Value, ctx: Context) -> Found:
     within, every = ctx.within_steps(), axes.wholly(IDLE)
     kind = "ac" if spiking else "mac"
     count = lambda make: lambda ops: ctx.resolution.summed(make(ops), every, within)
-    there = (
-        (lambda ops: ops.term(0, terms[0].key)) if terms else (lambda ops: ops.there(0))
-    )
+    there = (lambda ops: ops.term(0, terms[0].key)) if terms else (lambda ops: ops.there(0))
     ones = lambda ops: jnp.ones(shape)
     taps = [
         Tap(ctx.path, f"dense_{kind}", size if ctx.resolution.total else count(ones)),
@@ -472,8 +478,4 @@ def declared_synapses(eqn: Any, info: Value, ctx: Context) -> Found:
     ]
     if spiking:
         taps.append(Tap(ctx.path, "ac_graded", count(lambda ops: mask(there(ops)))))
-    return Found(
-        [current(site, axes)], taps=tuple(taps), sites=(site,), arrived=info.births
-    )
-
-
+    return Found([current(site, axes)], taps=tuple(taps), sites=(site,), arrived=info.births)

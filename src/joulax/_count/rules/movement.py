@@ -1,4 +1,7 @@
-"""Primitives that move values: events stay events and move along, terms keep whose products they are."""
+"""Primitives that move values.
+
+Events stay events and move along, terms keep whose products they are.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +27,9 @@ from .registry import parameter_of, rule, shape_of
 from .summed import again
 from .terms import Window, together
 
-MOVES = "reshape transpose broadcast_in_dim squeeze expand_dims slice rev split tile unstack".split()
+MOVES = (
+    "reshape transpose broadcast_in_dim squeeze expand_dims slice rev split tile unstack".split()
+)
 
 
 def carried(eqn: Any, axes: Axes, new: int, k: int = 0) -> Axes:
@@ -33,14 +38,14 @@ def carried(eqn: Any, axes: Axes, new: int, k: int = 0) -> Axes:
     if name == "transpose":
         return axes.moved(params["permutation"])
     if name == "broadcast_in_dim":
-        return axes.broadcast(shape, params["broadcast_dimensions"], new)
+        return axes.broadcast(shape, [int(d) for d in params["broadcast_dimensions"]], new)
     if name == "squeeze":
-        return axes.without(params["dimensions"])
+        return axes.without([int(d) for d in params["dimensions"]])
     if name == "unstack":
         return axes.without((params["axis"],))
     if name == "expand_dims":
         for d in sorted(params["dimensions"]):
-            axes = axes.inserted(d, 1, 0)
+            axes = axes.inserted(int(d), 1, 0)
         return axes
     if name == "reshape":
         return axes.reshaped(shape)
@@ -261,9 +266,7 @@ def _together(eqn: Any, ops: Operands, places: Sequence[int], out: Data) -> Comp
     return {k: put(lambda i, k=k: ops.term(i, k)) for k in keys}
 
 
-def _placed_by_data(
-    eqn: Any, values: Sequence[Value], ins: Sequence[Value], ctx: Context
-) -> Found:
+def _placed_by_data(eqn: Any, values: Sequence[Value], ins: Sequence[Value], ctx: Context) -> Found:
     """Parameters put at places that data choose: what was put there tells where."""
     sets = [v.values for v in values if isinstance(v, Parameter)]
     known = all(s is not None for s in sets)

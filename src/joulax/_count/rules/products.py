@@ -1,6 +1,7 @@
 """Synaptic sites: contractions of data with weights, and of data with data.
 
-Fan-out is exact: the adjoint of the product with every weight replaced by `weight != 0`, applied to ones.
+Fan-out is exact: the adjoint of the product with every weight replaced by `weight != 0`, applied to
+ones.
 """
 
 import math
@@ -13,12 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..axes import IDLE, REPEATED, VARIES, WEIGHT, Axes
+from ..axes import IDLE, REPEATED, VARIES, Axes
 from ..exact import LIMIT, MANY, Sum, total
 from ..findings import Context, Found, Operands, Site, Tap, graded, mask
 from ..kinds import Analog, Data, Events, Parameter, Paths, Place, Value, Weight, varied
 from .births import union
-from .registry import because, parameter_of, rule, scope_of, shape_of, source_of
+from .registry import parameter_of, rule, scope_of, shape_of, source_of
 from .terms import brought, current_cause
 
 
@@ -64,7 +65,7 @@ def weights_in(info: Value) -> Weight:
 
 def is_spiking(data: Value) -> bool:
     """Whether data arrive as events: not as a sum that is still running."""
-    return isinstance(data, Events) and not data.running
+    return isinstance(data, Events) and not data.piled
 
 
 def products_of_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
@@ -73,7 +74,8 @@ def products_of_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
     for x, y in ((a, b), (b, a)):
         if isinstance(x, Parameter) and isinstance(y, Parameter) and x.leaves and y.outside:
             raise ValueError(
-                f"at {source_of(eqn)} a weight meets an array that the function closes over and that is no weight: "
+                f"at {source_of(eqn)} a weight meets an array that the function "
+                f"closes over and that is no weight: "
                 "is it data? Pass it as an argument, or make it one of the weights"
             )
     return [parameter_of(ins, shape_of(v)) for v in eqn.outvars]
@@ -95,7 +97,9 @@ def bilinear(eqn: Any, ins: Sequence[Value], ctx: Context, geometry: Geometry) -
     if not weight.leaves and data.terms:
         found = brought(data.terms, geometry.contracted[1 - w])
         if found:
-            weight = Weight(union(t.weight.leaves for t in found), weight.axes, found[0].weight.place)
+            weight = Weight(
+                union(t.weight.leaves for t in found), weight.axes, found[0].weight.place
+            )
     return _weighted(eqn, ins, ctx, geometry, w, weight)
 
 
@@ -131,7 +135,7 @@ def _weighted(
         backward=ctx.backward,
         copies=g.copies,
     )
-    found = Found(
+    return Found(
         [current(site, axes)],
         taps=_taps(eqn, ctx, site, g, w, data, axes),
         sites=(site,),
@@ -140,7 +144,6 @@ def _weighted(
         weight=g.places[w] if g.fixed else None,
         fanout=(ctx.path, lambda value: g.fanout(w, value, ())),
     )
-    return found
 
 
 def _distinct(weight: Value, synapses: float, w: int, g: Geometry) -> float:
@@ -245,7 +248,10 @@ def weigh(events: Array, reach: Array, bound: float) -> Sum:
 
 
 def _pair(eqn: Any, ins: Sequence[Value], ctx: Context, g: Geometry) -> Found:
-    """Two operands that depend on the data (attention, fast weights): pairs nonzero on both sides."""
+    """Two operands that depend on the data (attention, fast weights).
+
+    Pairs nonzero on both sides.
+    """
     first, second = ins
     assert isinstance(first, Data)
     assert isinstance(second, Data)
@@ -432,9 +438,7 @@ def conv_geometry(eqn: Any) -> Geometry:
     )
 
 
-def _meetings(
-    eqn: Any, i: int, x: tuple[int, ...], k: tuple[int, ...], y: tuple[int, ...]
-) -> int:
+def _meetings(eqn: Any, i: int, x: tuple[int, ...], k: tuple[int, ...], y: tuple[int, ...]) -> int:
     """Pairs (output position, kernel tap) along spatial axis i that meet a real input."""
     p, numbers = eqn.params, eqn.params["dimension_numbers"]
     n, taps = x[numbers.lhs_spec[i + 2]], k[numbers.rhs_spec[i + 2]]
@@ -446,4 +450,3 @@ def _meetings(
     )
     inside = (place >= 0) & (place <= (n - 1) * hole) & (place % hole == 0)
     return int(inside.sum())
-

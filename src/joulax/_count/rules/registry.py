@@ -1,4 +1,4 @@
-"""The registry of rules, by the name of the primitive, and what holds for every primitive without one."""
+"""The registry of rules, by the name of the primitive, and what holds for all others."""
 
 import functools
 import os
@@ -18,7 +18,6 @@ from ..kinds import Cause, Data, Parameter, Place, Value, varied
 PartialRule = Callable[[Any, Sequence[Value], Context], Found | None]
 RULES: dict[str, PartialRule] = {}
 OPAQUE: set[str] = set()  # primitives of which nothing can be known but that data go in
-
 
 
 def rule(
@@ -115,12 +114,15 @@ def parameter_of(ins: Sequence[Value], shape: tuple[int, ...], **fields: Any) ->
     axes = combined(lambda p, q: p | q, *same) if same else varied(shape)
     if any(len(i.axes) and i.axes.shape != shape for i in found):
         axes = varied(shape)
-    fields = dict(
-        leaves=frozenset().union(*(i.leaves for i in large)),
-        place=place,
-        layer=next((i.layer for i in large if i.layer), None),
-        outside=any(i.outside for i in found),
-    ) | fields
+    fields = (
+        dict(
+            leaves=frozenset().union(*(i.leaves for i in large)),
+            place=place,
+            layer=next((i.layer for i in large if i.layer), None),
+            outside=any(i.outside for i in found),
+        )
+        | fields
+    )
     return Parameter(axes, **fields)
 
 
@@ -151,7 +153,10 @@ def scope_of(eqn: Any) -> str:
 
 @contextmanager
 def called_from(eqn: Any, inner: Any) -> Iterator[None]:
-    """A jitted function of a library is traced once for all callers: inside it, lines are those of the call."""
+    """A jitted function of a library is traced once for all callers.
+
+    Inside it, lines are those of the call.
+    """
     described = getattr(getattr(inner, "debug_info", None), "func_src_info", None) or ""
     library = any(name in described for name in _LIBRARIES)
     token = _CALLER.set(source_of(eqn) if library else _CALLER.get())

@@ -20,7 +20,9 @@ def _adjoint(f: Callable[[Any], Array], like: tuple[int, ...], out: tuple[int, .
     return found
 
 
-def _geometry(eqn: Any, places: tuple[int, int], dense: float, outputs: float) -> Geometry:
+def _geometry(
+    eqn: Any, places: tuple[int, int], dense: float, outputs: float, repeats: float = 1.0
+) -> Geometry:
     """A product with more operands than two: the others are indices."""
     out, params = shape_of(eqn.outvars[0]), dict(eqn.params)
     params["preferred_element_type"] = jnp.dtype(jnp.float32)
@@ -38,8 +40,8 @@ def _geometry(eqn: Any, places: tuple[int, int], dense: float, outputs: float) -
 
     return Geometry(
         dense=dense,
-        synapses=(dense, dense),
-        neurons=(outputs, outputs),
+        synapses=(dense / repeats, dense),
+        neurons=(outputs / repeats, outputs),
         inputs=(0.0, 0.0),
         free=((), ()),
         contracted=((), ()),
@@ -47,6 +49,7 @@ def _geometry(eqn: Any, places: tuple[int, int], dense: float, outputs: float) -
         fanout=fanout,
         places=places,
         fixed=False,
+        copies=repeats,
     )
 
 
@@ -58,8 +61,9 @@ def _sparse_dot(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
     free = [n for d, n in enumerate(other) if d not in (*contract, *batch)]
     dense = float(math.prod(stored) * math.prod(free))
     outputs = float(math.prod(shape_of(eqn.outvars[0])))
+    repeats = float(math.prod(free)) if isinstance(ins[-1], Data) else 1.0
     own = [i.but(axes=varied(shape_of(v))) for i, v in zip(ins, eqn.invars, strict=True)]
-    return bilinear(eqn, own, ctx, _geometry(eqn, (0, len(ins) - 1), dense, outputs))
+    return bilinear(eqn, own, ctx, _geometry(eqn, (0, len(ins) - 1), dense, outputs, repeats))
 
 
 @rule("ragged_dot_general", "ragged_dot", parameters=products_of_parameters)
@@ -74,7 +78,8 @@ def _ragged(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
 
 
 FORMATS = """
-bcoo_fromdense bcoo_todense bcoo_extract bcoo_transpose bcoo_sort_indices bcoo_sum_duplicates bcoo_spdot_general
+bcoo_fromdense bcoo_todense bcoo_extract bcoo_transpose bcoo_sort_indices
+bcoo_sum_duplicates bcoo_spdot_general
 bcoo_broadcast_in_dim bcoo_reduce_sum bcoo_dynamic_slice bcoo_dot_general_sampled
 bcsr_fromdense bcsr_todense bcsr_extract
 coo_fromdense coo_todense csr_fromdense csr_todense
@@ -97,5 +102,3 @@ def _format(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     sums = "dot" in eqn.primitive.name or "sum" in eqn.primitive.name
     lost = "weights × data in a sparse format" if open_terms or sums else None
     return Found(outs, lost=lost)
-
-

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
@@ -19,7 +18,10 @@ from .terms import brought
 
 
 def again(eqn: Any, *operands: Any) -> list[Array]:
-    """Run the same primitive on other operands: events, which are float32 whatever the values are."""
+    """Run the same primitive on other operands.
+
+    Events, which are float32 whatever the values are.
+    """
     name, p = eqn.primitive.name, eqn.params
     if name in _SCATTERS:  # their parameters hold a jaxpr for one dtype
         operand, indices, updates = operands
@@ -54,9 +56,9 @@ def summed_axes(eqn: Any) -> list[int]:
     """Axes over which a reduction adds."""
     params = eqn.params
     if "axes" in params:
-        return list(params["axes"])
+        return [int(a) for a in params["axes"]]
     if "axis" in params:
-        return [params["axis"]]
+        return [int(params["axis"])]
     return [a for a, size in enumerate(params["window_dimensions"]) if size > 1]
 
 
@@ -64,7 +66,7 @@ def reduced_axes(eqn: Any, axes: Axes) -> Axes:
     """Axes of the result of a reduction, a scan along an axis, or a window."""
     shape = shape_of(eqn.outvars[0])
     if "axes" in eqn.params and len(shape) < len(axes):
-        return axes.without(eqn.params["axes"])
+        return axes.without([int(a) for a in eqn.params["axes"]])
     return axes.resized(shape)
 
 
@@ -167,7 +169,9 @@ def _out_axes(eqn: Any, term: Term) -> Axes:
     axes = reduced_axes(eqn, term.axes)
     if "window_dimensions" in eqn.params or "axis" in eqn.params:
         axes = axes.marked(WEIGHT, summed_axes(eqn))
-    return axes.relabelled(lambda s: VARIES if s & WEIGHT else REPEATED | (VARIES if s & SOURCE else 0))
+    return axes.relabelled(
+        lambda s: VARIES if s & WEIGHT else REPEATED | (VARIES if s & SOURCE else 0)
+    )
 
 
 def _window(eqn: Any) -> float:
@@ -266,7 +270,11 @@ def _general_window(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | Non
     names = {e.primitive.name for e in eqn.params["jaxpr"].eqns} if "jaxpr" in eqn.params else set()
     info = ins[0]
     if not isinstance(info, Data) or len(ins) != 2 or eqn.primitive.name == "reduce":
-        return None if not _weighted(ins) else Found(_analog(eqn), lost="a reduction of weights × data")
+        return (
+            None
+            if not _weighted(ins)
+            else Found(_analog(eqn), lost="a reduction of weights × data")
+        )
     if names <= {"add"}:
         return sum_over(eqn, info, ctx, summed_axes(eqn))
     if names <= {"max"} and not (isinstance(info, Events) and info.beside):
@@ -281,5 +289,3 @@ def _weighted(ins: Sequence[Value]) -> bool:
 def _analog(eqn: Any) -> list[Value]:
     cause = because(eqn, f"`{eqn.primitive.name}` of data")
     return [Analog(varied(shape_of(v)), cause=cause) for v in eqn.outvars]
-
-

@@ -247,5 +247,3 @@ def _hand_taps(
 def _ones(new: Sequence[tuple[int, Term]]) -> Any:
     positions = {(i, t.key): t.positions for i, t in new}
     return lambda ops, i, key: jnp.full((), positions[i, key])
-
-
