@@ -10,8 +10,8 @@ from jax.core import Tracer
 
 from .._activity.account import Account, Convention
 from .arguments import Names, names_of
-from .names import Leaves, surroundings, watched
-from .program import Call, Program, Same, programs
+from .names import Leaves, Same, surroundings, watched
+from .program import Call, Program, programs
 from .resolution import Resolution
 
 

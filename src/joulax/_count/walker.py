@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
+import numpy as np
 from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from .axes import IDLE, REPEATED, Axes
+from .constants import Constants
 from .findings import COUNTING, Birth, Found, Population, Site
 from .kinds import (
     NONE,
@@ -90,6 +92,10 @@ class Context:
         known = [n for n in found if n is not None]
         return float(math.prod(known)) if len(known) == len(found) else None
 
+    def concrete(self, info: Value) -> np.ndarray | None:
+        """The value of a constant that the program itself makes, unless it is large."""
+        return self._walker.constants.value(info.number)
+
     def elements(self, leaves: LeafSet) -> float:
         """Elements of the largest of some leaves."""
         return float(max((self._walker.leaves.sizes[i] for i in leaves), default=0))
@@ -134,6 +140,7 @@ class Walker:
         self.leaves, self.resolution, self.declared = leaves, resolution, declared
         self.tables, self.stepped = Tables(), NONE
         self.values: dict[int, Value] = {}
+        self.constants = Constants()
         self.lengths: dict[Path, int] = {}  # steps of loops
         self._numbers: dict[Any, int] = {}
         self._backward: list[bool] = [False]
@@ -172,7 +179,7 @@ class Walker:
         if isinstance(length := eqn.params.get("length"), int):
             self.lengths[path] = length
         found = _counting(eqn, ins) if counting else self._found(eqn, ins, ctx)
-        outs = [self._out(eqn, ins, o, k) for k, o in enumerate(found.outs)]
+        outs = [self._out(plan, eqn, ins, o, k) for k, o in enumerate(found.outs)]
         found = found.but(outs=outs)
         plan.infos.update(zip(eqn.outvars, outs, strict=True))
         self._record(eqn, found, ctx)
@@ -224,7 +231,9 @@ class Walker:
         if not isinstance(atom, Literal):
             return info
         kind = atom.aval.str_short()
-        return info.but(number=self.number("literal", kind, str(atom.val)))
+        number = self.number("literal", kind, str(atom.val))
+        self.constants.add(number, atom.val)
+        return info.but(number=number)
 
     def _numbered(self, info: Value, key: Any) -> Value:
         if info.number < 0:
@@ -232,13 +241,16 @@ class Walker:
         self.values[info.number] = info
         return info
 
-    def _out(self, eqn: Any, ins: Sequence[Value], out: Value, k: int) -> Value:
+    def _out(self, plan: Plan, eqn: Any, ins: Sequence[Value], out: Value, k: int) -> Value:
         if out.number >= 0:
             return out
         if eqn.effects or any(i.number < 0 for i in ins):
             return self._numbered(out, ("fresh", len(self._numbers)))
         numbers = tuple(i.number for i in ins)
-        return self._numbered(out, (eqn.primitive.name, _params(eqn), numbers, k))
+        out = self._numbered(out, (eqn.primitive.name, _params(eqn), numbers, k))
+        if isinstance(out, Parameter) and not out.leaves:
+            self.constants.derive(out.number, plan.jaxpr, eqn, numbers, k)
+        return out
 
     # -- loops ------------------------------------------------------------------
 
@@ -328,11 +340,15 @@ class Walker:
         key = ("const", id(value))
         known = parameter(shape) if _abstract(value) else constant(value)
         if leaf is None and known_number(known):
+            self.constants.add(self.number(*key), value)
             return self._numbered(known, key)
         if leaf is None and not self.declared and any(n > 1 for n in shape):
             leaf = self.leaves.add((), value)  # an array of nobody we know: named by its place
         if leaf is None:
-            return self._numbered(parameter(shape, outside=self.declared), key)
+            found = self._numbered(parameter(shape, outside=self.declared), key)
+            if not _abstract(value):
+                self.constants.add(found.number, value)
+            return found
         return self._numbered(parameter(shape, leaves=frozenset((leaf,))), key)
 
 
@@ -376,7 +392,7 @@ def _counting(eqn: Any, ins: Sequence[Value]) -> Found:
 
 def _unknown(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
     """A primitive without a rule: analog where data go in; weights beside data may be synapses."""
-    if not any(isinstance(i, Data) for i in ins):
+    if not any(isinstance(i, Data) for i in ins) or not eqn.outvars:
         return Found([parameter(shape_of(v)) for v in eqn.outvars])
     name = eqn.primitive.name
     opaque = "is opaque" if name in OPAQUE else "has no rule"
