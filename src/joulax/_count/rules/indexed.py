@@ -141,7 +141,7 @@ def _look_up(eqn: Any, table: Parameter, index: Sequence[Value], ctx: Context) -
     within = ctx.within_steps()
     every = (True,) * len(shape)
     count = float(math.prod(shape))
-    read = lambda ops: ctx.resolution.summed(jnp.ones(shape), every, within, 1.0)
+    read = lambda ops: ctx.resolution.summed(jnp.ones(shape, jnp.float32), every, within, 1.0)
     tap = Tap(ctx.path, "lookups", count if ctx.resolution.total else read)
     picked = lambda ops: [{term.key: _again(eqn, mask(ops.values[0]), ops)}]
     return Found([out], taps=(tap,), sites=(site,), events=picked)

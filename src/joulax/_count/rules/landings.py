@@ -161,7 +161,7 @@ def _landed_taps(
     out = axes.shape
 
     def landed(counts: Array, ops: Operands) -> Any:
-        found = again(eqn, jnp.zeros(out), ops.values[1], counts)[0]
+        found = again(eqn, jnp.zeros(out, jnp.float32), ops.values[1], counts)[0]
         each = max(counts.size / max(found.size, 1), 1.0) * 16
         return ctx.resolution.summed(found, repeated, within, each)
 
@@ -170,7 +170,7 @@ def _landed_taps(
             return mask(ops.values[2])
         return sum((ops.term(2, k) for k in keys[1:]), ops.term(2, keys[0]))
 
-    ones = lambda ops: jnp.ones(jnp.shape(ops.values[2]))
+    ones = lambda ops: jnp.ones(jnp.shape(ops.values[2]), jnp.float32)
     dense = site.dense if ctx.resolution.total else lambda ops: landed(ones(ops), ops)
     taps = [
         Tap(site.path, f"dense_{kind}", dense),

@@ -172,7 +172,7 @@ def _taps(
         )
 
     def everything(ops: Operands) -> Sum:
-        ones = product(ops, jnp.ones(shapes[1 - w]), jnp.ones(shapes[w]))
+        ones = product(ops, *(jnp.ones(s, jnp.float32) for s in (shapes[1 - w], shapes[w])))
         return ctx.resolution.summed(ones, repeated, within, MANY)
 
     arriving_ = ops_events if site.spiking else ops_nonzero
@@ -250,7 +250,7 @@ def _pair(eqn: Any, ins: Sequence[Value], ctx: Context, g: Geometry) -> Found:
             g.product(make(ops, 0), make(ops, 1), ops.values), repeated, within, MANY
         )
 
-    ones = lambda ops, i: jnp.ones(shapes[i])
+    ones = lambda ops, i: jnp.ones(shapes[i], jnp.float32)
     kind = "ac" if spiking else "mac"
     each = lambda ops, i: (ops_events if is_spiking(ins[i]) else ops_nonzero)(ops, g.places[i])
     once_ = lambda ops, i: mask(each(ops, i))
