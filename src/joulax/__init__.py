@@ -60,6 +60,7 @@ from ._questions.twin import (
     twin_bits as twin_bits,
 )
 from ._report.explanation import Explanation as Explanation, explain as explain
+from ._report.compared import Compared as Compared
 from ._report.report import Report as Report, report as report
 from ._training.constraint import (
     Constraint as Constraint,

@@ -1,0 +1,156 @@
+"""The numbers of a result, in double precision, by chip and layer, averaged over samples."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from .._activity.record import Activity
+from .._forms.table import Value
+from .._hardware.datasheet import Quantity
+from .._hardware.energy import Result
+from .._hardware.operations import OPERATIONS
+from .sources import chips_of
+
+COUNTS = ("ac", "mac", "dense", "spikes", "updates", "neurons", "synapses")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: energies by operation (chips,) [pJ], their spread, and what it did."""
+
+    name: str
+    energies: Mapping[str, np.ndarray]
+    total: np.ndarray
+    std: np.ndarray
+    did: Mapping[str, float | None]
+
+    @property
+    def synops(self) -> float | None:
+        """Synaptic operations that were executed because of events."""
+        found = [v for f in ("ac", "mac") if (v := self.did[f]) is not None]
+        return sum(found) if found else None
+
+    @property
+    def sparsity(self) -> float | None:
+        """Share of the dense operations that did not occur."""
+        dense, synops = self.did["dense"], self.synops
+        return None if not dense or synops is None else 1 - synops / dense
+
+    @property
+    def rate(self) -> float | None:
+        """Spikes per neuron and time step; `None` without neurons that fire."""
+        spikes, updates = self.did["spikes"], self.did["updates"]
+        return None if spikes is None or not updates else spikes / updates
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Everything that is printed of a result.
+
+    `total` has the shape (chips, samples), `operations` and `static` (chips,).
+    """
+
+    chips: tuple[str, ...]
+    layers: tuple[Layer, ...]
+    operations: Mapping[str, np.ndarray]
+    static: np.ndarray | None
+    total: np.ndarray
+
+    @property
+    def samples(self) -> int:
+        """Samples over which everything is averaged."""
+        return self.total.shape[1]
+
+    @property
+    def columns(self) -> list[str]:
+        """Operations that cost anything anywhere."""
+        return [op for op, e in self.operations.items() if np.any(e != 0)]
+
+    def summed(self, field: str) -> float | None:
+        """A count over all layers; `None` where it cannot occur."""
+        found = [v for layer in self.layers if (v := layer.did[field]) is not None]
+        return sum(found) if found else None
+
+
+def figures(result: Result) -> Figures:
+    """The numbers of a result on the host."""
+    host = jax.device_get(result)
+    chips = chips_of(result)
+    stacked = len(chips) > 1 or isinstance(result.chip, tuple)
+    spent, kept = host.layers, _kept(result)
+    layers = tuple(
+        _layer(name, spent[name], host.activity[name], stacked, kept) for name in host.order
+    )
+    operations = {
+        op: sum(layer.energies[op] for layer in layers if op in layer.energies)
+        for op in OPERATIONS
+        if any(op in layer.energies for layer in layers)
+    }
+    static = None if host.static is None else _flat(host.static, stacked, 0).mean(1)
+    return Figures(chips, layers, operations, static, _flat(host.total, stacked, kept))
+
+
+def _kept(result: Result) -> int:
+    """Trailing axes that `count` kept, steps or neurons: they are summed, never averaged."""
+    if result.convention is None or result.convention.total:
+        return 0
+    record = next(iter(result.activity.values()))
+    size = record.synapses if record.synapses is not None else record.neurons
+    counted = record.ac if record.ac is not None else record.mac
+    counted = record.spikes if counted is None else counted
+    return max(0, np.ndim(counted) - np.ndim(size)) if counted is not None else 0
+
+
+def _flat(x: Any, stacked: bool, kept: int) -> np.ndarray:
+    """(chips, samples)."""
+    a = np.asarray(x, np.float64)
+    a = a if stacked else a[None]
+    last = tuple(range(max(1, a.ndim - kept), a.ndim))
+    return a.sum(axis=last).reshape(a.shape[0], -1)
+
+
+def _layer(name: str, spent: Any, did: Activity, stacked: bool, kept: int) -> Layer:
+    parts = {
+        op: _flat(e, stacked, kept)
+        for op in OPERATIONS
+        if (e := getattr(spent, op)) is not None
+    }
+    total = np.asarray(sum(parts.values())) if parts else np.zeros((1, 1))
+    counts = {f: count_of(did, f, kept) for f in COUNTS}
+    means = {op: e.mean(1) for op, e in parts.items()}
+    return Layer(name, means, total.mean(1), total.std(1), counts)
+
+
+def count_of(did: Activity, field: str, kept: int = 0) -> float | None:
+    """One count of a layer, averaged over samples."""
+    if field == "dense":
+        parts = [did.dense_ac, did.dense_mac]
+    else:
+        parts = [getattr(did, field)]
+    there = [_mean(p, 0 if field in ("neurons", "synapses") else kept) for p in parts if p is not None]
+    return sum(there) if there else None
+
+
+def _mean(x: Any, kept: int) -> float:
+    a = np.asarray(x, np.float64)
+    last = tuple(range(max(0, a.ndim - kept), a.ndim))
+    return float(a.sum(axis=last).mean())
+
+
+def ranged(figures: Figures, chip: int, cited: Mapping[str, Quantity]) -> Value:
+    """The mean total of a chip [pJ], with the ends of the published ranges of its prices."""
+    value = float(figures.total[chip].mean())
+    if not any(q.has_range for q in cited.values()) or value != value:
+        return Value(value)
+    spent = {op: float(e[chip]) for op, e in figures.operations.items()}
+    if figures.static is not None:
+        spent["static_power"] = float(figures.static[chip])
+    ends = [sum(e * _end(cited.get(op), end) for op, e in spent.items()) for end in (0, 1)]
+    return Value(value, low=ends[0], high=ends[1])
+
+
+def _end(q: Quantity | None, end: int) -> float:
+    return 1.0 if q is None or not q.value else q.span[end] / q.value
