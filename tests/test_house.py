@@ -12,7 +12,7 @@ import joulax
 SOURCE = pathlib.Path(joulax.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
 ROOMS = (
-    "_version _activity _hardware _count models metrics _fidelity _report _questions "
+    "_version _forms _activity _hardware _count models metrics _fidelity _report _questions "
     "_training doors"
 ).split()
 COUNT = ("_trace", "_count", "_program", "_arguments", "_marks", "_recorded", "_records")

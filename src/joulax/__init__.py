@@ -59,9 +59,10 @@ from ._questions.twin import (
     sensitivity as sensitivity,
     twin_bits as twin_bits,
 )
-from ._report.explanation import Explanation as Explanation, explain as explain
 from ._report.compared import Compared as Compared
+from ._report.explanation import Explanation as Explanation, explain as explain
 from ._report.report import Report as Report, report as report
+from ._stored import load as load
 from ._training.constraint import (
     Constraint as Constraint,
     ConstraintState as ConstraintState,

@@ -15,6 +15,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from .._activity.record import number
+from .._forms.rendered import Rendered
+from .._forms.table import NUMBER, SHARE, Column, Row, table
 from .._hardware.catalogue import named
 from .._hardware.chip import Chip
 from .._hardware.energy import energy
@@ -23,8 +25,8 @@ from .._hardware.operations import OPERATIONS
 STATIC = "static_power"
 
 
-@dataclass(frozen=True)
-class Calibration:
+@dataclass(frozen=True, repr=False)
+class Calibration(Rendered):
     """Fitted prices and how sure they are.
 
     **Attributes:**
@@ -49,6 +51,33 @@ class Calibration:
         return {
             n: float(np.sqrt(v)) for n, v in zip(self.names, np.diag(self.covariance), strict=True)
         }
+
+    def parts(self) -> list[Any]:
+        """What is printed: fitted prices with their errors, and how well they fit."""
+        columns = [
+            Column("number", "number"),
+            Column("value", "fitted", NUMBER),
+            Column("unit", "unit"),
+            Column("error", "± (relative)", SHARE),
+        ]
+        errors, costs = self.relative_errors, self.chip.costs
+        rows = [
+            Row(
+                (
+                    name.replace("_", " "),
+                    float(getattr(costs, name, None) or getattr(self.chip, name)),
+                    "pW" if name == STATIC else "pJ",
+                    errors[name],
+                )
+            )
+            for name in self.names
+        ]
+        worst = float(np.abs(self.residuals).max()) if len(self.residuals) else 0.0
+        return [
+            f"{self.chip.name}: {len(self.residuals)} measurements",
+            table(columns, rows),
+            f"largest residual {100 * worst:.1f} %; condition {self.condition:.3g}",
+        ]
 
     def sample(self, key: Array, samples: int = 1000) -> Chip:
         """The chip many times, its prices drawn together from the fitted distribution.

@@ -28,7 +28,9 @@ def html_of(parts: list[Any]) -> str:
         if isinstance(part, Table):
             body.append(_table(part))
         else:
-            body.append(f"<p>{_strong(part)}</p>" if i == 0 else f'<p class="note">{_text(part)}</p>')
+            body.append(
+                f"<p>{_strong(part)}</p>" if i == 0 else f'<p class="note">{_text(part)}</p>'
+            )
     return f'<div class="joulax">{_STYLE}{"".join(body)}</div>'
 
 

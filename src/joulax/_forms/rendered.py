@@ -26,6 +26,9 @@ class Rendered:
     def __str__(self) -> str:
         return self.to_text()
 
+    def __repr__(self) -> str:
+        return self.to_text()
+
     def _repr_html_(self) -> str:
         return html_of(_parts(self))
 
@@ -52,12 +55,12 @@ class Rendered:
         return "\n\n".join(map(_markdown, _parts(self)))
 
     def to_latex(self, *, caption: str | None = None, label: str | None = None) -> str:
-        """The tables in LaTeX for `booktabs`, one unit a column.
+        r"""The tables in LaTeX for `booktabs`, one unit a column.
 
         **Arguments:**
 
         - `caption`: by default what must be known to read the numbers.
-        - `label`: for `\\ref`.
+        - `label`: for `\ref`.
         """
         said = self._caption() if caption is None else caption
         tables = [p for p in _parts(self) if isinstance(p, Table)]

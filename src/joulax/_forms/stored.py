@@ -16,7 +16,8 @@ def pack(x: Any) -> Any:
         return {"is": type(x).__name__, "fields": kept}
     if isinstance(x, jax.Array | np.ndarray | np.generic):
         array = np.asarray(x)
-        return {"array": _finite(array.tolist()), "dtype": str(array.dtype)}
+        host = {} if isinstance(x, jax.Array) else {"host": True}
+        return {"array": _finite(array.tolist()), "dtype": str(array.dtype), **host}
     if isinstance(x, Mapping):
         return {"map": [[pack(k), pack(v)] for k, v in x.items()]}
     if isinstance(x, tuple):
@@ -58,7 +59,8 @@ def _array(data: dict[str, Any]) -> Any:
     if data["dtype"] == "float":
         return float("nan")
     given = np.asarray(data["array"], np.float64 if "float" in data["dtype"] else data["dtype"])
-    return jnp.asarray(given.astype(data["dtype"]))
+    array = given.astype(data["dtype"])
+    return array if data.get("host") else jnp.asarray(array)
 
 
 def _made(kind: type, values: dict[str, Any]) -> Any:

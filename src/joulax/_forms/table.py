@@ -112,7 +112,7 @@ def cell(value: Any, column: Column, partial: bool = False) -> str:
 def _spread(value: Value, column: Column) -> str:
     if value.std is not None:
         return units.with_spread(value.value, value.std)
-    if value.low is not None and value.high is not None:
+    if value.low is not None and value.high is not None and value.value == value.value:
         return units.with_range(value.value, value.low, value.high)
     return _FORMATS[column.kind](value.value)
 

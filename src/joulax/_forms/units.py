@@ -75,8 +75,10 @@ def share(x: float) -> str:
 
 
 def plain(x: float) -> str:
-    """Any other number with three significant digits."""
-    return UNKNOWN if x != x else f"{x:.3g}"
+    """Any other number: whole ones below a million as they are, else three significant digits."""
+    if x != x:
+        return UNKNOWN
+    return f"{x:.0f}" if x == round(x) and abs(x) < 1e6 else f"{x:.3g}"
 
 
 def shape(x: Any) -> str:

@@ -12,13 +12,15 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from .._activity.record import Activity, number, optional, plus
+from .._forms.rendered import Rendered
 from .costs import Costs, Price
 from .operations import OPERATIONS, Operations
+from .shown import hardware_parts
 
 Scalar = Float[Array, "*chips"] | None
 
 
-class Hardware(eqx.Module):
+class Hardware(Rendered, eqx.Module):
     """Anything that turns activity into operations and has a price for them.
 
     Implement `operations` and give `costs`; everything else follows, and may be changed: `spent`
@@ -38,6 +40,10 @@ class Hardware(eqx.Module):
     def name(self) -> str:
         """How errors and reports call it."""
         return type(self).__name__
+
+    def parts(self) -> list[Any]:
+        """What is printed: prices [pJ], powers and shares; shapes while tracing."""
+        return hardware_parts(self)
 
     @abc.abstractmethod
     def operations(self, activity: Activity) -> Operations:

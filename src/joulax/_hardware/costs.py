@@ -7,12 +7,13 @@ import jax
 from jaxtyping import Array, Float
 
 from .._activity.record import optional
+from .._forms.printed import Fields
 from .operations import OPERATIONS
 
 Price = Float[Array, "*chips"] | None
 
 
-class Costs(eqx.Module):
+class Costs(Fields, eqx.Module):
     """Price list of one chip: the energy of one operation of each kind [pJ].
 
     A price is an array, so it can be differentiated, stacked and fitted. `None` means that nobody

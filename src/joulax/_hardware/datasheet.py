@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._forms.rendered import Rendered
 from .operations import OPERATIONS
+from .shown import sheet_parts
 
 EVIDENCE = ("measured silicon", "simulated", "derived", "vendor claim", "unsourced")  # best first
 VERIFIED = ("read", "second-hand", "derived", "unverified")  # most first
@@ -62,8 +64,8 @@ class Quantity:
         return self.low is not None or self.high is not None
 
 
-@dataclass(frozen=True)
-class Datasheet:
+@dataclass(frozen=True, repr=False)
+class Datasheet(Rendered):
     """Everything that is known about one sheet of the catalogue. It never enters a trace."""
 
     name: str
@@ -126,35 +128,9 @@ class Datasheet:
         """
         return tuple(dict.fromkeys(q.source for q in self.charged or self.quantities))
 
-    def __str__(self) -> str:
-        lines = [
-            f"{self.name}: {self.title}",
-            f"  scope {self.scope}; evidence {self.evidence}"
-            + ("" if self.priced else "; cannot price operations"),
-        ]
-        rows = [
-            *self.costs.items(),
-            *([("static power", self.static_power)] if self.static_power else []),
-            *self.facts.items(),
-        ]
-        lines += [_row(name, q) for name, q in rows]
-        for word, ops in (
-            ("includes", self.includes),
-            ("excludes", (*self.excludes, *self.excludes_also)),
-            ("unknown", self.unknown if self.priced else ()),
-        ):
-            if ops:
-                lines.append(f"  {word:<14} {', '.join(op.replace('_', ' ') for op in ops)}")
-        return "\n".join([*lines, *([f"  {self.note}"] if self.note else [])])
-
-
-def _row(name: str, q: Quantity) -> str:
-    low, high = q.span
-    span = f" ({low:g}–{high:g})" if q.has_range else ""
-    return (
-        f"  {name.replace('_', ' '):<14} {q.value:g}{span} {q.unit}  {q.evidence}, "
-        f"{q.verified}: {q.source}, {q.where}"
-    )
+    def parts(self) -> list[Any]:
+        """What is printed: every number with its range, grade and source."""
+        return sheet_parts(self)
 
 
 def parse(name: str, table: Mapping[str, Any]) -> Datasheet:

@@ -13,13 +13,16 @@ from jaxtyping import Array, Float
 
 from .._activity.account import Account, Convention, named_records
 from .._activity.record import FIELDS, Activity, total
+from .._forms.printed import Fields
+from .._forms.rendered import Rendered
 from .chip import Hardware
 from .operations import OPERATIONS, Operations
+from .shown import result_parts
 
 Joules = Float[Array, "..."] | None
 
 
-class Energy(eqx.Module):
+class Energy(Fields, eqx.Module):
     """Energy of one layer by operation [pJ]; the fields are those of [`joulax.Operations`][].
 
     **Attributes:** `ac`, `mac`, `neuron_update`, `spike`, `weight_read`, `weight_write`,
@@ -59,7 +62,7 @@ class Priced(eqx.Module):
     names: tuple[str, ...] = eqx.field(static=True)
 
 
-class Result(eqx.Module):
+class Result(Rendered, eqx.Module):
     """What `energy` returns.
 
     **Attributes:**
@@ -117,6 +120,10 @@ class Result(eqx.Module):
             n: {op: v for op in OPERATIONS if (v := getattr(e, op)) is not None}
             for n, e in self.layers.items()
         }
+
+    def parts(self) -> list[Any]:
+        """What is printed: joules by layer and operation; shapes while tracing."""
+        return result_parts(self)
 
     def _by_name(self, what: Callable[[Priced], Any]) -> dict[str, Any]:
         slices = {

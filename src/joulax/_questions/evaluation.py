@@ -5,21 +5,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.table import Table
 
+from .._activity.account import named_records
+from .._activity.shown import kept_axes, samples_of
 from .._fidelity.uncertainty import ranged
-from .._hardware.catalogue import catalogue, named, sheets_of
+from .._forms.rendered import Rendered, pandas
+from .._forms.table import Value, unique
+from .._hardware.catalogue import catalogue, datasheet, named, sheets_of
 from .._hardware.chip import Chip, Hardware
 from .._hardware.energy import Result, energy
 from .._hardware.operations import OPERATIONS
-from .._report.rendered import Rendered, joules, pandas
+from .._report.chips import STATIC as STATIC_KEY, Line, chips_table
+from .._report.sources import Source
+from .._report.warned import partial_of
 
 STATIC = "static power"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation(Rendered):
     """Energies by chip, layer and operation [pJ]; NaN where a chip has no price for what occurs.
 
@@ -30,6 +36,8 @@ class Evaluation(Rendered):
     - `chips`, `layers`, `operations`: the labels.
     - `missing`: for each chip, why its total is not known, or nothing.
     - `ranges`: low and high end of each total [pJ], where published.
+    - `partial`: whether counts, and so energies, are lower bounds.
+    - `samples`: over how many the account was averaged.
     """
 
     energies: np.ndarray
@@ -38,11 +46,14 @@ class Evaluation(Rendered):
     operations: tuple[str, ...]
     missing: tuple[str, ...]
     ranges: tuple[tuple[float, float] | None, ...]
+    partial: bool = False
+    samples: int = 1
 
     @property
     def totals(self) -> dict[str, float]:
         """Total of each chip [pJ]; NaN where something is missing."""
-        return dict(zip(self.chips, self.energies.sum(axis=(1, 2)).tolist(), strict=True))
+        totals = self.energies.sum(axis=(1, 2)).tolist()
+        return dict(zip(unique(self.chips), totals, strict=True))
 
     def sorted(self) -> "Evaluation":
         """The cheapest chip first, unknown totals last."""
@@ -56,6 +67,8 @@ class Evaluation(Rendered):
             self.operations,
             pick(self.missing),
             pick(self.ranges),
+            self.partial,
+            self.samples,
         )
 
     def to_pandas(self) -> Any:
@@ -66,36 +79,77 @@ class Evaluation(Rendered):
         `ImportError` with the install command, if pandas is missing.
         """
         pd = pandas()
-        index = pd.MultiIndex.from_product([self.chips, self.layers], names=["chip", "layer"])
-        return pd.DataFrame(
-            self.energies.reshape(-1, len(self.operations)),
-            index=index,
-            columns=list(self.operations),
-        )
+        rows = [
+            (*labels, *spent)
+            for labels, spent in zip(
+                [(c, n) for c in unique(self.chips) for n in self._rows()],
+                self.energies.reshape(-1, len(self.operations)).tolist(),
+                strict=True,
+            )
+        ]
+        frame = pd.DataFrame(rows, columns=["chip", "layer", *self.operations])
+        return frame.set_index(["chip", "layer"])
+
+    def _rows(self) -> list[str]:
+        return unique(self.layers)
+
+    def sources(self) -> list[Source]:
+        """Whose prices these are, by chip."""
+        return [Source(chip, next(iter(sheets_of(chip)), None)) for chip in self.chips]
+
+    def lines(self) -> list[Line]:
+        """One line a chip."""
+        spent = self.energies.sum(axis=1)
+        names = [STATIC_KEY if op == STATIC else op for op in self.operations]
+        return [
+            Line(source, dict(zip(names, row.tolist(), strict=True)), _total(row.sum(), span))
+            for source, row, span in zip(self.sources(), spent, self.ranges, strict=True)
+        ]
 
     def parts(self) -> list[Any]:
-        """One row a chip."""
-        table = Table()
-        for title in ("chip", *self.layers[:-1], STATIC, "total", "range", "scope", "evidence"):
-            table.add_column(
-                title, justify="left" if title in ("chip", "scope", "evidence") else "right"
-            )
-        for i, chip in enumerate(self.chips):
-            cells = [joules(v) for v in self.energies[i].sum(axis=1)]
-            sheet = next(iter(sheets_of(chip)), None)
-            span = self.ranges[i]
-            known = (sheet.scope, sheet.evidence) if sheet else ("", "given by the user")
-            table.add_row(
-                chip,
-                *cells,
-                joules(self.totals[chip]),
-                f"{joules(span[0])} – {joules(span[1])}" if span else "",
-                *known,
-            )
+        """One line a chip, grouped by what a total contains; why some have no total."""
+        lines = self.lines()
         holes = [
             f"n/a: {chip}: {why}" for chip, why in zip(self.chips, self.missing, strict=True) if why
         ]
-        return [table, *holes]
+        averaged = f", mean of {self.samples} samples" if self.samples > 1 else ""
+        work = "one inference" if self.samples > 1 else "one call"
+        unsourced = [line.source.chip for line in lines if line.source.unsourced]
+        warned = f"{', '.join(unsourced)}: UNSOURCED prices, nobody has published them"
+        return [
+            f"Energy of {work} on {len(self.chips)} chips{averaged}",
+            chips_table(lines, self.partial),
+            "totals of different scopes contain different things",
+            *([f"warning: {warned}; do not quote these joules"] if unsourced else []),
+            *holes,
+        ]
+
+    def records(self) -> list[dict[str, Any]]:
+        """One dictionary a chip and layer: energies [pJ] by operation, marks, why a hole is one."""
+        found = []
+        sources = zip(unique(self.chips), self.sources(), self.missing, strict=True)
+        for i, (chip, source, why) in enumerate(sources):
+            marks = {
+                "bound": "≥" if self.partial else "=",
+                "scope": source.scope,
+                "evidence": source.evidence,
+                "verified": source.verified,
+                "missing": why,
+            }
+            for name, spent in zip(self._rows(), self.energies[i], strict=True):
+                energies = dict(zip(self.operations, spent.tolist(), strict=True))
+                total = {"total": float(spent.sum())}
+                found.append({"chip": chip, "layer": name, **energies, **total, **marks})
+        return found
+
+    def scalars(self) -> dict[str, float]:
+        """Totals by chip [pJ], for loggers; unknown ones are NaN."""
+        return {f"{chip}/energy_pj": total for chip, total in self.totals.items()}
+
+
+def _total(value: float, span: tuple[float, float] | None) -> Value:
+    low, high = span or (None, None)
+    return Value(float(value), low=low, high=high)
 
 
 def evaluate(
@@ -115,24 +169,40 @@ def evaluate(
     A [`joulax.Evaluation`][]: `print` it, sort it, or take `to_pandas()`.
     """
     machines = [
-        named(c) for c in ([n for n in catalogue() if "@" not in n] if chips is None else chips)
+        _named(c) for c in ([n for n in catalogue() if "@" not in n] if chips is None else chips)
     ]
     if not machines:
         raise ValueError("evaluate() needs at least one chip; joulax.catalogue() lists them")
-    results = [_one(account, machine, duration) for machine in machines]
-    layers, columns = (*results[0].order, STATIC), (*OPERATIONS, STATIC)
+    records = named_records(account)
+    results = [None if isinstance(m, str) else _one(account, m, duration) for m in machines]
+    layers, columns = (*records, STATIC), (*OPERATIONS, STATIC)
     energies = np.stack([_array(r, layers) for r in results])
     used = [
         k for k in range(len(columns)) if np.any(energies[:, :, k] != 0) or k == len(columns) - 1
     ]
     return Evaluation(
         energies[:, :, used],
-        tuple(m.name for m in machines),
+        tuple(m if isinstance(m, str) else m.name for m in machines),
         layers,
         tuple(columns[k] for k in used),
-        tuple(_holes(e, layers, columns) for e in energies),
-        tuple(ranged(r) for r in results),
+        tuple(
+            _FACTS if r is None else _holes(e, layers, columns)
+            for r, e in zip(results, energies, strict=True)
+        ),
+        tuple(None if r is None else ranged(r) for r in results),
+        partial_of(account),
+        samples_of(records, kept_axes(records, getattr(account, "convention", None))),
     )
+
+
+_FACTS = "nobody has published what its operations cost; joulax.datasheet(name) has the facts"
+
+
+def _named(chip: str | Hardware) -> Any:
+    """The chip, or its name where a datasheet only states facts."""
+    if isinstance(chip, str) and not datasheet(chip).priced:
+        return chip
+    return named(chip)
 
 
 def _one(account: Any, machine: Hardware, duration: Any) -> Result:
@@ -161,12 +231,16 @@ def _holes(energies: np.ndarray, layers: tuple[str, ...], columns: tuple[str, ..
     return f"no price for {', '.join(unpriced)} in {', '.join(where)}" if unpriced else ""
 
 
-def _array(result: Result, layers: tuple[str, ...]) -> np.ndarray:
-    """(layers, operations) of one chip."""
+def _array(result: Result | None, layers: tuple[str, ...]) -> np.ndarray:
+    """(layers, operations) of one chip; nothing is known of a chip without prices."""
     table = np.zeros((len(layers), len(OPERATIONS) + 1))
+    if result is None:
+        table[-1, -1] = np.nan
+        return table
+    spent = jax.device_get(result).layers
     for i, name in enumerate(layers[:-1]):
         for k, op in enumerate(OPERATIONS):
-            value = getattr(result.layers[name], op)
+            value = getattr(spent[name], op)
             table[i, k] = 0.0 if value is None else np.mean(np.asarray(value, np.float64))
     table[-1, -1] = 0.0 if result.static is None else np.mean(np.asarray(result.static, np.float64))
     return table

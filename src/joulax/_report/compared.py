@@ -43,7 +43,9 @@ class Compared(Rendered):
         if pair:
             columns += [Column("change", "change", ENERGY), Column("factor", "factor", NUMBER)]
         last = [float(r.figures.total.mean()) for r in self.reports.values()]
-        made = [Row((name, *cells, *(_change(cells) if pair else ()))) for name, cells in rows.items()]
+        made = [
+            Row((name, *cells, *(_change(cells) if pair else ()))) for name, cells in rows.items()
+        ]
         made.append(Row(("total", *last, *(_change(last) if pair else ())), TOTAL))
         partial = any(r.partial for r in self.reports.values())
         return table(columns, made, partial=partial)

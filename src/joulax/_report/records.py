@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from .._activity.shown import COUNTS
 from .._forms.table import unique
-from .figures import COUNTS, Figures, Layer
+from .._hardware.figures import Figures, Layer
 from .sources import Source
 
 NAN = float("nan")
@@ -29,9 +30,7 @@ def records_of(
         ]
         if figures.static is not None:
             static = float(figures.static[i])
-            rows.append(
-                {"chip": chip, "layer": "static power", "row": "static", "total": static}
-            )
+            rows.append({"chip": chip, "layer": "static power", "row": "static", "total": static})
         rows.append({"chip": chip, "layer": "total", "row": "total", **_sums(figures, i)})
         found += [r | marks for r in rows]
     return found
@@ -39,8 +38,7 @@ def records_of(
 
 def _numbers(figures: Figures, layer: Layer, i: int) -> dict[str, Any]:
     energies = {
-        op: float(layer.energies[op][i]) if op in layer.energies else 0.0
-        for op in figures.columns
+        op: float(layer.energies[op][i]) if op in layer.energies else 0.0 for op in figures.columns
     }
     counts = {f"{f}_count" if f in energies else f: _or_nan(layer.did[f]) for f in COUNTS}
     return {

@@ -26,9 +26,9 @@ from .._forms.table import (
 from .._forms.units import joules, with_range, with_spread
 from .._hardware.catalogue import reference
 from .._hardware.energy import Result
+from .._hardware.figures import Figures, Layer, figures, ranged
 from .chips import STATIC, Line, chips_table
 from .compared import Compared
-from .figures import Figures, Layer, figures, ranged
 from .records import records_of, scalars_of
 from .sources import Source, sources
 from .warned import partial_of, warnings_of
@@ -151,9 +151,7 @@ class Report(Rendered):
         sums = [float(found.operations[op][0]) for op in columns]
         synops = [s for layer in found.layers if (s := layer.synops) is not None]
         spikes = found.summed("spikes")
-        rows.append(
-            Row(("total", *sums, self._spread(), 1.0, sum(synops), spikes, ""), TOTAL)
-        )
+        rows.append(Row(("total", *sums, self._spread(), 1.0, sum(synops), spikes, ""), TOTAL))
         return table(heads, rows, partial=self.partial)
 
     def _row(self, name: str, layer: Layer, whole: float) -> Row:
@@ -237,8 +235,10 @@ class Report(Rendered):
         """A flat dictionary for loggers: energies [pJ], synops, spikes, rates, by layer too."""
         return scalars_of(self.figures, self.partial)
 
-    def diff(self, other: "Report | Result", names: tuple[str, str] = ("before", "after")):
-        """This report and another side by side, with the change.
+    def diff(
+        self, other: "Report | Result", names: tuple[str, str] = ("before", "after")
+    ) -> Compared:
+        """Put another report beside this one, with the change.
 
         **Arguments:**
 

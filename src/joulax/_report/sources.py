@@ -1,11 +1,11 @@
 """Whose prices a result has, and what a reader must know of them."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from .._hardware.catalogue import sheets_of
 from .._hardware.datasheet import ARITHMETIC, Datasheet, Quantity
 from .._hardware.energy import Result
+from .._hardware.figures import chips_of
 
 _CHECKED = {
     "read": "read in its source",
@@ -113,16 +113,6 @@ class Source:
 
 def _priced(q: Quantity) -> str:
     return f"{q.value:g} pJ"
-
-
-def chips_of(result: Result) -> tuple[str, ...]:
-    """Names of the chips, one unless a stack was priced."""
-    name: Any = result.chip
-    if isinstance(name, tuple):
-        return name
-    parts = [part.strip() for part in name.split(",")]
-    total = result.total
-    return tuple(parts) if len(parts) > 1 and total.shape[:1] == (len(parts),) else (name,)
 
 
 def sources(result: Result) -> tuple[Source, ...]:

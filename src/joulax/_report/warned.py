@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from .._hardware.energy import Result
-from .figures import Figures
+from .._hardware.figures import Figures
 from .sources import Source
 
 

@@ -7,14 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._activity.record import Activity
+from .._activity.shown import COUNTS, count_of, kept_axes
 from .._forms.table import Value
-from .._hardware.datasheet import Quantity
-from .._hardware.energy import Result
-from .._hardware.operations import OPERATIONS
-from .sources import chips_of
-
-COUNTS = ("ac", "mac", "dense", "spikes", "updates", "neurons", "synapses")
+from .operations import OPERATIONS
 
 
 @dataclass(frozen=True)
@@ -75,12 +70,23 @@ class Figures:
         return sum(found) if found else None
 
 
-def figures(result: Result) -> Figures:
+def chips_of(result: Any) -> tuple[str, ...]:
+    """Names of the chips, one unless a stack was priced."""
+    name: Any = result.chip
+    if isinstance(name, tuple):
+        return name
+    parts = [part.strip() for part in name.split(",")]
+    total = result.total
+    return tuple(parts) if len(parts) > 1 and total.shape[:1] == (len(parts),) else (name,)
+
+
+def figures(result: Any) -> Figures:
     """The numbers of a result on the host."""
     host = jax.device_get(result)
     chips = chips_of(result)
     stacked = len(chips) > 1 or isinstance(result.chip, tuple)
-    spent, kept = host.layers, _kept(result)
+    spent = host.layers
+    kept = kept_axes(result.activity, result.convention)
     layers = tuple(
         _layer(name, spent[name], host.activity[name], stacked, kept) for name in host.order
     )
@@ -93,17 +99,6 @@ def figures(result: Result) -> Figures:
     return Figures(chips, layers, operations, static, _flat(host.total, stacked, kept))
 
 
-def _kept(result: Result) -> int:
-    """Trailing axes that `count` kept, steps or neurons: they are summed, never averaged."""
-    if result.convention is None or result.convention.total:
-        return 0
-    record = next(iter(result.activity.values()))
-    size = record.synapses if record.synapses is not None else record.neurons
-    counted = record.ac if record.ac is not None else record.mac
-    counted = record.spikes if counted is None else counted
-    return max(0, np.ndim(counted) - np.ndim(size)) if counted is not None else 0
-
-
 def _flat(x: Any, stacked: bool, kept: int) -> np.ndarray:
     """(chips, samples)."""
     a = np.asarray(x, np.float64)
@@ -112,11 +107,9 @@ def _flat(x: Any, stacked: bool, kept: int) -> np.ndarray:
     return a.sum(axis=last).reshape(a.shape[0], -1)
 
 
-def _layer(name: str, spent: Any, did: Activity, stacked: bool, kept: int) -> Layer:
+def _layer(name: str, spent: Any, did: Any, stacked: bool, kept: int) -> Layer:
     parts = {
-        op: _flat(e, stacked, kept)
-        for op in OPERATIONS
-        if (e := getattr(spent, op)) is not None
+        op: _flat(e, stacked, kept) for op in OPERATIONS if (e := getattr(spent, op)) is not None
     }
     total = np.asarray(sum(parts.values())) if parts else np.zeros((1, 1))
     counts = {f: count_of(did, f, kept) for f in COUNTS}
@@ -124,23 +117,7 @@ def _layer(name: str, spent: Any, did: Activity, stacked: bool, kept: int) -> La
     return Layer(name, means, total.mean(1), total.std(1), counts)
 
 
-def count_of(did: Activity, field: str, kept: int = 0) -> float | None:
-    """One count of a layer, averaged over samples."""
-    if field == "dense":
-        parts = [did.dense_ac, did.dense_mac]
-    else:
-        parts = [getattr(did, field)]
-    there = [_mean(p, 0 if field in ("neurons", "synapses") else kept) for p in parts if p is not None]
-    return sum(there) if there else None
-
-
-def _mean(x: Any, kept: int) -> float:
-    a = np.asarray(x, np.float64)
-    last = tuple(range(max(0, a.ndim - kept), a.ndim))
-    return float(a.sum(axis=last).mean())
-
-
-def ranged(figures: Figures, chip: int, cited: Mapping[str, Quantity]) -> Value:
+def ranged(figures: Figures, chip: int, cited: Mapping[str, Any]) -> Value:
     """The mean total of a chip [pJ], with the ends of the published ranges of its prices."""
     value = float(figures.total[chip].mean())
     if not any(q.has_range for q in cited.values()) or value != value:
@@ -152,5 +129,5 @@ def ranged(figures: Figures, chip: int, cited: Mapping[str, Quantity]) -> Value:
     return Value(value, low=ends[0], high=ends[1])
 
 
-def _end(q: Quantity | None, end: int) -> float:
+def _end(q: Any, end: int) -> float:
     return 1.0 if q is None or not q.value else q.span[end] / q.value
