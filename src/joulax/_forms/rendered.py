@@ -67,7 +67,8 @@ class Rendered:
         return "\n\n".join(latex_of(t, said, label) for t in tables)
 
     def _caption(self) -> str:
-        return " ".join(p.rstrip(".") + "." for p in _parts(self) if isinstance(p, str))
+        said = (p for p in _parts(self) if isinstance(p, str))
+        return " ".join(p[:1].upper() + p[1:].rstrip(".") + "." for p in said)
 
     def records(self) -> list[dict[str, Any]]:
         """One dictionary of plain values a row, by the keys of the columns."""

@@ -96,7 +96,7 @@ def figures(result: Any) -> Figures:
         if any(op in layer.energies for layer in layers)
     }
     static = None if host.static is None else _flat(host.static, stacked, 0).mean(1)
-    return Figures(chips, layers, operations, static, _flat(host.total, stacked, kept))
+    return Figures(chips, layers, operations, static, _flat(result.total, stacked, kept))
 
 
 def _flat(x: Any, stacked: bool, kept: int) -> np.ndarray:

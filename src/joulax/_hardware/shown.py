@@ -33,7 +33,7 @@ def hardware_parts(hardware: Any) -> list[Any]:
     if stacked:
         return [f"{len(names)} chips" if len(names) > 1 else names[0], _stack(names, there)]
     columns = (Column("number", "number"), Column("value", "value", NUMBER), Column("unit", "unit"))
-    rows = tuple(Row((_words(k), _number(v), _unit(k))) for k, v in there.items())
+    rows = tuple(Row((_words(k), _number(k, v), _unit(k))) for k, v in there.items())
     missing = [_words(op) for op in OPERATIONS if found[op] is None and op != "neuron_seconds"]
     said = [f"no price (an error where it occurs): {', '.join(missing)}"] if missing else []
     return [f"{names[0]} ({type(hardware).__name__})", Table(columns, rows), *said]
@@ -62,12 +62,13 @@ def _words(key: str) -> str:
 
 def _unit(key: str) -> str:
     if key in _POWERS or key == "neuron_seconds":
-        return "pW"
+        return "mW"
     return "" if key in _SHARES else "pJ"
 
 
-def _number(value: Any) -> Any:
-    return value if is_abstract(value) else float(np.asarray(value, np.float64))
+def _number(key: str, value: Any) -> Any:
+    scale = 1e-9 if _unit(key) == "mW" else 1.0  # pW
+    return value if is_abstract(value) else scale * float(np.asarray(value, np.float64))
 
 
 def sheet_parts(sheet: Any) -> list[Any]:
@@ -108,10 +109,11 @@ def _loud(evidence: str) -> str:
 
 
 def _quantity(name: str, q: Any) -> Row:
-    span = f"{q.span[0]:g}–{q.span[1]:g}" if q.has_range else ""
+    scale, unit = (1e-9, "mW") if q.unit == "pW" else (1.0, q.unit)
+    span = f"{scale * q.span[0]:g}–{scale * q.span[1]:g}" if q.has_range else ""
     checked = CHECKED.get(q.verified, q.verified)
     source = (q.source, q.where)
-    return Row((_words(name), q.value, span, q.unit, _loud(q.evidence), checked, *source))
+    return Row((_words(name), scale * q.value, span, unit, _loud(q.evidence), checked, *source))
 
 
 class Listing(Rendered, tuple):

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
+from .._activity.account import Account
 from .._forms.rendered import Rendered
 from .._forms.table import (
     COUNT,
@@ -252,9 +253,7 @@ class Report(Rendered):
         return report(dict(zip(names, (self, other), strict=True)))
 
 
-def report(
-    result: Result | Report | Mapping[str, Any], *, duration: float | None = None
-) -> Report | Compared:
+def report(result: Any, *, duration: float | None = None) -> Report | Compared:
     """A readable account of an energy result.
 
     **Arguments:**
@@ -275,7 +274,7 @@ def report(
     """
     if isinstance(result, Report):
         return result
-    if isinstance(result, Mapping):
+    if isinstance(result, Mapping) and not isinstance(result, Account):
         return Compared({name: _single(name, one) for name, one in result.items()})
     if not isinstance(result, Result):
         raise ValueError(f"report() takes what joulax.energy returned, got {_hint(result)}")
@@ -297,11 +296,11 @@ def _single(name: str, result: Any) -> Report:
 def _hint(given: Any) -> str:
     """What came instead, and the likely slip."""
     kind = type(given).__name__
-    if isinstance(given, tuple) and len(given) == 2 and hasattr(given[1], "convention"):
+    if isinstance(given, tuple) and any(isinstance(x, Account) for x in given):
         return (
             f"{kind}: what joulax.count returned is (output, account); price the second: "
             "joulax.energy(counted[1], chip)"
         )
-    if hasattr(given, "convention") and hasattr(given, "layers"):
+    if isinstance(given, Account):
         return f"{kind}: price it first, joulax.energy(account, chip)"
     return kind
