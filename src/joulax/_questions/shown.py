@@ -3,8 +3,6 @@
 import sys
 from typing import Any, TypeVar
 
-from rich.console import Console
-
 from .._forms.rendered import Rendered
 
 T = TypeVar("T", bound=Rendered)
@@ -17,7 +15,7 @@ def show(made: T) -> T:
     """
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is None:
-        Console().print(str(made), soft_wrap=True, markup=False, highlight=False)
+        sys.stdout.write(f"{made}\n")
         return made
     _display(made)
     object.__setattr__(made, "_ipython_display_", _Once(made, shell))

@@ -6,9 +6,6 @@ from typing import Any
 import jax
 import numpy as np
 from jax.core import Tracer
-from rich.console import Console
-from rich.live import Live
-
 from .._forms.rendered import Rendered
 from .._forms.table import COUNT, ENERGY, RATE, SHARE, TOTAL, Column, Row, Table, table, unique
 from .._forms.units import joules, number
@@ -46,21 +43,23 @@ class Monitor(Rendered):
     """
 
     def __init__(
-        self, epochs: int | None = None, budget: float | None = None, console: Console | None = None
+        self, epochs: int | None = None, budget: float | None = None, console: Any = None
     ):
         if budget is not None and not budget > 0:
             raise ValueError(f"a budget must be positive, got {budget}")
         self.epochs, self.budget = epochs, budget
         self.history: list[dict[str, Any]] = []
-        self._console = Console() if console is None else console
+        self._console = _console() if console is None else console
         self._given = console is not None
-        self._live: Live | Notebook | None = None
+        self._live: Any = None
         self._partial = False
 
     def __enter__(self) -> "Monitor":
         if not self._given and Notebook.running():
             self._live = Notebook()
         elif self._console.is_terminal:
+            from rich.live import Live
+
             self._live = Live(console=self._console, auto_refresh=False)
             self._live.start()
         return self
@@ -187,6 +186,13 @@ class Monitor(Rendered):
         shown = self.history[-10:]
         rows = [Row(tuple(row.get(k) for k in keys)) for row in shown]
         return Table(tuple(columns), tuple(rows), partial=self._partial)
+
+
+def _console() -> Any:
+    """The standard console of rich, which is loaded when it is needed."""
+    from rich.console import Console
+
+    return Console()
 
 
 class _Epoch(Rendered):
