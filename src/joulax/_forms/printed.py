@@ -9,7 +9,7 @@ import numpy as np
 
 from . import units
 from .rendered import Rendered
-from .table import NUMBER, Column, Row, Table
+from .table import FIGURE, NUMBER, Column, Row, Table
 
 
 class Fields(Rendered):
@@ -68,12 +68,12 @@ def _titled(name: str, inner: Mapping[str, Any]) -> list[Table]:
 
 def _pairs(flat: Mapping[str, Any]) -> Table:
     rows = tuple(Row((str(k), _number(v))) for k, v in flat.items())
-    return Table((Column("figure", "figure"), Column("value", "value", NUMBER)), rows)
+    return Table((Column("figure", "figure"), Column("value", "value", FIGURE)), rows)
 
 
 def _rows(inner: Mapping[str, Mapping[str, Any]]) -> Table:
     keys = list(dict.fromkeys(k for row in inner.values() for k in row))
-    columns = (Column("layer", "layer"), *(Column(str(k), str(k), NUMBER) for k in keys))
+    columns = (Column("layer", "layer"), *(Column(str(k), str(k), FIGURE) for k in keys))
     rows = (Row((str(n), *(_number(r.get(k)) for k in keys))) for n, r in inner.items())
     return Table(columns, tuple(rows))
 

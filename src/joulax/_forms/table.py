@@ -6,7 +6,8 @@ from typing import Any
 
 from . import units
 
-ENERGY, COUNT, RATE, SHARE, NUMBER, TEXT = "energy", "count", "rate", "share", "number", "text"
+ENERGY, COUNT, RATE, SHARE, TEXT = "energy", "count", "rate", "share", "text"
+NUMBER, FIGURE = "number", "figure"  # three significant digits, six
 TOTAL, DIM, GROUP = "total", "dim", "group"
 
 _FORMATS: dict[str, Callable[[float], str]] = {
@@ -15,6 +16,7 @@ _FORMATS: dict[str, Callable[[float], str]] = {
     RATE: units.plain,
     SHARE: units.share,
     NUMBER: units.plain,
+    FIGURE: units.figure,
 }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from .table import GROUP, TOTAL, Column, Table
 
 _GAP = "  "
+_LINE = 100  # characters of a sentence in a file or pipe
 _NARROW = 14  # columns of words are folded no further
 
 
@@ -22,12 +23,10 @@ def lines_of(parts: list[Any], width: int | None) -> list[tuple[str, str]]:
 
 
 def _paragraph(text: str, width: int | None) -> list[str]:
-    if width is None:
-        return text.splitlines()
     return [
         line
         for piece in text.splitlines()
-        for line in textwrap.wrap(piece, width, subsequent_indent="  ") or [""]
+        for line in textwrap.wrap(piece, width or _LINE, subsequent_indent="  ") or [""]
     ]
 
 

@@ -81,6 +81,11 @@ def plain(x: float) -> str:
     return f"{x:.0f}" if x == round(x) and abs(x) < 1e6 else f"{x:.3g}"
 
 
+def figure(x: float) -> str:
+    """A number that is compared with other tools: six significant digits."""
+    return UNKNOWN if x != x else f"{x:.0f}" if x == round(x) and abs(x) < 1e9 else f"{x:.6g}"
+
+
 def shape(x: Any) -> str:
     """What is known of a number while tracing: its type and shape."""
     dtype = np.dtype(x.dtype)

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.core import Tracer
+
 from .._forms.rendered import Rendered
 from .._forms.table import COUNT, ENERGY, RATE, SHARE, TOTAL, Column, Row, Table, table, unique
 from .._forms.units import joules, number
@@ -42,9 +43,7 @@ class Monitor(Rendered):
     - `console`: a rich console to write to; the standard one by default.
     """
 
-    def __init__(
-        self, epochs: int | None = None, budget: float | None = None, console: Any = None
-    ):
+    def __init__(self, epochs: int | None = None, budget: float | None = None, console: Any = None):
         if budget is not None and not budget > 0:
             raise ValueError(f"a budget must be positive, got {budget}")
         self.epochs, self.budget = epochs, budget
