@@ -30,7 +30,8 @@ def page(name: str, book) -> str:
         if cell.cell_type == "markdown":
             parts.append(cell.source)
         elif cell.source.strip():
-            parts.append(f"```py\n{cell.source}\n```")
+            source = "\n".join(s for s in cell.source.split("\n") if not s.startswith("%"))
+            parts.append(f"```py\n{source}\n```")
             parts += [_output(o, f"{name}-{k}") for o in cell.outputs]
     said = f"*A notebook: `docs/notebooks/{name}.py`, shown with the outputs of a run.*"
     first, *rest = [p for p in parts if p]

@@ -6,7 +6,7 @@ from typing import Any
 from .table import GROUP, TOTAL, Column, Table
 
 _GAP = "  "
-_LINE = 100  # characters of a sentence in a file or pipe
+_LINE = 88  # characters of a sentence in a file or pipe
 _NARROW = 14  # columns of words are folded no further
 
 

@@ -53,10 +53,17 @@ def _select(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
         return _select_parameters(eqn, ins, ctx)
     if Analog not in kinds and all(_around_zero(c) for c in cases):
         return _select_events(eqn, ins, ctx)
-    found = mixed(eqn, cases, ctx, "data select", terms=added_terms(cases))
+    found = mixed(eqn, [*cases, *_firing(pred, ctx)], ctx, "data select", terms=added_terms(cases))
     out = found.outs[0].but(**_choice_axes(eqn, ins))
     beside = (lambda ops: [_chosen_terms(ops, out)]) if travels(out) else None
     return found.but(outs=[out], events=beside)
+
+
+def _firing(pred: Value, ctx: Context) -> list[Value]:
+    """A predicate that is spikes of neurons enters the region; a mask does not."""
+    if not isinstance(pred, Events) or pred.weak:
+        return []
+    return [pred] if any(b.feeds for b in ctx.births(pred.births)) else []
 
 
 def _choice_axes(eqn: Any, ins: Sequence[Value]) -> dict[str, Any]:
@@ -67,7 +74,8 @@ def _around_zero(case: Value) -> bool:
     return isinstance(case, Events) or are_events(values_of(case))
 
 
-def _chosen_terms(ops: Operands, out: Data) -> Companions:
+def _chosen_terms(ops: Operands, out: Value) -> Companions:
+    assert isinstance(out, Data)
     keys = {t.key for t in out.terms if not t.counted}
     shape, n = ops.outs[0].shape, len(ops.values) - 1
     choose = lambda many: jax.lax.select_n(ops.values[0], *many)
