@@ -1,5 +1,7 @@
 """What a notebook shows, in a running kernel: tables, once, and what stays in the saved file."""
 
+import pathlib
+
 import pytest
 
 pytest.importorskip("ipykernel")
@@ -64,3 +66,20 @@ def test_the_monitor_leaves_its_last_table(outputs):
     assert "epoch 3/3: loss 0.3333" in html(only)
     assert "54 % of the budget" in html(only)
     assert html(only).count("<table>") == 1
+
+
+SCRIPTS = pathlib.Path(__file__).parent.parent / "docs" / "notebooks"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(p.stem for p in SCRIPTS.glob("*.py") if p.stem != "build"))
+def test_notebook_of_the_docs(name):
+    """Every script runs as a notebook, to the assert at its end, and each page shows its code."""
+    jupytext = pytest.importorskip("jupytext")
+    book = jupytext.read(SCRIPTS / f"{name}.py")
+    with _quiet():
+        nbclient.NotebookClient(book, timeout=600, kernel_name="python3").execute()
+    page = (SCRIPTS / f"{name}.md").read_text()
+    for cell in book.cells:
+        shown = "\n".join(line for line in cell.source.split("\n") if not line.startswith("%"))
+        assert shown.strip() in page, "run docs/notebooks/build.py"

@@ -14,7 +14,7 @@ from .test_count import BATCH, COUNTED, MODEL, X
 
 
 def test_report_says_everything():
-    text = str(report(energy(COUNTED(X)[1], hardware("loihi"))))
+    text = report(energy(COUNTED(X)[1], hardware("loihi"))).to_text(400)
     for word in (
         "layers[0]",
         "readout",

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Calibrating a board
 #
-# Your chip has no sheet, or a sheet of another board. Measure a few networks that differ in what they
-# do, and fit the prices; where the measurements are silent, the catalogue speaks.
+# Your chip has no sheet, or a sheet of another board. Measure a few networks that differ in what
+# they do, and fit the prices; where the measurements are silent, the catalogue speaks.
 
 # %%
 # %config InlineBackend.figure_formats = ["svg"]

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Train to a budget
 #
-# Energy is differentiable through the model's own surrogate gradient, so a budget is a constraint of
-# training: its multiplier grows until the budget holds, and there is no weight to tune.
+# Energy is differentiable through the model's own surrogate gradient, so a budget is a
+# constraint of training: its multiplier grows until the budget holds; there is no weight to tune.
 
 # %%
 # %config InlineBackend.figure_formats = ["svg"]

@@ -155,5 +155,10 @@ def _form(shown: Rendered, form: str) -> str:
     return str(shown) if form == "text" else getattr(shown, f"to_{form}")()
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Entry point of the command `joulax`."""
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

@@ -80,14 +80,21 @@ def _table(rows: list[Row], partial: bool) -> Table:
 
 
 def _cells(did: dict[str, Any], total: bool = False) -> tuple[Any, ...]:
-    numbers = not any(map(is_abstract, did.values()))
-    synops = sum(did[f] or 0.0 for f in ("ac", "mac")) if numbers else None
-    blank = "" if total or not numbers else None
-    sparsity = 1 - synops / did["dense"] if synops is not None and did["dense"] else blank
-    fires = numbers and not total and did["spikes"] is not None and did["updates"]
-    rate = did["spikes"] / did["updates"] if fires else blank
+    abstract = any(map(is_abstract, did.values()))
+    sparsity, rate = ("", "") if abstract else (_sparsity(did), "" if total else _rate(did))
     first, rest = (did["ac"], did["mac"], did["dense"]), ("updates", "neurons", "synapses")
     return (*first, sparsity, did["spikes"], rate, *(did[f] for f in rest))
+
+
+def _sparsity(did: dict[str, Any]) -> float | None:
+    """Share of the dense operations that did not occur."""
+    return 1 - ((did["ac"] or 0.0) + (did["mac"] or 0.0)) / did["dense"] if did["dense"] else None
+
+
+def _rate(did: dict[str, Any]) -> float | None:
+    """Spikes per neuron and time step, where there are neurons that fire."""
+    fires = did["spikes"] is not None and did["updates"]
+    return did["spikes"] / did["updates"] if fires else None
 
 
 def _sum(did: list[dict[str, Any]]) -> dict[str, Any]:

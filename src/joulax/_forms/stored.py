@@ -15,16 +15,20 @@ def pack(x: Any) -> Any:
         kept = {f.name: pack(getattr(x, f.name)) for f in dataclasses.fields(x)}
         return {"is": type(x).__name__, "fields": kept}
     if isinstance(x, jax.Array | np.ndarray | np.generic):
-        array = np.asarray(x)
-        host = {} if isinstance(x, jax.Array) else {"host": True}
-        return {"array": _finite(array.tolist()), "dtype": str(array.dtype), **host}
+        return _packed(x)
     if isinstance(x, Mapping):
         return {"map": [[pack(k), pack(v)] for k, v in x.items()]}
-    if isinstance(x, tuple):
-        return {"tuple": [pack(v) for v in x]}
-    if isinstance(x, list):
-        return [pack(v) for v in x]
+    if isinstance(x, tuple | list):
+        items = [pack(v) for v in x]
+        return {"tuple": items} if isinstance(x, tuple) else items
     return {"array": None, "dtype": "float"} if isinstance(x, float) and x != x else x
+
+
+def _packed(x: Any) -> dict[str, Any]:
+    """An array; `host` if it was NumPy's."""
+    array = np.asarray(x)
+    host = {} if isinstance(x, jax.Array) else {"host": True}
+    return {"array": _finite(array.tolist()), "dtype": str(array.dtype), **host}
 
 
 def _finite(x: Any) -> Any:

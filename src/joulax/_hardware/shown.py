@@ -29,31 +29,36 @@ def hardware_parts(hardware: Any) -> list[Any]:
     found = {op: getattr(hardware.costs, op) for op in OPERATIONS}
     found |= {f: getattr(hardware, f, None) for f in (*_POWERS, "call", *_SHARES)}
     there = {k: v for k, v in found.items() if v is not None}
-    stacked = any(np.ndim(v) for v in there.values())
-    if stacked:
-        return [f"{len(names)} chips" if len(names) > 1 else names[0], _stack(names, there)]
+    if any(np.ndim(v) for v in there.values()):
+        return _stack(names, there)
     columns = (Column("number", "number"), Column("value", "value", NUMBER), Column("unit", "unit"))
     rows = tuple(Row((_words(k), _number(k, v), _unit(k))) for k, v in there.items())
-    missing = [_words(op) for op in OPERATIONS if found[op] is None and op != "neuron_seconds"]
+    missing = [_words(op) for op in OPERATIONS if op not in there and op != "neuron_seconds"]
     said = [f"no price (an error where it occurs): {', '.join(missing)}"] if missing else []
     return [f"{names[0]} ({type(hardware).__name__})", Table(columns, rows), *said]
 
 
-def _stack(names: tuple[str, ...], there: Mapping[str, Any]) -> Table:
-    sizes = [np.shape(v)[0] for v in there.values() if np.ndim(v)]
+_SHOWN = 60  # chips of a stack
+
+
+def _stack(names: tuple[str, ...], there: Mapping[str, Any]) -> list[Any]:
+    size = next(np.shape(v)[0] for v in there.values() if np.ndim(v))
     names = tuple(names[0].split(", ")) if len(names) == 1 else names
-    known = names if len(names) == sizes[0] else [f"{names[0]} {i}" for i in range(sizes[0])]
-    shown = min(sizes[0], 60)
+    known = names if len(names) == size else [f"{names[0]} {i}" for i in range(size)]
     columns = [Column("chip", "chip"), *(Column(k, _words(k), NUMBER) for k in there)]
-    host = {k: v if is_abstract(v) else np.asarray(v, np.float64) for k, v in there.items()}
-    pick = lambda v, i: v if is_abstract(v) or not v.ndim else float(np.ravel(v[i])[0])
     rows = [
-        Row((name, *(pick(v, i) for v in host.values())))
-        for i, name in enumerate(unique(list(known))[:shown])
+        Row((name, *(_pick(v, i) for v in there.values())))
+        for i, name in enumerate(unique(list(known))[:_SHOWN])
     ]
-    if shown < sizes[0]:
-        rows.append(Row((f"… {sizes[0] - shown} more", *[""] * len(there)), DIM))
-    return table(columns, rows)
+    more = Row((f"… {size - _SHOWN} more", *[""] * len(there)), DIM)
+    return [f"{size} chips", table(columns, rows + [more] * (size > _SHOWN))]
+
+
+def _pick(value: Any, i: int) -> Any:
+    """The number of one chip of a stack."""
+    if is_abstract(value) or not np.ndim(value):
+        return value
+    return float(np.ravel(np.asarray(value[i], np.float64))[0])
 
 
 def _words(key: str) -> str:

@@ -66,7 +66,7 @@ def _run(counter: Any, inputs: tuple, batched: bool, then: Callable[[Account], A
     return jax.jit(jax.vmap(call, in_axes=(axes,)) if batched else call)(arrays)
 
 
-def _batched(counter, inputs: tuple) -> bool:
+def _batched(counter: Any, inputs: tuple) -> bool:
     """Whether the model accepts one slice of every input."""
     one = lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype) if is_array(x) and x.ndim else x
     slices = [x if i in counter.weights else jax.tree.map(one, x) for i, x in enumerate(inputs)]

@@ -1,6 +1,7 @@
 """One account on many chips: a labelled table of energies with holes where nobody knows."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -168,28 +169,22 @@ def evaluate(
 
     A [`joulax.Evaluation`][]: `print` it, sort it, or take `to_pandas()`.
     """
-    machines = [
-        _named(c) for c in ([n for n in catalogue() if "@" not in n] if chips is None else chips)
-    ]
+    targets = [n for n in catalogue() if "@" not in n] if chips is None else chips
+    machines = [_named(c) for c in targets]
     if not machines:
         raise ValueError("evaluate() needs at least one chip; joulax.catalogue() lists them")
     records = named_records(account)
     results = [None if isinstance(m, str) else _one(account, m, duration) for m in machines]
     layers, columns = (*records, STATIC), (*OPERATIONS, STATIC)
     energies = np.stack([_array(r, layers) for r in results])
-    used = [
-        k for k in range(len(columns)) if np.any(energies[:, :, k] != 0) or k == len(columns) - 1
-    ]
+    used = np.any(energies != 0, axis=(0, 1)) | (np.arange(len(columns)) == len(columns) - 1)
     return Evaluation(
         energies[:, :, used],
-        tuple(m if isinstance(m, str) else m.name for m in machines),
+        tuple(getattr(m, "name", m) for m in machines),
         layers,
-        tuple(columns[k] for k in used),
-        tuple(
-            _FACTS if r is None else _holes(e, layers, columns)
-            for r, e in zip(results, energies, strict=True)
-        ),
-        tuple(None if r is None else ranged(r) for r in results),
+        tuple(c for c, u in zip(columns, used, strict=True) if u),
+        tuple(map(functools.partial(_holes, layers, columns), results, energies)),
+        tuple(map(_range, results)),
         partial_of(account),
         samples_of(records, kept_axes(records, getattr(account, "convention", None))),
     )
@@ -222,8 +217,16 @@ def _one(account: Any, machine: Hardware, duration: Any) -> Result:
     )
 
 
-def _holes(energies: np.ndarray, layers: tuple[str, ...], columns: tuple[str, ...]) -> str:
+def _range(result: Result | None) -> tuple[float, float] | None:
+    return None if result is None else ranged(result)
+
+
+def _holes(
+    layers: tuple[str, ...], columns: tuple[str, ...], result: Result | None, energies: np.ndarray
+) -> str:
     """What is not known, in words."""
+    if result is None:
+        return _FACTS
     if np.isnan(energies[-1, -1]):
         return "draws static power, and no duration was given"
     unpriced = dict.fromkeys(columns[k] for k in np.argwhere(np.isnan(energies))[:, 1])

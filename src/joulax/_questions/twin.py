@@ -241,27 +241,43 @@ def compare(
 
     `ValueError` if no layer is driven by spikes, or neither steps nor an analog network is given.
     """
-    if isinstance(against, int) and not isinstance(against, bool):
+    if isinstance(against, int):
         against, steps = None, against
-    own = against is not None
-    records = _spiking(account, own)
-    if not own and steps is None:
+    records, other = _opponents(account, against, steps)
+    chosen = _chosen([_synapses(records), _synapses(other)], bits) | {
+        name: (named(a), named(b)) for name, (a, b) in (pairs or {}).items()
+    }
+    rate = _rate(records)
+    rows = {
+        name: _compared(records, other, chips, duration, rate) for name, chips in chosen.items()
+    }
+    twin = None if against is not None else twin_bits(steps or 0)
+    return TwinReport(rows, rate, steps, twin, partial_of(account) or partial_of(against))
+
+
+def _synapses(records: Mapping[str, Activity]) -> Array:
+    return total([r.synapses for r in records.values()])
+
+
+def _rate(records: Mapping[str, Activity]) -> float:
+    """Spikes per synapse and step."""
+    spiking = [r for r in records.values() if r.ac is not None]
+    return float(total([r.ac for r in spiking]) / total([r.dense for r in spiking]))
+
+
+def _opponents(
+    account: Any, against: Any, steps: int | None
+) -> tuple[dict[str, Activity], dict[str, Activity]]:
+    """Records of the spiking network, and of the analog one: given, or its twin."""
+    records = _spiking(account, against is not None)
+    if against is not None:
+        return records, _averaged(against)
+    if steps is None:
         raise ValueError(
             "compare() needs something to compare with: the account of an analog network, "
             "compare(snn_account, ann_account), or steps= for the analog twin"
         )
-    other = _averaged(against) if own else ann_twin(records, steps)
-    synapses = [total([r.synapses for r in each.values()]) for each in (records, other)]
-    chosen = _chosen(synapses, bits) | {
-        name: (named(a), named(b)) for name, (a, b) in (pairs or {}).items()
-    }
-    spiking = [r for r in records.values() if r.ac is not None]
-    rate = float(total([r.ac for r in spiking]) / total([r.dense for r in spiking]))
-    rows = {
-        name: _compared(records, other, chips, duration, rate) for name, chips in chosen.items()
-    }
-    partial = partial_of(account) or partial_of(against)
-    return TwinReport(rows, rate, steps, None if own else twin_bits(steps), partial)
+    return records, ann_twin(records, steps)
 
 
 def _averaged(account: Any) -> dict[str, Activity]:

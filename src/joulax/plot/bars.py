@@ -34,14 +34,10 @@ def layers(results: Result | Mapping[str, Result], *, ax: Any = None) -> Any:
     given = {"": results} if isinstance(results, Result) else dict(results)
     many = {title: _bars(figures(result)) for title, result in given.items()}
     ax = axes(ax)
-    names = list(dict.fromkeys(name for bars in many.values() for name in bars))
-    sums = [sum(spent.values()) for bars in many.values() for spent in bars.values()]
-    scale, prefix = unit(sums)
-    operations = [
-        op
-        for op in (*OPERATIONS, _STATIC)
-        if any(spent.get(op) for bars in many.values() for spent in bars.values())
-    ]
+    every = [(name, spent) for bars in many.values() for name, spent in bars.items()]
+    names = list(dict.fromkeys(name for name, _ in every))
+    scale, prefix = unit([sum(spent.values()) for _, spent in every])
+    operations = [op for op in (*OPERATIONS, _STATIC) if any(s.get(op) for _, s in every)]
     width = 0.8 / len(many)
     for k, (title, bars) in enumerate(many.items()):
         places = [names.index(n) + (k - (len(many) - 1) / 2) * width for n in bars]
