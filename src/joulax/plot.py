@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ._hardware.energy import Result
 from ._hardware.operations import OPERATIONS
+from ._hardware.result import Result
 from ._report.figure import COLOURS, axes
 from ._training.history import history as history
 

@@ -1,6 +1,7 @@
 """What `count` returns: one activity record per layer, and the convention they were counted by."""
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,7 +147,21 @@ def named_records(records: Any) -> dict[str, Activity]:
         raise ValueError(
             f"expected activity records (joulax.count, joulax.activity) in a pytree, got {what}"
         )
-    return {_name(path): leaf for path, leaf in found}
+    names = unique([_name(path) for path, _ in found])
+    return {name: leaf for name, (_, leaf) in zip(names, found, strict=True)}
+
+
+def unique(names: Sequence[str]) -> tuple[str, ...]:
+    """The same names, where equal ones follow each other as `a`, `a (2)`, `a (3)`."""
+    taken, made = set(names), []
+    seen: set[str] = set()
+    for name in names:
+        tries = (f"{name} ({k})" for k in itertools.count(2))
+        new = name if name not in seen else next(t for t in tries if t not in taken)
+        seen.add(new)
+        taken.add(new)
+        made.append(new)
+    return tuple(made)
 
 
 def _name(path) -> str:

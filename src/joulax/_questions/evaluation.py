@@ -1,19 +1,23 @@
 """One account on many chips: a labelled table of energies with holes where nobody knows."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from rich.table import Table
+from rich.text import Text
 
-from .._fidelity.uncertainty import ranged
-from .._hardware.catalogue import catalogue, named, sheets_of
+from .._activity.account import named_records, unique
+from .._fidelity.uncertainty import ends
+from .._hardware.catalogue import catalogue, named
 from .._hardware.chip import Chip, Hardware
-from .._hardware.energy import Result, energy
+from .._hardware.energy import energy
 from .._hardware.operations import OPERATIONS
+from .._hardware.pricing import filled
+from .._hardware.provenance import provenance
+from .._hardware.result import Result
+from .._hardware.variants import stack_hardware
 from .._report.rendered import Rendered, joules, pandas
 
 STATIC = "static power"
@@ -30,6 +34,7 @@ class Evaluation(Rendered):
     - `chips`, `layers`, `operations`: the labels.
     - `missing`: for each chip, why its total is not known, or nothing.
     - `ranges`: low and high end of each total [pJ], where published.
+    - `sheets`: scope and evidence of each chip.
     """
 
     energies: np.ndarray
@@ -38,6 +43,7 @@ class Evaluation(Rendered):
     operations: tuple[str, ...]
     missing: tuple[str, ...]
     ranges: tuple[tuple[float, float] | None, ...]
+    sheets: tuple[tuple[str, str], ...]
 
     @property
     def totals(self) -> dict[str, float]:
@@ -56,6 +62,7 @@ class Evaluation(Rendered):
             self.operations,
             pick(self.missing),
             pick(self.ranges),
+            pick(self.sheets),
         )
 
     def to_pandas(self) -> Any:
@@ -74,23 +81,24 @@ class Evaluation(Rendered):
         )
 
     def parts(self) -> list[Any]:
-        """One row a chip."""
+        """One row a chip; many layers are one column."""
+        few = len(self.layers) <= 9
+        parts = (*self.layers[:-1], STATIC) if few else ("all layers", STATIC)
         table = Table()
-        for title in ("chip", *self.layers[:-1], STATIC, "total", "range", "scope", "evidence"):
+        for title in ("chip", *parts, "total", "range", "scope", "evidence"):
             table.add_column(
-                title, justify="left" if title in ("chip", "scope", "evidence") else "right"
+                Text(title), justify="left" if title in ("chip", "scope", "evidence") else "right"
             )
         for i, chip in enumerate(self.chips):
-            cells = [joules(v) for v in self.energies[i].sum(axis=1)]
-            sheet = next(iter(sheets_of(chip)), None)
+            costs = self.energies[i].sum(axis=1)
+            cells = costs if few else (costs[:-1].sum(), costs[-1])
             span = self.ranges[i]
-            known = (sheet.scope, sheet.evidence) if sheet else ("", "given by the user")
             table.add_row(
-                chip,
-                *cells,
+                Text(chip),
+                *map(joules, cells),
                 joules(self.totals[chip]),
                 f"{joules(span[0])} – {joules(span[1])}" if span else "",
-                *known,
+                *self.sheets[i],
             )
         holes = [
             f"n/a: {chip}: {why}" for chip, why in zip(self.chips, self.missing, strict=True) if why
@@ -99,7 +107,11 @@ class Evaluation(Rendered):
 
 
 def evaluate(
-    account: Any, chips: Sequence[str | Hardware] | None = None, duration: Any = None
+    account: Any,
+    chips: Sequence[str | Hardware] | None = None,
+    duration: Any = None,
+    *,
+    batch: Any = None,
 ) -> Evaluation:
     """Price one account on many chips, by layer and operation.
 
@@ -107,66 +119,102 @@ def evaluate(
 
     - `account`: an account, or any pytree of records; samples on leading axes are averaged.
     - `chips`: names of the catalogue or hardware of any class; every target of the catalogue by
-      default.
+      default. Chips without a price for what occurs, and sheets that price nothing, are holes.
     - `duration`: length of the call [s]; without it, chips with static power are holes.
+    - `batch`: samples that share a call; without it, chips with an energy per call are holes.
 
     **Returns:**
 
     A [`joulax.Evaluation`][]: `print` it, sort it, or take `to_pandas()`.
+
+    **Raises:**
+
+    `ValueError` for no chips, an unknown name, or a number that makes no sense.
     """
-    machines = [
-        named(c) for c in ([n for n in catalogue() if "@" not in n] if chips is None else chips)
-    ]
-    if not machines:
+    wanted = [n for n in catalogue() if "@" not in n] if chips is None else list(chips)
+    if not wanted:
         raise ValueError("evaluate() needs at least one chip; joulax.catalogue() lists them")
-    results = [_one(account, machine, duration) for machine in machines]
-    layers, columns = (*results[0].order, STATIC), (*OPERATIONS, STATIC)
-    energies = np.stack([_array(r, layers) for r in results])
+    known, refused = _known(wanted)
+    layers = unique([*named_records(account), STATIC])
+    columns = (*OPERATIONS, STATIC)
+    energies = np.full((len(wanted), len(layers), len(columns)), np.nan)
+    missing, ranges, sheets = [refused.get(i, "") for i in range(len(wanted))], {}, {}
+    for at, machines in _alike(known):
+        result, energies[at] = _priced(account, machines, duration, batch, len(layers) - 1)
+        for i, found in zip(at, provenance(result.hardware), strict=True):
+            ranges[i] = ends(found, dict(zip(_NUMBERS, energies[i].sum(axis=0), strict=True)))
+            sheets[i] = (found.sheet.scope if found.sheet else "", found.evidence)
+            missing[i] = _holes(energies[i], layers, columns)
     used = [
         k for k in range(len(columns)) if np.any(energies[:, :, k] != 0) or k == len(columns) - 1
     ]
+    everything = range(len(wanted))
+    names = unique([known[i].called if i in known else str(wanted[i]) for i in everything])
     return Evaluation(
         energies[:, :, used],
-        tuple(m.name for m in machines),
+        names,
         layers,
         tuple(columns[k] for k in used),
-        tuple(_holes(e, layers, columns) for e in energies),
-        tuple(ranged(r) for r in results),
+        tuple(missing),
+        tuple(ranges.get(i) for i in everything),
+        tuple(sheets.get(i, ("", "no prices")) for i in everything),
     )
 
 
-def _one(account: Any, machine: Hardware, duration: Any) -> Result:
-    """A result in which what is not known is NaN."""
-    time = jnp.nan if duration is None else duration
-    if not isinstance(machine, Chip):
-        return energy(account, machine, time)
-    unknown = {
-        op: jnp.nan
-        for op in OPERATIONS
-        if getattr(machine.costs, op) is None and op != "neuron_seconds"
-    }
-    return energy(
-        account,
-        dataclasses.replace(machine, costs=dataclasses.replace(machine.costs, **unknown)),
-        time,
-    )
+_NUMBERS = (*OPERATIONS, "static_power")
+
+
+def _known(wanted: Sequence[Any]) -> tuple[dict[int, Hardware], dict[int, str]]:
+    """Chips that can be priced, and for names of the catalogue that cannot, why."""
+    known, refused = {}, {}
+    targets = {n.split("@")[0] for n in catalogue(priced=None)} | {*catalogue(priced=None)}
+    for i, chip in enumerate(wanted):
+        try:
+            known[i] = named(chip)
+        except ValueError as error:
+            if chip not in targets:
+                raise
+            refused[i] = str(error)
+    return known, refused
+
+
+def _alike(known: dict[int, Hardware]) -> list[tuple[list[int], list[Hardware]]]:
+    """All chips of the catalogue are one stack; models are priced one by one."""
+    chips = [i for i, h in known.items() if isinstance(h, Chip)]
+    alone = [([i], [h]) for i, h in known.items() if not isinstance(h, Chip)]
+    return [(chips, [known[i] for i in chips]), *alone] if chips else alone
+
+
+def _priced(
+    account: Any, machines: list[Hardware], duration: Any, batch: Any, layers: int
+) -> tuple[Result, np.ndarray]:
+    """Energies (chips, layers and static, operations and static) in which the unknown is NaN."""
+    chips = filled(stack_hardware(machines), np.nan)
+    result = energy(account, chips, 0.0 if duration is None else duration, batch=batch or 1.0)
+    table = np.zeros((len(machines), layers + 1, len(OPERATIONS) + 1))
+    at = {name: i for i, name in enumerate(result.order)}
+    for group in result.priced:
+        rows = np.array([at[name] for name in group.names])
+        for k, op in enumerate(OPERATIONS):
+            value = getattr(group.energy, op)
+            if value is not None:
+                spent = np.asarray(value, np.float64)
+                table[:, rows, k] = spent.reshape(len(machines), -1, len(rows)).mean(1)
+    for i, machine in enumerate(machines):
+        timed = machine.static_power is not None and duration is None
+        called = machine.call is not None and batch is None
+        if result.static is not None:
+            table[i, -1, -1] = np.mean(np.asarray(result.static[i], np.float64))
+        if timed or called:
+            table[i, -1, -1] = np.nan
+    return result, table
 
 
 def _holes(energies: np.ndarray, layers: tuple[str, ...], columns: tuple[str, ...]) -> str:
     """What is not known, in words."""
     if np.isnan(energies[-1, -1]):
-        return "draws static power, and no duration was given"
+        return "draws static power or spends energy a call: give duration=, batch="
     unpriced = dict.fromkeys(columns[k] for k in np.argwhere(np.isnan(energies))[:, 1])
-    where = dict.fromkeys(layers[i] for i in np.argwhere(np.isnan(energies))[:, 0])
-    return f"no price for {', '.join(unpriced)} in {', '.join(where)}" if unpriced else ""
-
-
-def _array(result: Result, layers: tuple[str, ...]) -> np.ndarray:
-    """(layers, operations) of one chip."""
-    table = np.zeros((len(layers), len(OPERATIONS) + 1))
-    for i, name in enumerate(layers[:-1]):
-        for k, op in enumerate(OPERATIONS):
-            value = getattr(result.layers[name], op)
-            table[i, k] = 0.0 if value is None else np.mean(np.asarray(value, np.float64))
-    table[-1, -1] = 0.0 if result.static is None else np.mean(np.asarray(result.static, np.float64))
-    return table
+    where = list(dict.fromkeys(layers[i] for i in np.argwhere(np.isnan(energies))[:, 0]))
+    few = ", ".join(where[:3]) + (f" and {len(where) - 3} more" if len(where) > 3 else "")
+    return f"no price for {', '.join(unpriced)} in {few}" if unpriced else ""

@@ -9,8 +9,8 @@ from rich.table import Table
 
 from .._activity.account import named_records
 from .._activity.record import Activity
-from .._hardware.energy import Result
 from .._hardware.operations import OPERATIONS
+from .._hardware.result import Result
 from .._report.rendered import Rendered, joules, number
 
 _BY_EVENTS = ("ac", "mac", "weight_read", "hop", "spike")

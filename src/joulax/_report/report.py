@@ -10,10 +10,11 @@ from jax.core import Tracer
 from rich.table import Table
 
 from .._fidelity.uncertainty import ranged
-from .._hardware.catalogue import sheets_of
-from .._hardware.datasheet import ARITHMETIC, Datasheet
-from .._hardware.energy import Result
+from .._hardware.datasheet import Datasheet
 from .._hardware.operations import OPERATIONS
+from .._hardware.provenance import Provenance, bibtex, provenance
+from .._hardware.result import Result
+from .._hardware.scopes import ARITHMETIC
 from .rendered import Rendered, joules, number, pandas, with_range
 
 
@@ -26,7 +27,7 @@ class Report(Rendered):
     @property
     def chips(self) -> list[str]:
         """Names of the chips."""
-        return [name.strip() for name in self.result.chip.split(",")]
+        return list(self.result.chips)
 
     @property
     def samples(self) -> int:
@@ -63,12 +64,12 @@ class Report(Rendered):
         span = ranged(self.result)
         if self.samples == 1:
             return (
-                f"Energy on {self.result.chip}: "
+                f"Energy on {self.result.hardware.called}: "
                 f"{with_range(total.mean(), *span) if span else mean} for this call"
             )
         known = f"; with the ranges of its prices {with_range(total.mean(), *span)}" if span else ""
         return (
-            f"Energy on {self.result.chip}: {mean} ± {joules(total.std())} per sample "
+            f"Energy on {self.result.hardware.called}: {mean} ± {joules(total.std())} per sample "
             f"(mean ± standard deviation over {self.samples} samples){known}"
         )
 
@@ -142,6 +143,7 @@ class Report(Rendered):
             table.add_column(name, justify="right", no_wrap=True)
         for name in ("scope", "evidence", "excludes"):
             table.add_column(name)
+        whose = provenance(self.result.hardware)
         for i, chip in enumerate(self.chips):
             cells = [_cell(e[i], joules) for e in self.result.per_layer.values()]
             static = (
@@ -149,10 +151,10 @@ class Report(Rendered):
                 if self.result.static is None
                 else [_cell(s, joules) if _mean(s := self.result.static[i]) else "–"]
             )
-            sheet = next(iter(sheets_of(chip)), None)
+            found = whose[i]
             known = (
-                (sheet.scope, sheet.evidence, _outside_short(sheet))
-                if sheet
+                (found.sheet.scope, found.evidence, _outside_short(found.sheet))
+                if found.sheet
                 else ("", "given by the user", "")
             )
             table.add_row(chip, *cells, *static, joules(_mean(self.result.total[i])), *known)
@@ -257,9 +259,14 @@ class Report(Rendered):
             }
         )
 
+    def bibtex(self) -> str:
+        """Bibliography entries behind the prices, in BibTeX."""
+        return bibtex(self.result.hardware)
+
     def convention(self) -> str:
         """How this was counted and priced: a paragraph to paste into a paper."""
-        result, sheets = self.result, sheets_of(self.result.chip)
+        result = self.result
+        sheets = [p for p in provenance(result.hardware) if p.sheet]
         counted = "Operations were given by hand and priced with Joulax"
         if c := result.convention:
             options = ", ".join(f"{k}={v}" for k, v in c.options) or "no options"
@@ -272,10 +279,11 @@ class Report(Rendered):
             f"(nonzero) synapse, an accumulate if the event is a spike and a "
             "multiply-accumulate if it is analog; the input layer is included, and "
             "every neuron is updated at every step.",
-            *(_priced_by(sheet) for sheet in sheets),
+            *map(_priced_by, sheets),
         ]
         if not sheets:
-            words.append(f"Prices are those of {result.chip}, which has no datasheet.")
+            words.append(f"Prices are those of {result.hardware.called}, which has no datasheet.")
+        words += [f"Assumed: {text}." for text in result.assumed]
         words.append(f"{self.headline()}.")
         return " ".join(words)
 
@@ -291,14 +299,15 @@ class Report(Rendered):
                 _mean(self.result.total) or 1.0
             )
             lines.append(f"dominant layer: {self.dominant_layer} ({100 * share:.0f} %)")
-        sheets = sheets_of(self.result.chip)
+        sheets = [p for p in provenance(self.result.hardware) if p.sheet]
         return [
             *lines,
             *(
-                map(_evidence, sheets)
+                [line for p in sheets for line in _evidence(p)]
                 if sheets
                 else [
-                    f"{self.result.chip}: no datasheet, prices are those of a model or of the user"
+                    f"{self.result.hardware.called}: no datasheet, prices are those of a "
+                    "model or of the user"
                 ]
             ),
         ]
@@ -330,9 +339,10 @@ class Report(Rendered):
                 f"coverage {100 * convention.coverage:.0f} %, not counted: "
                 f"{'; '.join(convention.uncounted)}"
             )
-        unsourced = [
-            sheet.name for sheet in sheets_of(self.result.chip) if sheet.evidence == "unsourced"
-        ]
+        whose = [p for p in provenance(self.result.hardware) if p.sheet]
+        unsourced = [p.sheet.name for p in whose if p.sheet and p.evidence == "unsourced"]
+        found += [f"{p.chip}: {p.changed}" for p in whose if p.changes]
+        found += [f"assumed: {text}" for text in self.result.assumed]
         if unsourced:
             found.append(
                 f"{', '.join(unsourced)}: UNSOURCED prices, nobody has published "
@@ -362,26 +372,40 @@ def _outside_short(sheet: Datasheet) -> str:
     return "all but arithmetic" if sheet.scope == ARITHMETIC else ", ".join(_outside(sheet))
 
 
-def _evidence(sheet: Datasheet) -> str:
+def _evidence(found: Provenance) -> list[str]:
+    """What must be known to quote the prices of a chip: source, grade, checks, caveat."""
+    sheet = found.sheet
+    if sheet is None:
+        return []
     outside = _outside(sheet)
     text = (
-        f"{sheet.name}: {sheet.title}; {sheet.scope}; evidence: {sheet.evidence}; "
-        f"sources: {', '.join(sheet.sources)}"
+        f"{sheet.name}: {sheet.title}; {sheet.scope}; evidence: {found.evidence}; "
+        f"sources: {', '.join(found.sources) or 'none'}"
     )
-    return text + (f"; excludes: {', '.join(outside)}" if outside else "")
+    return [
+        text + (f"; excludes: {', '.join(outside)}" if outside else ""),
+        *([f"checked: {found.verified}"] if found.cited else []),
+        *([f"{sheet.name}: {sheet.note}"] if sheet.note else []),
+        *([found.changed] if found.changes else []),
+    ]
 
 
-def _priced_by(sheet: Datasheet) -> str:
-    """Prices of a sheet in a sentence or two."""
+def _priced_by(found: Provenance) -> str:
+    """Prices of a chip in a sentence or two; what was changed is no longer the sheet's."""
+    sheet = found.sheet
+    assert sheet is not None
     outside, inside = _outside(sheet), [op.replace("_", " ") for op in sheet.includes]
-    prices = ", ".join(f"{op.replace('_', ' ')} {q.value:g} pJ" for op, q in sheet.costs.items())
-    static = f" and static power {q.value * 1e-9:g} mW" if (q := sheet.static_power) else ""
+    prices = ", ".join(
+        f"{n.replace('_', ' ')} {q.value * (1e-9 if q.unit == 'pW' else 1):g} "
+        f"{'mW' if q.unit == 'pW' else 'pJ'}"
+        for n, q in found.cited.items()
+    )
+    known = "; ".join([prices, ", ".join(found.sources), found.evidence, f"scope: {sheet.scope}"])
     contains = f" The prices contain {', '.join(inside)}." if inside else ""
     leaves = f" They leave out {', '.join(outside)}." if outside else ""
-    return (
-        f"Prices are those of {sheet.title} ({prices}{static}; "
-        f"{', '.join(sheet.sources)}; {sheet.evidence}; scope: {sheet.scope}).{contains}{leaves}"
-    )
+    checked = f" {found.verified[0].upper()}{found.verified[1:]}." if found.cited else ""
+    changed = f" {found.changed[0].upper()}{found.changed[1:]}." if found.changes else ""
+    return f"Prices are those of {sheet.title} ({known}).{contains}{leaves}{checked}{changed}"
 
 
 def firing_rate(result: Result, name: str) -> float | None:

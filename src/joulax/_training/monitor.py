@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from .._hardware.energy import Result
+from .._hardware.result import Result
 from .._report.rendered import joules, number, pandas
 from .._report.report import firing_rate
 from .history import history

@@ -15,7 +15,7 @@ from .._count import count
 from .._count.names import is_array
 from .._hardware.catalogue import hardware
 from .._hardware.chip import Chip
-from .._hardware.datasheet import ARITHMETIC
+from .._hardware.scopes import ARITHMETIC
 
 _OPERATIONS = {"Effective_MACs": "mac", "Effective_ACs": "ac_graded"}
 
