@@ -56,6 +56,7 @@ from ._hardware.result import Energy as Energy, Result as Result
 from ._hardware.variants import scaled as scaled, stack as stack, variants as variants
 from ._questions.estimate import estimate as estimate
 from ._questions.evaluation import Evaluation as Evaluation, evaluate as evaluate
+from ._questions.floor import floor as floor
 from ._questions.hotspots import HotSpots as HotSpots, Spot as Spot, hotspots as hotspots
 from ._questions.twin import (
     TwinReport as TwinReport,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from .scopes import SCOPES
+from .written import to_toml
 
 EVIDENCE = ("measured silicon", "simulated", "derived", "vendor claim", "unsourced")  # best first
 VERIFIED = ("read", "second-hand", "derived", "unverified")  # most first
@@ -145,8 +146,6 @@ class Datasheet:
 
     def to_toml(self) -> str:
         """The sheet as a table that [`joulax.register`][] reads back."""
-        from .stored import to_toml
-
         return to_toml(self)
 
     def __str__(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.core import Tracer
 from jaxtyping import Array
 
@@ -27,6 +28,8 @@ def leading(records: Mapping[str, Activity], exact: bool) -> tuple[int, ...]:
 
     `exact`: a count without axes does not stand for each of them; it was summed over something.
     """
+    if not any(leaf.shape for leaf in jax.tree.leaves(records)):
+        return ()
     shapes: dict[tuple[int, ...], str] = {}
     for name, record in records.items():
         for field in FIELDS:
@@ -47,24 +50,30 @@ def forms(records: Mapping[str, Activity], shape: tuple[int, ...]) -> list[Form]
 
     A hundred layers are one computation, not a hundred.
     """
-    groups: dict[Any, list[str]] = {}
+    groups: dict[Any, tuple[list[str], list[list[Any]]]] = {}
     for name, record in records.items():
-        groups.setdefault(jax.tree.structure(record), []).append(name)
+        leaves, form = jax.tree.flatten(record)
+        names, rows = groups.setdefault(form, ([], []))
+        names.append(name)
+        rows.append(leaves)
     return [
         (
             tuple(names),
-            jax.tree.map(lambda *leaves: _stacked(leaves, shape), *(records[n] for n in names)),
+            jax.tree.unflatten(
+                form, [_stacked(column, shape) for column in zip(*rows, strict=True)]
+            ),
         )
-        for names in groups.values()
+        for form, (names, rows) in groups.items()
     ]
 
 
 def _stacked(leaves: tuple[Any, ...], shape: tuple[int, ...]) -> Array:
     if not shape and not any(isinstance(leaf, Tracer) for leaf in leaves):
-        kind = jnp.result_type(*{jnp.result_type(leaf) for leaf in leaves})
-        return jnp.asarray(np.array([np.asarray(leaf) for leaf in leaves], kind))
+        return jnp.asarray(np.stack([np.asarray(leaf) for leaf in leaves]))
     wide = (jnp.broadcast_to(x, shape) if jnp.shape(x) != shape else x for x in leaves)
-    return jnp.stack(list(wide), axis=-1)
+    joined = jnp.stack(list(wide), axis=-1)
+    # a compiler that fuses a thousand operands into each use compiles for a minute
+    return lax.optimization_barrier(joined) if len(leaves) > 32 else joined
 
 
 def check_counts(stacked: Iterable[Form]) -> None:

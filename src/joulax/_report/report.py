@@ -92,8 +92,9 @@ class Report(Rendered):
         ):
             table.add_column(title, justify="right")
         whole = _mean(self.result.total) or 1.0
+        layers = self.result.layers
         for name in self.result.order:
-            spent, did = self.result.layers[name], self.result.activity[name]
+            spent, did = layers[name], self.result.activity[name]
             cells = [_cell(getattr(spent, op), joules) for op in columns]
             cost = _mean(spent.total)
             share = "n/a" if cost != cost else f"{100 * cost / whole:.1f} %"
