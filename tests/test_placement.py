@@ -122,7 +122,7 @@ def test_rounded_cores_keep_a_gradient():
     cores = lambda bits: placement(NETWORK, "loihi", weight_bits=bits).cores
     assert float(cores(8.0)) == 31
     np.testing.assert_allclose(
-        float(jax.grad(cores)(8.0)), (784 * 3000 + 3000 * 500) / (128 * 1024 * 8), rtol=1e-5
+        float(jax.grad(cores)(8.0)), (784 * 3000 + 3000 * 500 + 500 * 10) / 2**20, rtol=1e-5
     )
 
 

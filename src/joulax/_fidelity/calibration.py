@@ -373,7 +373,7 @@ def _sheet(
     included = [op for op in free if own and op in own.includes]
     power = "busy_power" if own and own.busy_power else "static_power"
     numbers = {power: quantity("static_power"), "call": quantity("call")}
-    shares = ("hops", "skips_spikes", "skips_zeros", "accumulates", "graded", "batches")
+    shares = ("hops", "skips_spikes", "skips_zeros", "accumulates", "graded", "batches", "depth")
     table: dict[str, Any] = {
         "title": title or f"{own.title if own else chip.called}, calibrated",
         "kind": own.kind if own else "user",

@@ -104,7 +104,7 @@ class Comparison:
         """Whether the measurement, give or take its error, lies in the predicted range."""
         if self.bound:
             return self.low <= 1 + self.error
-        return self.low / (1 + self.error) <= 1 <= self.high * (1 + self.error)
+        return self.low <= 1 + self.error and self.high >= 1 - self.error
 
     def __str__(self) -> str:
         return (

@@ -55,6 +55,11 @@ class Hardware(eqx.Module):
         return None
 
     @property
+    def depth(self) -> Scalar:
+        """Largest number of layers for which the energy of a call holds; `None` for any."""
+        return None
+
+    @property
     def name(self) -> Names:
         """How errors and reports call it; a tuple for a stack of chips."""
         return type(self).__name__
@@ -133,20 +138,28 @@ class Hardware(eqx.Module):
         if not parts:
             return None
         energy = jnp.asarray(sum(parts))
-        return energy if batch is None else self._shared(energy, batch)
+        return energy if batch is None else energy / jnp.asarray(batch, energy.dtype)
 
-    def _shared(self, energy: Array, batch: Any) -> Array:
-        """The share of one sample of a batch."""
-        share = energy / jnp.asarray(batch, energy.dtype)
-        if self.batches is None:
-            return share
-        beyond = jnp.asarray(batch, energy.dtype) > self.batches
-        if not isinstance(beyond, Tracer) and bool(jnp.all(beyond)):
-            raise ValueError(
-                f"{self.called} was measured at batches up to {float(jnp.max(self.batches)):g}, "
-                f"and batch={batch} was asked: choose a sheet of that regime, or measure it"
-            )
-        return jnp.where(beyond, jnp.nan, share)
+    def beyond(self, batch: Any, layers: int) -> Any:
+        """NaN beyond the regime in which the sheet was measured, else zero; `None` without limits.
+
+        **Raises:**
+
+        `ValueError` that names the limit, for a single chip.
+        """
+        found = None
+        limits = ((batch, self.batches, "batches"), (layers, self.depth, "networks of layers"))
+        for asked, most, what in limits:
+            if asked is None or most is None:
+                continue
+            outside = jnp.asarray(asked, most.dtype) > most
+            if not isinstance(outside, Tracer) and bool(jnp.all(outside)):
+                raise ValueError(
+                    f"{self.called} was measured on {what} up to {float(jnp.max(most)):g}, and "
+                    f"{asked} was asked: choose a sheet of that regime, or measure it"
+                )
+            found = plus(found, jnp.where(outside, jnp.nan, 0.0))
+        return found
 
     def leaked(self, neurons: Any, duration: Any) -> Any:
         """Neurons times seconds, where neurons leak.
@@ -227,7 +240,8 @@ class Chip(Hardware):
     - `accumulates`: 1 (or `None`) where accumulates exist, 0 where they are executed as `mac`.
     - `idle_power`: power between calls [pW]; `None` where it is not known.
     - `call`: energy of a call, shared by its batch [pJ]; `None` where calls are free.
-    - `batches`: largest batch for which `call` holds; `None` for any.
+    - `batches`, `depth`: largest batch and number of layers for which the sheet holds; `None` for
+      any.
     - `name`: how errors and reports call it, a tuple for a stack; static.
     - `sheet`: the sheet of the catalogue that the numbers came from, if any; static. A number that
       differs from it is said to be changed.
@@ -252,6 +266,9 @@ class Chip(Hardware):
     )
     batches: Scalar = entry(  # pyright: ignore[reportIncompatibleMethodOverride]
         "batches", "samples", optional=True, positive=True
+    )
+    depth: Scalar = entry(  # pyright: ignore[reportIncompatibleMethodOverride]
+        "depth", "layers", optional=True, positive=True
     )
     # pyright: ignore[reportIncompatibleMethodOverride]
     name: Names = eqx.field(default="chip", static=True)

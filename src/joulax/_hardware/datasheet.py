@@ -51,7 +51,7 @@ class Datasheet:
     **Attributes:**
 
     - `costs`: prices by operation [pJ]; `call`: energy of a call, shared by its batch [pJ], which
-      holds for batches up to `batches`.
+      holds for batches up to `batches` and networks up to `depth` layers.
     - `static_power`: flows during a call whatever it computes; `busy_power`: all the power during a
       call, operations included; `idle_power`: the power between calls [pW].
     - `facts`: numbers that price nothing.
@@ -87,6 +87,7 @@ class Datasheet:
     graded: float = 0.0
     accumulates: float | None = None
     batches: float | None = None
+    depth: float | None = None
     note: str = ""
     bibtex: str = ""
     unknown: tuple[str, ...] = ()

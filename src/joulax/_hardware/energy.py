@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from .._activity.account import Account, named_records
+from .._activity.record import plus
 from .catalogue import hardware as by_name
 from .chip import Hardware
 from .numbers import Real, checked, plain
@@ -86,7 +87,7 @@ def energy(
     charged = hardware if price is None else filled(hardware, price)
     call = lambda chip: (
         *price_forms(stacked, chip, times["duration"]),
-        _fixed(chip, shape, **times),
+        _fixed(chip, shape, len(records), **times),
     )
     if charged.stacked:
         priced, spent, static = jax.vmap(call)(_aligned(charged))
@@ -131,10 +132,11 @@ def _aligned(hardware: Hardware) -> Hardware:
     )
 
 
-def _fixed(hardware: Hardware, shape: tuple[int, ...], **times: Any) -> Any:
+def _fixed(hardware: Hardware, shape: tuple[int, ...], layers: int, **times: Any) -> Any:
     """Energy that no operation causes, for every entry of the leading axes."""
     duration, rest = times.pop("duration"), {k: v for k, v in times.items() if v is not None}
-    found = hardware.fixed(duration, **rest)
+    limit = hardware.beyond(times["batch"], layers)
+    found = plus(hardware.fixed(duration, **rest), limit)
     if found is None:
         return None
     if found.shape not in ((), shape):

@@ -13,7 +13,7 @@ from .catalogue import own_bibtex, sheet_of
 from .chip import Chip, Hardware
 from .datasheet import CHECKED, VERIFIED, Datasheet, Quantity
 
-_SHARES = ("hops", "skips_spikes", "skips_zeros", "graded", "accumulates", "batches")
+_SHARES = ("hops", "skips_spikes", "skips_zeros", "graded", "accumulates", "batches", "depth")
 
 
 @dataclass(frozen=True)
@@ -183,6 +183,7 @@ _ABSENT = {  # how a stack writes down that a chip has no such number
     "accumulates": 1.0,
     "neuron_seconds": 0.0,
     "batches": 1e12,
+    "depth": 1e12,
 }
 
 

@@ -30,6 +30,7 @@ _ABSENT = {  # what a chip without the number does
     "idle_power": jnp.nan,
     "call": 0.0,
     "batches": 1e12,
+    "depth": 1e12,
 }
 
 

@@ -11,7 +11,7 @@ TEXTS = (
     "bibtex",
 )
 SHARES = ("skips_spikes", "skips_zeros", "graded", "accumulates")
-NUMBERS = {"hops": "routers", "batches": "samples", "process_nm": "nm"}
+NUMBERS = {"hops": "routers", "batches": "samples", "depth": "layers", "process_nm": "nm"}
 
 
 def to_toml(sheet: Any) -> str:

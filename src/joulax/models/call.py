@@ -37,6 +37,16 @@ class Wrapped(Hardware):
         """That of the chip [pW]."""
         return self.chip.idle_power
 
+    @property
+    def batches(self) -> Scalar:
+        """That of the chip."""
+        return self.chip.batches
+
+    @property
+    def depth(self) -> Scalar:
+        """That of the chip."""
+        return self.chip.depth
+
     def operations(self, activity: Activity) -> Operations:
         """Those of the chip."""
         return self.chip.operations(activity)
