@@ -18,6 +18,18 @@ from .costs import Costs, Price
 from .numbers import DYNAMIC, STATIC, entry
 from .operations import OPERATIONS, Operations
 
+ABSENT = {  # what a chip without the number does, as a stack writes it down
+    "static_power": 0.0,
+    "hops": 0.0,
+    "skips_spikes": 1.0,
+    "skips_zeros": 1.0,
+    "accumulates": 1.0,
+    "idle_power": float("nan"),
+    "call": 0.0,
+    "batches": 2.0**40,
+    "depth": 2.0**40,
+    "neuron_seconds": 0.0,
+}
 Scalar = Float[Array, "*chips"] | None
 Names = str | tuple[str, ...]
 

@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 
 from .catalogue import own_bibtex, sheet_of
-from .chip import Chip, Hardware
+from .chip import ABSENT, Chip, Hardware
 from .datasheet import CHECKED, VERIFIED, Datasheet, Quantity
 
 _SHARES = ("hops", "skips_spikes", "skips_zeros", "graded", "accumulates", "batches", "depth")
@@ -151,7 +151,7 @@ def _one(name: str, sheet: Datasheet | None, base: Chip, i: int, wraps: bool) ->
     for number, published, quantity in _numbers(sheet):
         value = getattr(base.costs if hasattr(base.costs, number) else base, number)
         found = _value(value, i if several else None, len(base.chips))
-        if several and published is None and found == _ABSENT.get(number):
+        if several and published is None and found == ABSENT.get(number):
             found = None
         if _same(found, published):
             if quantity is not None:
@@ -172,19 +172,6 @@ def _numbers(sheet: Datasheet) -> list[tuple[str, float | None, Quantity | None]
     return [
         (n, v, sheet.numbers.get(n)) for n, v in (powers | free | unknown | shares | priced).items()
     ]
-
-
-_ABSENT = {  # how a stack writes down that a chip has no such number
-    "static_power": 0.0,
-    "call": 0.0,
-    "hops": 0.0,
-    "skips_spikes": 1.0,
-    "skips_zeros": 1.0,
-    "accumulates": 1.0,
-    "neuron_seconds": 0.0,
-    "batches": 1e12,
-    "depth": 1e12,
-}
 
 
 def _value(leaf: Any, i: int | None, chips: int) -> Any:

@@ -12,26 +12,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from .catalogue import named
-from .chip import Hardware
+from .chip import ABSENT, Hardware
 from .costs import Costs
 from .numbers import DYNAMIC, STATIC, Real, checked
 from .operations import OPERATIONS
 
 Path = tuple[str, ...]
-
-_ABSENT = {  # what a chip without the number does
-    "static_power": 0.0,
-    "hops": 0.0,
-    "skips_spikes": 1.0,
-    "skips_zeros": 1.0,
-    "accumulates": 1.0,
-    "idle_power": jnp.nan,
-    "call": 0.0,
-    "batches": 1e12,
-    "depth": 1e12,
-}
 
 
 def stack(chips: Sequence[str | Hardware]) -> Any:
@@ -91,17 +80,13 @@ def _stacked(parts: Sequence[Any], names: tuple[str, ...]) -> Any:
             changes[f.name] = _stacked(values, tuple(v.called for v in values))
         elif isinstance(values[0], Costs):
             prices = {
-                op: _column([getattr(v, op) for v in values], 0.0 if _leak(op) else jnp.nan)
+                op: _column([getattr(v, op) for v in values], ABSENT.get(op, jnp.nan))
                 for op in OPERATIONS
             }
             changes[f.name] = Costs(**prices)
         else:
-            changes[f.name] = _column(values, _ABSENT.get(f.name, jnp.nan))
+            changes[f.name] = _column(values, ABSENT.get(f.name, jnp.nan))
     return dataclasses.replace(parts[0], **changes)
-
-
-def _leak(op: str) -> bool:
-    return op == "neuron_seconds"
 
 
 def _column(values: list[Any], missing: float) -> Any:
@@ -109,7 +94,7 @@ def _column(values: list[Any], missing: float) -> Any:
     if all(v is None for v in values):
         return None
     wide = jnp.result_type(float)
-    if not any(isinstance(v, jax.core.Tracer) for v in values):
+    if not any(isinstance(v, Tracer) for v in values):
         return jnp.asarray(np.array([missing if v is None else v for v in values], wide))
     return jnp.stack([jnp.asarray(missing if v is None else v, wide) for v in values])
 
@@ -161,7 +146,7 @@ def variants(chip: str | Hardware, **numbers: Real) -> Any:
 
 def _swept_names(chip: str, columns: dict[str, Any], size: int) -> tuple[str, ...]:
     arrays = {n: v for n, v in columns.items() if v.ndim}
-    if any(isinstance(v, jax.core.Tracer) for v in arrays.values()):
+    if any(isinstance(v, Tracer) for v in arrays.values()):
         return tuple(f"{chip} ({i + 1})" for i in range(size))
     known = {n: np.asarray(v).tolist() for n, v in arrays.items()}
     return tuple(
