@@ -9,6 +9,7 @@ from . import (
     models as models,
     neurons as neurons,
     plot as plot,
+    rules as rules,
 )
 from ._accountant import (
     EnergyAccountant as EnergyAccountant,

@@ -10,12 +10,12 @@ from jaxtyping import Array
 
 from . import exact
 from .exact import Sum
-from .findings import EVENTS, Companions, Key, Operands, events_of
+from .findings import COUNTING, EVENTS, Companions, Key, Operands, events_of
 from .kinds import Data, Events, Parameter, Path, Value
 
 Taps = dict[tuple[Path, str], Sum]  # (site or birth, field) -> count
 LAST = frozenset({"nonzero"})  # properties: the last of several, not their sum
-COUNTING = "joulax.counting"  # the scope of work that counting has added
+
 
 Beside = Callable[[], Companions]
 
@@ -59,7 +59,7 @@ def _read(info: Value, companion: Any) -> Companions | None:
     return {k: found[k] for k in keys}
 
 
-def _force(companion: Any) -> Mapping[Key, Array]:
+def _force(companion: Beside | Companions | None) -> Companions:
     return companion() if callable(companion) else companion or {}
 
 
@@ -198,7 +198,7 @@ def _sum(value: Any) -> Sum:
     return Sum(value, None, 0.0)
 
 
-def _thunk(companion: Any) -> Beside:
+def _thunk(companion: Beside | Companions) -> Beside:
     return companion if callable(companion) else lambda: companion
 
 

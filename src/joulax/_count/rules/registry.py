@@ -12,11 +12,12 @@ import jax.numpy as jnp
 from jax.extend import source_info_util
 
 from ..axes import COPIED, VARIES, Axes, combined
-from ..findings import Context, Found
-from ..kinds import Cause, Data, Parameter, Place, Value, varied
+from ..findings import Context, Found, Site
+from ..kinds import Cause, Data, Parameter, Place, Value, Weight, varied
 
 PartialRule = Callable[[Any, Sequence[Value], Context], Found | None]
 RULES: dict[str, PartialRule] = {}
+CHANGES: list[str] = []  # what was registered, in order: an older program knows fewer rules
 OPAQUE: set[str] = set()  # primitives of which nothing can be known but that data go in
 
 
@@ -46,6 +47,7 @@ def rule(
                 raise ValueError(f"primitive {name!r} has a rule already: {RULES[name]}")
             full = _completed(function, parameters or from_parameters, elementwise)
             RULES[name] = function if container else full
+            CHANGES.append(name)
         return function
 
     return register
@@ -59,6 +61,7 @@ def opaque(*primitives: str) -> None:
     - `primitives`: names, such as `"ffi_call"`.
     """
     OPAQUE.update(primitives)
+    CHANGES.extend(primitives)
 
 
 def _completed(
@@ -164,6 +167,23 @@ def called_from(eqn: Any, inner: Any) -> Iterator[None]:
         yield
     finally:
         _CALLER.reset(token)
+
+
+def site_of(eqn: Any, ctx: Context, weight: Weight, **fields: Any) -> Site:
+    """A site at this equation, whose weights are these."""
+    layer = weight.layer
+    known: dict[str, Any] = dict(
+        path=ctx.path,
+        leaves=weight.leaves,
+        place=weight.place,
+        primitive=eqn.primitive.name,
+        source=source_of(eqn),
+        scope=scope_of(eqn),
+        layer=layer.path if layer else None,
+        layers=layer.length if layer else None,
+        backward=ctx.backward,
+    )
+    return Site(**(known | fields))
 
 
 def because(eqn: Any, text: str) -> Cause:

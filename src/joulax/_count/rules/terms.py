@@ -1,6 +1,7 @@
 """Terms: a leaf times data, followed until products of different elements are brought together."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from ..kinds import (
     term_axes,
 )
 from .births import common, datas
-from .registry import because, scope_of, shape_of, source_of
+from .registry import because, shape_of, site_of
 
 # -- products -------------------------------------------------------------------------
 
@@ -96,6 +97,31 @@ def _thinned(ops: Operands, term: Term) -> Any:
     return ops.there(i) * mask(ops.values[1 - i])
 
 
+# -- leaves added where data say ---------------------------------------------------------
+
+BARE = -2  # source of a leaf that is added as it is
+
+
+def bare_terms(ins: Sequence[Value]) -> frozenset[Term]:
+    """A leaf that a loop walks over, added as it is: if data choose whether, data scale it."""
+    weights = [i.weight for i in ins if isinstance(i, Parameter) and not i.is_mask and i.weight]
+    walked = [w for w in weights if w.place.loops and len(datas(ins)) == 1]
+    return frozenset(Term(w, BARE, Place(), w.axes, True, counted=True) for w in walked)
+
+
+def chosen_terms(options: Sequence[Value], index: Data) -> tuple[frozenset[Term], str | None]:
+    """Terms of a choice that data make, and what is lost: rows of a leaf added one by one."""
+    terms = frozenset().union(*(o.terms for o in options if isinstance(o, Data)))
+    leaves = [o.weight for o in options if isinstance(o, Parameter) and o.weight]
+    bare = {t.weight for t in terms if t.source == BARE} | {w for w in leaves if w.place.loops}
+    source = index.source if index.source >= 0 else index.number
+    gated = {Term(w, source, index.place, w.axes, True, counted=True) for w in bare}
+    rest = frozenset(t for t in terms if t.source != BARE)
+    lost = any(together(t, u) for t in rest for u in gated)
+    text = "rows of a weight, added one by one where data say; write where(spike, row, 0)"
+    return rest | gated, text if lost else None
+
+
 # -- sums -----------------------------------------------------------------------------
 
 
@@ -150,17 +176,22 @@ def _widened(weight: Weight, leaves: Leaves) -> Weight:
 
 
 def _sliced(eqn: Any, pairs: Sequence[tuple[Term, Term]]) -> Axes:
-    """Axes of the result that enumerate neurons: the weight varies there, or the slices differ."""
-    axes = pairs[0][1].axes
-    first, second = (t.place.slices for t in pairs[0])
-    moved = {
-        i
-        for s, u in zip(first, second, strict=False)
-        if isinstance(s, Window) and isinstance(u, Window) and len(s.starts) == len(axes)
-        for i, (x, y) in enumerate(zip(s.starts, u.starts, strict=True))
-        if x != y
-    }
-    return axes.marked(WEIGHT, moved)
+    """Axes of the result that enumerate neurons: the weight varies there, or the places differ."""
+    t, u = pairs[0]
+    moved = {a for pair in (t, u) for a in _moved(pair.place, len(u.axes))}
+    same = _moved(t.place, len(u.axes)) == _moved(u.place, len(u.axes))
+    return u.axes if same else u.axes.marked(WEIGHT, moved)
+
+
+def _moved(place: Place, rank: int) -> dict[int, Any]:
+    """Axes along which elements stand elsewhere, and how."""
+    found: dict[int, Any] = {}
+    for s in place.slices:
+        if isinstance(s, Window) and len(s.starts) == rank:
+            found.update({a: x for a, x in enumerate(s.starts) if x})
+        elif isinstance(s, Rearranged) and s.rank == rank:
+            found.update(dict.fromkeys(s.axes, s))
+    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,6 +201,15 @@ class Window:
     starts: tuple[int, ...]
     limits: tuple[int, ...]
     strides: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rearranged:
+    """Elements in another order along some axes: rolls, shifts, reversals."""
+
+    axes: tuple[int, ...]
+    rank: int
+    key: Any
 
 
 def _repeated(axes: Axes) -> Axes:
@@ -187,29 +227,32 @@ def hand_site(
     axes: Axes,
 ) -> Site:
     """The site of a weighted sum written by hand; `new` are the terms counted here."""
-    size = 1.0
-    for n in shape:
-        size *= n
+    size = float(math.prod(shape))
     dense = size * sum(t.positions for _, t in new)
     neurons = float(_repeated(axes).size(1))
     share = neurons / size if size else 0.0
-    return Site(
-        ctx.path,
-        leaves,
-        Place() if term.weight.place.slices else term.weight.place,
-        term.spiking,
-        None if term.spiking else because(eqn, "a leaf times analog data"),
-        eqn.primitive.name,
-        source_of(eqn),
-        scope_of(eqn),
-        None,
-        None,
-        dense,
-        dense * share,
-        neurons,
-        0.0,
-        backward=ctx.backward,
+    slices = frozenset(t.weight.place.slices for _, t in new)
+    place = Place((slices,), term.weight.place.loops)
+    return site_of(
+        eqn,
+        ctx,
+        Weight(leaves, term.weight.axes, place),
+        spiking=term.spiking,
+        cause=None if term.spiking else because(eqn, "a leaf times analog data"),
+        dense=dense,
+        synapses=positions(ctx, dense * share, [t for _, t in new]),
+        neurons=neurons,
+        inputs=0.0,
     )
+
+
+def positions(ctx: Context, here: float, terms: Sequence[Term]) -> float:
+    """Distinct synapse positions of a sum, where loops or indices walk over the weights."""
+    walked = frozenset().union(*(t.weight.place.loops for t in terms))
+    steps = ctx.steps(walked)
+    if steps is not None and not any(t.lookup for t in terms):
+        return here * steps
+    return max(here, ctx.elements(frozenset().union(*(t.weight.leaves for t in terms))))
 
 
 def current_cause(site: Site) -> Cause:
