@@ -164,6 +164,6 @@ def unique(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(made)
 
 
-def _name(path) -> str:
+def _name(path: Any) -> str:
     text = jax.tree_util.keystr(path, simple=True, separator=".")
     return text or "layer"

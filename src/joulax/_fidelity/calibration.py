@@ -191,20 +191,10 @@ def calibrate(
         )
     noise = plain(noise, "noise", "the energies", positive=True)
     trust = plain(trust, "trust", "logarithms", positive=True)
-    times = [
-        _each(v, n, len(energies)) for v, n in ((durations, "durations"), (batches, "batches"))
-    ]
+    given = ((durations, "durations"), (batches, "batches"))
+    times = [_each(values, name, len(energies)) for values, name in given]
     names, design = _design(chip, accounts, *times)
-    negative = [i for i, m in enumerate(energies) if not m > 0]
-    if negative:
-        warnings.warn(
-            (
-                f"measurements {negative} are not positive ({energies[negative]} pJ): "
-                f"idle was above running, they are left out"
-            ),
-            stacklevel=2,
-        )
-    rows = energies > 0
+    rows = _positive(energies)
     design, kept = design[rows], energies[rows]
     if not len(names) or not len(kept):
         raise ValueError(
@@ -213,16 +203,25 @@ def calibrate(
     _far(design.sum(1) / kept)
     condition = _tell_apart(names, design, kept, noise)
     u, covariance = _fit(design, kept, noise, trust)
-    at = numbers_of(chip)
-    fitted = rebuilt(
-        chip,
-        {
-            at[n]: get(chip, at[n]) * jnp.asarray(factor, jnp.result_type(float))
-            for n, factor in zip(names, np.exp(u), strict=True)
-        },
-    )
+    factors = jnp.asarray(np.exp(u), jnp.result_type(float))
+    at = {name: path for name, path in numbers_of(chip).items() if name in names}
+    fitted = {at[n]: get(chip, at[n]) * factors[k] for k, n in enumerate(names)}
     residuals = design @ np.exp(u) / kept - 1
-    return Calibration(_named(fitted), names, covariance, condition, residuals, chip)
+    calibrated = _named(rebuilt(chip, fitted))
+    return Calibration(calibrated, names, covariance, condition, residuals, chip)
+
+
+def _positive(energies: np.ndarray) -> np.ndarray:
+    """Which measurements can be used; the others are named."""
+    rows = energies > 0
+    if not rows.all():
+        wrong = np.flatnonzero(~rows).tolist()
+        warnings.warn(
+            f"measurements {wrong} are not positive ({energies[wrong]} pJ): idle was above "
+            "running, they are left out",
+            stacklevel=3,
+        )
+    return rows
 
 
 def _measured(measured: Any, unit: str) -> np.ndarray:
@@ -279,7 +278,7 @@ def _design(
         if not np.isclose(rows[-1].sum(), float(whole_), rtol=1e-3):
             raise ValueError(f"{chip.called} is not linear in its prices: it cannot be calibrated")
     table = np.stack(rows) if rows else np.zeros((0, len(at)))
-    used = table.any(axis=0)
+    used = [bool(column.any()) for column in table.T]
     return tuple(n for n, there in zip(at, used, strict=True) if there), table[:, used]
 
 

@@ -49,10 +49,10 @@ def interval(chip: str | Hardware) -> Any:
 
     `ValueError` for a chip without a datasheet: nothing is known about its ranges.
     """
-    chip = named(chip)
-    low, high = (_times(chip, lambda q, end=end: _end(q, end)) for end in (0, 1))
-    names = [f"{chip.called} {word}" for word in ("(low)", "(value)", "(high)")]
-    return stack_hardware([low, chip, high], names)
+    machine: Any = named(chip)
+    low, high = (_times(machine, lambda q, end=end: _end(q, end)) for end in (0, 1))
+    names = [f"{machine.called} {word}" for word in ("(low)", "(value)", "(high)")]
+    return stack_hardware([low, machine, high], names)
 
 
 def sample(chip: str | Hardware, key: Array, samples: Real = 1000) -> Any:
@@ -76,10 +76,11 @@ def sample(chip: str | Hardware, key: Array, samples: Real = 1000) -> Any:
 
     `ValueError` for a chip without a datasheet, or a number of samples that is none.
     """
-    chip, n = named(chip), whole(samples, "samples")
-    drawn = _times(chip, lambda q: _factor(q, key, n))
+    machine: Any = named(chip)
+    n = whole(samples, "samples")
+    drawn = _times(machine, lambda q: _factor(q, key, n))
     wide = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (n,)), drawn)
-    return renamed(wide, (chip.called,) * n)
+    return renamed(wide, (machine.called,) * n)
 
 
 def probability_cheaper(

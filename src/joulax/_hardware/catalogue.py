@@ -153,7 +153,7 @@ def chip(sheet: Datasheet, name: str | None = None) -> Chip:
         )
     free = {op: 0.0 for op in (*sheet.includes, *sheet.excludes)}
     numbers = {n: q.value for n, q in sheet.numbers.items()}
-    prices = free | {op: numbers.pop(op) for op in sheet.costs}
+    prices: dict[str, Any] = free | {op: numbers.pop(op) for op in sheet.costs}
     shares = ("hops", "skips_spikes", "skips_zeros", "accumulates", "graded", "batches", "depth")
     fields = {f: getattr(sheet, f) for f in shares}
     return Chip(Costs(**prices), **numbers, **fields, name=called, sheet=sheet.name)

@@ -282,8 +282,9 @@ class Chip(Hardware):
     depth: Scalar = entry(  # pyright: ignore[reportIncompatibleMethodOverride]
         "depth", "layers", optional=True, positive=True
     )
-    # pyright: ignore[reportIncompatibleMethodOverride]
-    name: Names = eqx.field(default="chip", static=True)
+    name: Names = eqx.field(  # pyright: ignore[reportIncompatibleMethodOverride]
+        default="chip", static=True
+    )
     sheet: str | tuple[str | None, ...] | None = eqx.field(default=None, static=True)
 
     def __check_init__(self):

@@ -65,13 +65,13 @@ def parse(name: str, table: Mapping[str, Any]) -> Datasheet:
     scope = _scope(name, raw)
     costs = {op: _quantity(name, op, q, "pJ") for op, q in _table(name, "costs", raw).items()}
     facts = {f: _quantity(name, f, q, None) for f, q in _table(name, "facts", raw).items()}
-    powers = {p: _quantity(name, p, raw.pop(p), "pW") for p in POWERS if p in raw}
+    powers: dict[str, Any] = {p: _quantity(name, p, raw.pop(p), "pW") for p in POWERS if p in raw}
     if scope == OPERATIONS_STATIC and "static_power" not in powers and "idle_power" in powers:
         powers["static_power"] = powers["idle_power"]  # idle power flows during a call too
     call = _quantity(name, "call", raw.pop("call"), "pJ") if "call" in raw else None
-    lists = {k: _names(name, k, raw.pop(k, ())) for k in LISTS}
+    lists: dict[str, Any] = {k: _names(name, k, raw.pop(k, ())) for k in LISTS}
     lists = by_scope(scope, costs, lists)
-    fixed = {"title": name, "kind": "user"} | _plain(name, raw) | {"scope": scope}
+    fixed: dict[str, Any] = {"title": name, "kind": "user"} | _plain(name, raw) | {"scope": scope}
     known = _priced_once(name, costs, lists)
     unpriced = tuple(op for op in OPERATIONS if op not in known and op != "neuron_seconds")
     sheet = Datasheet(

@@ -1,6 +1,7 @@
 """`report`: an energy result as a table, with what one must know to quote it."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +11,11 @@ from jax.core import Tracer
 from rich.table import Table
 
 from .._fidelity.uncertainty import ranged
-from .._hardware.datasheet import Datasheet
 from .._hardware.operations import OPERATIONS
-from .._hardware.provenance import Provenance, bibtex, provenance
+from .._hardware.provenance import bibtex, provenance
 from .._hardware.result import Result
-from .._hardware.scopes import ARITHMETIC
 from .rendered import Rendered, joules, number, pandas, with_range
+from .sources import evidence, outside_short, priced_by
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,7 @@ class Report(Rendered):
             "rate",
         ):
             table.add_column(title, justify="right")
-        whole = _mean(self.result.total) or 1.0
-        layers = self.result.layers
+        whole, layers = _mean(self.result.total) or 1.0, self.result.layers
         for name in self.result.order:
             spent, did = layers[name], self.result.activity[name]
             cells = [_cell(getattr(spent, op), joules) for op in columns]
@@ -154,7 +153,7 @@ class Report(Rendered):
             )
             found = whose[i]
             known = (
-                (found.sheet.scope, found.evidence, _outside_short(found.sheet))
+                (found.sheet.scope, found.evidence, outside_short(found.sheet))
                 if found.sheet
                 else ("", "given by the user", "")
             )
@@ -280,7 +279,7 @@ class Report(Rendered):
             f"(nonzero) synapse, an accumulate if the event is a spike and a "
             "multiply-accumulate if it is analog; the input layer is included, and "
             "every neuron is updated at every step.",
-            *map(_priced_by, sheets),
+            *map(priced_by, sheets),
         ]
         if not sheets:
             words.append(f"Prices are those of {result.hardware.called}, which has no datasheet.")
@@ -304,7 +303,7 @@ class Report(Rendered):
         return [
             *lines,
             *(
-                [line for p in sheets for line in _evidence(p)]
+                [line for p in sheets for line in evidence(p)]
                 if sheets
                 else [
                     f"{self.result.hardware.called}: no datasheet, prices are those of a "
@@ -354,61 +353,6 @@ class Report(Rendered):
         return found
 
 
-def _outside(sheet: Datasheet) -> list[str]:
-    """What the sheet leaves out, in words."""
-    if sheet.scope == ARITHMETIC:
-        return ["everything but arithmetic (memory, neuron updates, spikes, routing, static power)"]
-    words = {
-        "spike": "spike generation",
-        "hop": "routing",
-        "weight_read": "memory",
-        "state_read": "memory",
-        "state_write": "memory",
-    }
-    named = [words.get(op, op.replace("_", " ") + "s") for op in sheet.excludes]
-    return list(dict.fromkeys([*named, *sheet.excludes_also]))
-
-
-def _outside_short(sheet: Datasheet) -> str:
-    return "all but arithmetic" if sheet.scope == ARITHMETIC else ", ".join(_outside(sheet))
-
-
-def _evidence(found: Provenance) -> list[str]:
-    """What must be known to quote the prices of a chip: source, grade, checks, caveat."""
-    sheet = found.sheet
-    if sheet is None:
-        return []
-    outside = _outside(sheet)
-    text = (
-        f"{sheet.name}: {sheet.title}; {sheet.scope}; evidence: {found.evidence}; "
-        f"sources: {', '.join(found.sources) or 'none'}"
-    )
-    return [
-        text + (f"; excludes: {', '.join(outside)}" if outside else ""),
-        *([f"checked: {found.verified}"] if found.cited else []),
-        *([f"{sheet.name}: {sheet.note}"] if sheet.note else []),
-        *([found.changed] if found.changes else []),
-    ]
-
-
-def _priced_by(found: Provenance) -> str:
-    """Prices of a chip in a sentence or two; what was changed is no longer the sheet's."""
-    sheet = found.sheet
-    assert sheet is not None
-    outside, inside = _outside(sheet), [op.replace("_", " ") for op in sheet.includes]
-    prices = ", ".join(
-        f"{n.replace('_', ' ')} {q.value * (1e-9 if q.unit == 'pW' else 1):g} "
-        f"{'mW' if q.unit == 'pW' else 'pJ'}"
-        for n, q in found.cited.items()
-    )
-    known = "; ".join([prices, ", ".join(found.sources), found.evidence, f"scope: {sheet.scope}"])
-    contains = f" The prices contain {', '.join(inside)}." if inside else ""
-    leaves = f" They leave out {', '.join(outside)}." if outside else ""
-    checked = f" {found.verified[0].upper()}{found.verified[1:]}." if found.cited else ""
-    changed = f" {found.changed[0].upper()}{found.changed[1:]}." if found.changes else ""
-    return f"Prices are those of {sheet.title} ({known}).{contains}{leaves}{checked}{changed}"
-
-
 def firing_rate(result: Result, name: str) -> float | None:
     """Spikes per neuron and time step of a layer, or `None` without neurons that fire."""
     did = result.activity[name]
@@ -417,7 +361,7 @@ def firing_rate(result: Result, name: str) -> float | None:
     return _mean(did.spikes) / _mean(did.updates)
 
 
-def _cell(value: Any, text) -> str:
+def _cell(value: Any, text: Callable[[float], str]) -> str:
     return "–" if value is None else text(_mean(value))
 
 

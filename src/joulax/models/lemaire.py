@@ -3,6 +3,7 @@
 2022: operations, memory accesses and addressing of a layer.
 """
 
+import dataclasses
 from typing import Any
 
 import equinox as eqx
@@ -106,45 +107,19 @@ def lemaire_dense(
         Lemaire et al., ICONIP 2022, arXiv:2210.13107, eqs. 2.1–2.4, 4–17.
     """
     inputs, outputs, steps, events_in, events_out, bits = _checked(
-        inputs=inputs,
-        outputs=outputs,
-        steps=steps,
-        events_in=events_in,
-        events_out=events_out,
-        bits=bits,
+        ("inputs", "outputs", "steps", "events_in", "events_out", "bits"),
+        (inputs, outputs, steps, events_in, events_out, bits),
     )
-    synapses = inputs * outputs
+    synapses, biases = inputs * outputs, outputs if bias else None
     if steps is None:
         addressing = ADD * (inputs + outputs if address_sum else synapses)
-        return _formal(
-            synapses,
-            outputs,
-            inputs * ram(inputs, bits),
-            synapses * ram(synapses, bits),
-            outputs,
-            bias,
-            bits,
-            addressing,
-        )
-    synops = events_in * outputs
-    acc = (
-        events_in * synapses + steps * outputs
-        if paper_literal
-        else synops + steps * outputs + events_out
-    )
-    return _spiking(
-        acc,
-        synops,
-        synapses,
-        steps * outputs,
-        outputs,
-        events_in,
-        events_out,
-        leaky,
-        bias,
-        bits,
-        ADD * synops,
-    )
+        read = (inputs * ram(inputs, bits), synapses * ram(synapses, bits))
+        return _formal(synapses, read, outputs, biases, bits, addressing)
+    synops, updates = events_in * outputs, steps * outputs
+    literal = events_in * synapses + updates
+    acc = literal if paper_literal else synops + updates + events_out
+    sizes = (synapses, outputs, updates, biases)
+    return _spiking(acc, synops, sizes, (events_in, events_out), leaky, bits)
 
 
 def lemaire_conv(
@@ -173,108 +148,57 @@ def lemaire_conv(
         Lemaire et al., ICONIP 2022, arXiv:2210.13107, eqs. 1.1–1.4, 3–16.
     """
     in_channels, out_channels, steps, events_in, events_out, bits = _checked(
-        in_channels=in_channels,
-        out_channels=out_channels,
-        steps=steps,
-        events_in=events_in,
-        events_out=events_out,
-        bits=bits,
+        ("in_channels", "out_channels", "steps", "events_in", "events_out", "bits"),
+        (in_channels, out_channels, steps, events_in, events_out, bits),
     )
     taps, pixels = kernel[0] * kernel[1], out_size[0] * out_size[1]
     weights, neurons = in_channels * out_channels * taps, out_channels * pixels
+    biases = out_channels if bias else None
     if steps is None:
-        inputs = in_channels * in_size[0] * in_size[1]
-        mac = weights * pixels
+        inputs, mac = in_channels * in_size[0] * in_size[1], weights * pixels
         addressing = ADD * (inputs + neurons + out_channels * taps)
-        return _formal(
-            mac,
-            neurons,
-            mac * ram(inputs, bits),
-            mac * ram(weights, bits),
-            neurons,
-            bias,
-            bits,
-            addressing,
-            biases=out_channels,
-        )
-    reached = events_in * out_channels * taps
-    acc = (
-        events_in * -(-kernel[0] // stride) * -(-kernel[1] // stride) * out_channels
-        + steps * neurons
-        + events_out
-    )
-    addressing = (MULTIPLY + ADD) * 2 * events_in + ADD * reached
-    return _spiking(
-        acc,
-        reached,
-        weights,
-        steps * neurons,
-        neurons,
-        events_in,
-        events_out,
-        leaky,
-        bias,
-        bits,
-        addressing,
-        biases=out_channels,
-    )
+        read = (mac * ram(inputs, bits), mac * ram(weights, bits))
+        return _formal(mac, read, neurons, biases, bits, addressing)
+    reached, updates = events_in * out_channels * taps, steps * neurons
+    windows = -(-kernel[0] // stride) * -(-kernel[1] // stride)
+    acc = events_in * windows * out_channels + updates + events_out
+    sizes = (weights, neurons, updates, biases)
+    terms = _spiking(acc, reached, sizes, (events_in, events_out), leaky, bits)
+    steps_of_address = (MULTIPLY + ADD) * 2 * events_in
+    return dataclasses.replace(terms, addressing=terms.addressing + steps_of_address)
 
 
-def _checked(**numbers: Any) -> list[Any]:
+def _checked(names: tuple[str, ...], numbers: tuple[Any, ...]) -> list[Any]:
     """Numbers of a layer by name; sizes are positive, steps may be absent."""
     sizes = ("inputs", "outputs", "in_channels", "out_channels")
     return [
         None if name == "steps" and value is None else checked(value, name, positive=name in sizes)
-        for name, value in numbers.items()
+        for name, value in zip(names, numbers, strict=True)
     ]
 
 
-def _formal(mac, acc, inputs, weights, neurons, bias, bits, addressing, biases=None) -> Terms:
-    each = neurons * ram(neurons if biases is None else biases, bits) if bias else 0.0
-    return Terms(
-        mac,
-        acc,
-        mac * (MULTIPLY + ADD) + acc * ADD,
-        inputs,
-        weights,
-        each,
-        0.0,
-        0.0,
-        neurons * ram(neurons, bits),
-        addressing,
-    )
+def _formal(
+    mac: Any, read: tuple[Any, Any], neurons: Any, biases: Any, bits: Any, addressing: Any
+) -> Terms:
+    """A formal layer; `read` is the energy of inputs and weights, `biases` their number or none."""
+    each = 0.0 if biases is None else neurons * ram(biases, bits)
+    operations = mac * (MULTIPLY + ADD) + neurons * ADD
+    written = neurons * ram(neurons, bits)
+    return Terms(mac, neurons, operations, *read, each, 0.0, 0.0, written, addressing)
 
 
 def _spiking(
-    acc,
-    synops,
-    weights,
-    updates,
-    neurons,
-    events_in,
-    events_out,
-    leaky,
-    bias,
-    bits,
-    addressing,
-    biases=None,
+    acc: Any, synops: Any, sizes: tuple[Any, ...], events: tuple[Any, Any], leaky: bool, bits: Any
 ) -> Terms:
+    """A spiking layer; `sizes` are weights, neurons, updates, and biases or none."""
+    weights, neurons, updates, biases = sizes
     mac = updates if leaky else 0
     potential = (synops + updates) * ram(neurons, bits)
-    queue = ram(FIFO, bits)
-    biased = updates * ram(neurons if biases is None else biases, bits) if bias else 0.0
-    return Terms(
-        mac,
-        acc,
-        mac * (MULTIPLY + ADD) + acc * ADD,
-        events_in * queue,
-        synops * ram(weights, bits),
-        biased,
-        potential,
-        potential,
-        events_out * queue,
-        addressing,
-    )
+    queues = [count * ram(FIFO, bits) for count in events]
+    biased = 0.0 if biases is None else updates * ram(biases, bits)
+    operations = mac * (MULTIPLY + ADD) + acc * ADD
+    read = (queues[0], synops * ram(weights, bits), biased, potential, potential, queues[1])
+    return Terms(mac, acc, operations, *read, ADD * synops)
 
 
 class Lemaire2022(Hardware):

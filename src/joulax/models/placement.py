@@ -11,6 +11,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from .._activity.account import named_records
@@ -63,8 +64,13 @@ STATIC_CORE = (0.38e9, 0.73e9, 0.82e9)
 """Static power of a core of Loihi 1 [pW]: low (11 cores of a chip in use), value (1753 cores of
 nearly full chips), high (an upper bound: a board divided by its cores, x86 and I/O included)."""
 
+
+def _cores(**numbers: Any) -> Cores:
+    return Cores(**numbers)
+
+
 CORES: Mapping[str, Any] = {
-    "loihi": lambda: Cores(
+    "loihi": lambda: _cores(
         neurons=1024,
         per_chip=128,
         memory=128 * 1024 * 8,
@@ -80,7 +86,7 @@ CORES: Mapping[str, Any] = {
         "Table 2, pre-silicon (synop 3.5 ns at most, active update 8.4 ns, barrier 113 to 465 ns "
         "for 1 to 32 tiles); static power of measured boards; all second-hand",
     ),
-    "truenorth": lambda: Cores(
+    "truenorth": lambda: _cores(
         neurons=256,
         per_chip=4096,
         fan_in=256,
@@ -88,7 +94,7 @@ CORES: Mapping[str, Any] = {
         name="truenorth",
         source="merolla2014, akopyan2015: 256 neurons and axons a core, 4096 cores; second-hand",
     ),
-    "odin": lambda: Cores(
+    "odin": lambda: _cores(
         neurons=256, per_chip=1, fan_in=256, name="odin", source="frenkel2019odin; second-hand"
     ),
 }
@@ -207,9 +213,7 @@ class Placement(eqx.Module):
     def _barrier(self) -> Array:
         one = self._known("barrier", "the time of its barrier")
         full = one if self.on.barrier_full is None else self.on.barrier_full
-        if not isinstance(self.cores, jax.core.Tracer) and float(self.cores) > float(
-            self.on.per_chip
-        ):
+        if not isinstance(self.cores, Tracer) and float(self.cores) > float(self.on.per_chip):
             raise ValueError(
                 f"the network takes {float(self.cores):.0f} cores, {self.on.name} has "
                 f"{float(self.on.per_chip):.0f} a chip, and nobody published how long a barrier "

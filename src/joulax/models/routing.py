@@ -30,7 +30,7 @@ class Routed(Wrapped):
     - `hop`: one spike through one router [pJ].
     """
 
-    linear: ClassVar[bool] = False  # pyright: ignore[reportIncompatibleVariableOverride]
+    linear: ClassVar[bool] = False  # pyright: ignore[reportIncompatibleMethodOverride]
 
     chip: Hardware
     neurons_per_core: Number = entry("neurons_per_core", "neurons", positive=True)
