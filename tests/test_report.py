@@ -64,7 +64,7 @@ WARNINGS = {
         lambda: energy([activity(ac=1, spikes=20, updates=5)], hardware("loihi")),
         "4 spikes per neuron and step",
     ),
-    "unsourced": (lambda: energy([activity(ac=1)], hardware("akida")), "UNSOURCED"),
+    "unsourced": (lambda: energy([activity(ac=1)], hardware("akida@sc-neurocore")), "UNSOURCED"),
     "analog first layer": (
         lambda: energy(joulax.count(MODEL)(X)[1], hardware("45nm")),
         "the first layer 'layers[0]' takes an analog input",

@@ -39,17 +39,25 @@ from ._hardware.catalogue import (
     catalogue as catalogue,
     datasheet as datasheet,
     hardware as hardware,
-    reference as reference,
     register as register,
 )
 from ._hardware.chip import Chip as Chip, Hardware as Hardware
 from ._hardware.costs import Costs as Costs, costs as costs
 from ._hardware.datasheet import Datasheet as Datasheet, Quantity as Quantity
-from ._hardware.energy import Energy as Energy, Result as Result, energy as energy
+from ._hardware.energy import energy as energy
 from ._hardware.operations import Operations as Operations
-from ._hardware.variants import scaled as scaled, stack as stack
+from ._hardware.provenance import (
+    Change as Change,
+    Provenance as Provenance,
+    bibtex as bibtex,
+    provenance as provenance,
+    reference as reference,
+)
+from ._hardware.result import Energy as Energy, Result as Result
+from ._hardware.variants import scaled as scaled, stack as stack, variants as variants
 from ._questions.estimate import estimate as estimate
 from ._questions.evaluation import Evaluation as Evaluation, evaluate as evaluate
+from ._questions.floor import floor as floor
 from ._questions.hotspots import HotSpots as HotSpots, Spot as Spot, hotspots as hotspots
 from ._questions.twin import (
     TwinReport as TwinReport,

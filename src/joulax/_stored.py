@@ -4,21 +4,23 @@ import json
 from pathlib import Path
 from typing import Any
 
+from . import models
 from ._activity.account import Account, Convention, SiteNote
 from ._activity.record import Activity
 from ._fidelity.calibration import Calibration
 from ._forms.stored import unpack
-from ._hardware.chip import Chip
+from ._hardware.chip import Chip, Hardware
 from ._hardware.costs import Costs
 from ._hardware.datasheet import Datasheet, Quantity
-from ._hardware.energy import Energy, Priced, Result
 from ._hardware.operations import Operations
+from ._hardware.result import Energy, Priced, Result
 from ._questions.evaluation import Evaluation
 from ._questions.hotspots import HotSpots, Spot
 from ._questions.twin import TwinReport
 from ._report.compared import Compared
 from ._report.explanation import Explanation
 from ._report.report import Report
+from ._report.sources import Source
 
 _KINDS = {
     kind.__name__: kind
@@ -41,9 +43,16 @@ _KINDS = {
         Report,
         Result,
         SiteNote,
+        Source,
         Spot,
         TwinReport,
     )
+}
+
+_KINDS |= {
+    name: kind
+    for name, kind in vars(models).items()
+    if isinstance(kind, type) and issubclass(kind, Hardware)
 }
 
 

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from .._forms.rendered import Rendered
+from .._forms.table import unique as unique
 from .record import FIELDS, Activity, is_activity
 from .shown import account_parts
 
@@ -157,9 +158,10 @@ def named_records(records: Any) -> dict[str, Activity]:
         raise ValueError(
             f"expected activity records (joulax.count, joulax.activity) in a pytree, got {what}"
         )
-    return {_name(path): leaf for path, leaf in found}
+    names = unique([_name(path) for path, _ in found])
+    return {name: leaf for name, (_, leaf) in zip(names, found, strict=True)}
 
 
-def _name(path) -> str:
+def _name(path: Any) -> str:
     text = jax.tree_util.keystr(path, simple=True, separator=".")
     return text or "layer"

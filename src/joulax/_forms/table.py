@@ -1,5 +1,6 @@
 """A table: columns with a kind, rows with a role, values that may be unknown."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -130,15 +131,14 @@ def _empty(value: Any) -> bool:
     return value is None or (isinstance(value, str) and value in ("", units.NOTHING))
 
 
-def unique(names: Sequence[str]) -> list[str]:
-    """Names made different: the second `chip` becomes `chip (2)`."""
-    seen: dict[str, int] = {}
-    taken, found = set(names), []
+def unique(names: Sequence[str]) -> tuple[str, ...]:
+    """The same names, where equal ones follow each other as `a`, `a (2)`, `a (3)`."""
+    taken, made = set(names), []
+    seen: set[str] = set()
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        new = name
-        while seen[name] > 1 and (new := f"{name} ({seen[name]})") in taken:
-            seen[name] += 1
+        tries = (f"{name} ({k})" for k in itertools.count(2))
+        new = name if name not in seen else next(t for t in tries if t not in taken)
+        seen.add(new)
         taken.add(new)
-        found.append(new)
-    return found
+        made.append(new)
+    return tuple(made)

@@ -8,7 +8,6 @@ import jax
 import numpy as np
 
 from .._activity.shown import COUNTS, count_of, kept_axes
-from .._forms.table import Value
 from .operations import OPERATIONS
 
 
@@ -70,21 +69,11 @@ class Figures:
         return sum(found) if found else None
 
 
-def chips_of(result: Any) -> tuple[str, ...]:
-    """Names of the chips, one unless a stack was priced."""
-    name: Any = result.chip
-    if isinstance(name, tuple):
-        return name
-    parts = [part.strip() for part in name.split(",")]
-    total = result.total
-    return tuple(parts) if len(parts) > 1 and total.shape[:1] == (len(parts),) else (name,)
-
-
 def figures(result: Any) -> Figures:
     """The numbers of a result on the host."""
     host = jax.device_get(result)
-    chips = chips_of(result)
-    stacked = len(chips) > 1 or isinstance(result.chip, tuple)
+    chips = result.chips
+    stacked = len(chips) if isinstance(result.chip, tuple) else 0
     spent = host.layers
     kept = kept_axes(result.activity, result.convention)
     layers = tuple(
@@ -99,15 +88,17 @@ def figures(result: Any) -> Figures:
     return Figures(chips, layers, operations, static, _flat(result.total, stacked, kept))
 
 
-def _flat(x: Any, stacked: bool, kept: int) -> np.ndarray:
+def _flat(x: Any, stacked: int, kept: int) -> np.ndarray:
     """(chips, samples)."""
     a = np.asarray(x, np.float64)
+    if stacked and a.shape[:1] != (stacked,):  # samples lead where chips were mapped inside them
+        a = np.moveaxis(a, next(i for i, n in enumerate(a.shape) if n == stacked), 0)
     a = a if stacked else a[None]
     last = tuple(range(max(1, a.ndim - kept), a.ndim))
     return a.sum(axis=last).reshape(a.shape[0], -1)
 
 
-def _layer(name: str, spent: Any, did: Any, stacked: bool, kept: int) -> Layer:
+def _layer(name: str, spent: Any, did: Any, stacked: int, kept: int) -> Layer:
     parts = {
         op: _flat(e, stacked, kept) for op in OPERATIONS if (e := getattr(spent, op)) is not None
     }
@@ -115,19 +106,3 @@ def _layer(name: str, spent: Any, did: Any, stacked: bool, kept: int) -> Layer:
     counts = {f: count_of(did, f, kept) for f in COUNTS}
     means = {op: e.mean(1) for op, e in parts.items()}
     return Layer(name, means, total.mean(1), total.std(1), counts)
-
-
-def ranged(figures: Figures, chip: int, cited: Mapping[str, Any]) -> Value:
-    """The mean total of a chip [pJ], with the ends of the published ranges of its prices."""
-    value = float(figures.total[chip].mean())
-    if not any(q.has_range for q in cited.values()) or value != value:
-        return Value(value)
-    spent = {op: float(e[chip]) for op, e in figures.operations.items()}
-    if figures.static is not None:
-        spent["static_power"] = float(figures.static[chip])
-    ends = [sum(e * _end(cited.get(op), end) for op, e in spent.items()) for end in (0, 1)]
-    return Value(value, low=ends[0], high=ends[1])
-
-
-def _end(q: Any, end: int) -> float:
-    return 1.0 if q is None or not q.value else q.span[end] / q.value

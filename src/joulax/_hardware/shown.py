@@ -10,7 +10,7 @@ from .._forms.printed import short
 from .._forms.rendered import Rendered
 from .._forms.table import DIM, ENERGY, GROUP, NUMBER, TOTAL, Column, Row, Table, table, unique
 from .._forms.units import is_abstract
-from .figures import chips_of, figures
+from .figures import figures
 from .operations import OPERATIONS
 
 CHECKED = {
@@ -19,7 +19,7 @@ CHECKED = {
     "derived": "calculated",
     "unverified": "from memory",
 }
-_SHARES = ("hops", "skips_spikes", "skips_zeros", "graded", "accumulates", "batches")
+_SHARES = ("hops", "skips_spikes", "skips_zeros", "graded", "accumulates", "batches", "depth")
 _POWERS = ("static_power", "idle_power")
 
 
@@ -43,7 +43,6 @@ _SHOWN = 60  # chips of a stack
 
 def _stack(names: tuple[str, ...], there: Mapping[str, Any]) -> list[Any]:
     size = next(np.shape(v)[0] for v in there.values() if np.ndim(v))
-    names = tuple(names[0].split(", ")) if len(names) == 1 else names
     known = names if len(names) == size else [f"{names[0]} {i}" for i in range(size)]
     columns = [Column("chip", "chip"), *(Column(k, _words(k), NUMBER) for k in there)]
     rows = [
@@ -78,10 +77,10 @@ def _number(key: str, value: Any) -> Any:
 
 def sheet_parts(sheet: Any) -> list[Any]:
     """Every number of a sheet, what it contains, and what it leaves out."""
-    powers = [(f, getattr(sheet, f, None)) for f in ("static_power", "busy_power", "idle_power")]
+    powers = [(f, getattr(sheet, f)) for f in (*_POWERS, "busy_power", "call")]
     rows = [
         *sheet.costs.items(),
-        *((f, q) for f, q in [*powers, ("call", getattr(sheet, "call", None))] if q is not None),
+        *((f, q) for f, q in powers if q is not None),
         *sheet.facts.items(),
     ]
     columns = [
@@ -155,8 +154,8 @@ class Listing(Rendered, tuple):
 
 def _listed(name: str, sheet: Any) -> Row:
     checked = dict.fromkeys(CHECKED.get(q.verified, q.verified) for q in sheet.charged)
-    power = sheet.static_power or getattr(sheet, "busy_power", None)
-    needs = "duration" if power and sheet.priced else ""
+    asks = (("duration", sheet.static_power or sheet.busy_power), ("batch", sheet.call))
+    needs = ", ".join(what for what, given in asks if given and sheet.priced)
     role = DIM if sheet.evidence == "unsourced" else ""
     return Row((name, sheet.title, _loud(sheet.evidence), ", ".join(checked), needs), role)
 
@@ -173,7 +172,7 @@ def result_parts(result: Any) -> list[Any]:
     partial = result.convention is not None and result.convention.partial
     mark = "≥ " if partial and not many else ""
     body = _by_chip(found, partial) if many else _by_layer(found, partial)
-    return [f"Energy on {', '.join(chips_of(result)[:8])}: {mark}{spent}{samples}", body, said]
+    return [f"Energy on {result.hardware.called}: {mark}{spent}{samples}", body, said]
 
 
 def _by_layer(found: Any, partial: bool) -> Table:

@@ -1,26 +1,26 @@
 """One account on many chips: a labelled table of energies with holes where nobody knows."""
 
-import dataclasses
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .._activity.account import named_records
 from .._activity.shown import kept_axes, samples_of
-from .._fidelity.uncertainty import ranged
+from .._fidelity.uncertainty import ends
 from .._forms.rendered import Rendered, pandas
 from .._forms.table import Value, unique
-from .._hardware.catalogue import catalogue, datasheet, named, sheets_of
+from .._hardware.catalogue import catalogue, named
 from .._hardware.chip import Chip, Hardware
-from .._hardware.energy import Result, energy
+from .._hardware.energy import energy
 from .._hardware.operations import OPERATIONS
+from .._hardware.pricing import filled
+from .._hardware.provenance import provenance
+from .._hardware.result import Result
+from .._hardware.variants import stack_hardware
 from .._report.chips import STATIC as STATIC_KEY, Line, chips_table
-from .._report.sources import Source
+from .._report.sources import Source, source_of
 from .._report.warned import partial_of
 
 STATIC = "static power"
@@ -37,6 +37,7 @@ class Evaluation(Rendered):
     - `chips`, `layers`, `operations`: the labels.
     - `missing`: for each chip, why its total is not known, or nothing.
     - `ranges`: low and high end of each total [pJ], where published.
+    - `sources`: whose prices each chip has.
     - `partial`: whether counts, and so energies, are lower bounds.
     - `samples`: over how many the account was averaged.
     """
@@ -47,14 +48,14 @@ class Evaluation(Rendered):
     operations: tuple[str, ...]
     missing: tuple[str, ...]
     ranges: tuple[tuple[float, float] | None, ...]
+    sources: tuple[Source, ...]
     partial: bool = False
     samples: int = 1
 
     @property
     def totals(self) -> dict[str, float]:
         """Total of each chip [pJ]; NaN where something is missing."""
-        totals = self.energies.sum(axis=(1, 2)).tolist()
-        return dict(zip(unique(self.chips), totals, strict=True))
+        return dict(zip(self.chips, self.energies.sum(axis=(1, 2)).tolist(), strict=True))
 
     def sorted(self) -> "Evaluation":
         """The cheapest chip first, unknown totals last."""
@@ -68,6 +69,7 @@ class Evaluation(Rendered):
             self.operations,
             pick(self.missing),
             pick(self.ranges),
+            pick(self.sources),
             self.partial,
             self.samples,
         )
@@ -94,17 +96,13 @@ class Evaluation(Rendered):
     def _rows(self) -> list[str]:
         return unique(self.layers)
 
-    def sources(self) -> list[Source]:
-        """Whose prices these are, by chip."""
-        return [Source(chip, next(iter(sheets_of(chip)), None)) for chip in self.chips]
-
     def lines(self) -> list[Line]:
         """One line a chip."""
         spent = self.energies.sum(axis=1)
         names = [STATIC_KEY if op == STATIC else op for op in self.operations]
         return [
             Line(source, dict(zip(names, row.tolist(), strict=True)), _total(row.sum(), span))
-            for source, row, span in zip(self.sources(), spent, self.ranges, strict=True)
+            for source, row, span in zip(self.sources, spent, self.ranges, strict=True)
         ]
 
     def parts(self) -> list[Any]:
@@ -128,7 +126,7 @@ class Evaluation(Rendered):
     def records(self) -> list[dict[str, Any]]:
         """One dictionary a chip and layer: energies [pJ] by operation, marks, why a hole is one."""
         found = []
-        sources = zip(unique(self.chips), self.sources(), self.missing, strict=True)
+        sources = zip(unique(self.chips), self.sources, self.missing, strict=True)
         for i, (chip, source, why) in enumerate(sources):
             marks = {
                 "bound": "≥" if self.partial else "=",
@@ -154,7 +152,11 @@ def _total(value: float, span: tuple[float, float] | None) -> Value:
 
 
 def evaluate(
-    account: Any, chips: Sequence[str | Hardware] | None = None, duration: Any = None
+    account: Any,
+    chips: Sequence[str | Hardware] | None = None,
+    duration: Any = None,
+    *,
+    batch: Any = None,
 ) -> Evaluation:
     """Price one account on many chips, by layer and operation.
 
@@ -162,88 +164,108 @@ def evaluate(
 
     - `account`: an account, or any pytree of records; samples on leading axes are averaged.
     - `chips`: names of the catalogue or hardware of any class; every target of the catalogue by
-      default.
+      default. Chips without a price for what occurs, and sheets that price nothing, are holes.
     - `duration`: length of the call [s]; without it, chips with static power are holes.
+    - `batch`: samples that share a call; without it, chips with an energy per call are holes.
 
     **Returns:**
 
     A [`joulax.Evaluation`][]: `print` it, sort it, or take `to_pandas()`.
+
+    **Raises:**
+
+    `ValueError` for no chips, an unknown name, or a number that makes no sense.
     """
-    targets = [n for n in catalogue() if "@" not in n] if chips is None else chips
-    machines = [_named(c) for c in targets]
-    if not machines:
+    wanted = [n for n in catalogue() if "@" not in n] if chips is None else list(chips)
+    if not wanted:
         raise ValueError("evaluate() needs at least one chip; joulax.catalogue() lists them")
+    known, refused = _known(wanted)
     records = named_records(account)
-    results = [None if isinstance(m, str) else _one(account, m, duration) for m in machines]
-    layers, columns = (*records, STATIC), (*OPERATIONS, STATIC)
-    energies = np.stack([_array(r, layers) for r in results])
-    used = np.any(energies != 0, axis=(0, 1)) | (np.arange(len(columns)) == len(columns) - 1)
+    layers = unique([*records, STATIC])
+    columns = (*OPERATIONS, STATIC)
+    energies = np.full((len(wanted), len(layers), len(columns)), np.nan)
+    missing, ranges, sheets = [refused.get(i, "") for i in range(len(wanted))], {}, {}
+    for i in refused:
+        energies[i] = 0.0
+        energies[i, -1, -1] = np.nan
+    for at, machines in _alike(known):
+        result, energies[at] = _priced(account, machines, duration, batch, len(layers) - 1)
+        for i, found in zip(at, provenance(result.hardware), strict=True):
+            ranges[i] = ends(found, dict(zip(_NUMBERS, energies[i].sum(axis=0), strict=True)))
+            sheets[i] = source_of(found)
+            missing[i] = _holes(energies[i], layers, columns)
+    used = [
+        k for k in range(len(columns)) if np.any(energies[:, :, k] != 0) or k == len(columns) - 1
+    ]
+    everything = range(len(wanted))
+    names = unique([known[i].called if i in known else str(wanted[i]) for i in everything])
     return Evaluation(
         energies[:, :, used],
-        tuple(getattr(m, "name", m) for m in machines),
+        names,
         layers,
-        tuple(c for c, u in zip(columns, used, strict=True) if u),
-        tuple(map(functools.partial(_holes, layers, columns), results, energies)),
-        tuple(map(_range, results)),
+        tuple(columns[k] for k in used),
+        tuple(missing),
+        tuple(ranges.get(i) for i in everything),
+        tuple(sheets.get(i, Source(names[i], "no prices", "no prices")) for i in everything),
         partial_of(account),
         samples_of(records, kept_axes(records, getattr(account, "convention", None))),
     )
 
 
-_FACTS = "nobody has published what its operations cost; joulax.datasheet(name) has the facts"
+_NUMBERS = (*OPERATIONS, "static_power")
 
 
-def _named(chip: str | Hardware) -> Any:
-    """The chip, or its name where a datasheet only states facts."""
-    if isinstance(chip, str) and not datasheet(chip).priced:
-        return chip
-    return named(chip)
+def _known(wanted: Sequence[Any]) -> tuple[dict[int, Hardware], dict[int, str]]:
+    """Chips that can be priced, and for names of the catalogue that cannot, why."""
+    known, refused = {}, {}
+    targets = {n.split("@")[0] for n in catalogue(priced=None)} | {*catalogue(priced=None)}
+    for i, chip in enumerate(wanted):
+        try:
+            known[i] = named(chip)
+        except ValueError as error:
+            if chip not in targets:
+                raise
+            refused[i] = str(error)
+    return known, refused
 
 
-def _one(account: Any, machine: Hardware, duration: Any) -> Result:
-    """A result in which what is not known is NaN."""
-    time = jnp.nan if duration is None else duration
-    if not isinstance(machine, Chip):
-        return energy(account, machine, time)
-    unknown = {
-        op: jnp.nan
-        for op in OPERATIONS
-        if getattr(machine.costs, op) is None and op != "neuron_seconds"
-    }
-    return energy(
-        account,
-        dataclasses.replace(machine, costs=dataclasses.replace(machine.costs, **unknown)),
-        time,
-    )
+def _alike(known: dict[int, Hardware]) -> list[tuple[list[int], list[Hardware]]]:
+    """All chips of the catalogue are one stack; models are priced one by one."""
+    chips = [i for i, h in known.items() if isinstance(h, Chip)]
+    alone = [([i], [h]) for i, h in known.items() if not isinstance(h, Chip)]
+    return [(chips, [known[i] for i in chips]), *alone] if chips else alone
 
 
-def _range(result: Result | None) -> tuple[float, float] | None:
-    return None if result is None else ranged(result)
-
-
-def _holes(
-    layers: tuple[str, ...], columns: tuple[str, ...], result: Result | None, energies: np.ndarray
-) -> str:
-    """What is not known, in words."""
-    if result is None:
-        return _FACTS
-    if np.isnan(energies[-1, -1]):
-        return "draws static power, and no duration was given"
-    unpriced = dict.fromkeys(columns[k] for k in np.argwhere(np.isnan(energies))[:, 1])
-    where = dict.fromkeys(layers[i] for i in np.argwhere(np.isnan(energies))[:, 0])
-    return f"no price for {', '.join(unpriced)} in {', '.join(where)}" if unpriced else ""
-
-
-def _array(result: Result | None, layers: tuple[str, ...]) -> np.ndarray:
-    """(layers, operations) of one chip; nothing is known of a chip without prices."""
-    table = np.zeros((len(layers), len(OPERATIONS) + 1))
-    if result is None:
-        table[-1, -1] = np.nan
-        return table
-    spent = jax.device_get(result).layers
-    for i, name in enumerate(layers[:-1]):
+def _priced(
+    account: Any, machines: list[Hardware], duration: Any, batch: Any, layers: int
+) -> tuple[Result, np.ndarray]:
+    """Energies (chips, layers and static, operations and static) in which the unknown is NaN."""
+    chips = filled(stack_hardware(machines), np.nan)
+    result = energy(account, chips, 0.0 if duration is None else duration, batch=batch or 1.0)
+    table = np.zeros((len(machines), layers + 1, len(OPERATIONS) + 1))
+    at = {name: i for i, name in enumerate(result.order)}
+    for group in result.priced:
+        rows = np.array([at[name] for name in group.names])
         for k, op in enumerate(OPERATIONS):
-            value = getattr(spent[name], op)
-            table[i, k] = 0.0 if value is None else np.mean(np.asarray(value, np.float64))
-    table[-1, -1] = 0.0 if result.static is None else np.mean(np.asarray(result.static, np.float64))
-    return table
+            value = getattr(group.energy, op)
+            if value is not None:
+                spent = np.asarray(value, np.float64)
+                table[:, rows, k] = spent.reshape(len(machines), -1, len(rows)).mean(1)
+    for i, machine in enumerate(machines):
+        timed = machine.static_power is not None and duration is None
+        called = machine.call is not None and batch is None
+        if result.static is not None:
+            table[i, -1, -1] = np.mean(np.asarray(result.static[i], np.float64))
+        if timed or called:
+            table[i, -1, -1] = np.nan
+    return result, table
+
+
+def _holes(energies: np.ndarray, layers: tuple[str, ...], columns: tuple[str, ...]) -> str:
+    """What is not known, in words."""
+    if np.isnan(energies[-1, -1]):
+        return "draws static power or spends energy a call: give duration=, batch="
+    unpriced = dict.fromkeys(columns[k] for k in np.argwhere(np.isnan(energies))[:, 1])
+    where = list(dict.fromkeys(layers[i] for i in np.argwhere(np.isnan(energies))[:, 0]))
+    few = ", ".join(where[:3]) + (f" and {len(where) - 3} more" if len(where) > 3 else "")
+    return f"no price for {', '.join(unpriced)} in {few}" if unpriced else ""

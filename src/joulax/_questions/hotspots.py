@@ -11,8 +11,8 @@ from .._activity.record import Activity
 from .._forms.rendered import Rendered
 from .._forms.table import COUNT, ENERGY, SHARE, Column, Row, table
 from .._forms.units import joules, number
-from .._hardware.energy import Result
 from .._hardware.operations import OPERATIONS
+from .._hardware.result import Result
 from .._report.warned import partial_of
 
 _BY_EVENTS = ("ac", "mac", "weight_read", "hop", "spike")

@@ -6,6 +6,7 @@ from typing import Any
 
 from .._forms.rendered import Rendered
 from .._forms.table import ENERGY, NUMBER, TOTAL, Column, Row, Table, table, unique
+from .sources import sentences
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Compared(Rendered):
     def parts(self) -> list[Any]:
         """Energies by layer, then by operation, and whose prices they are."""
         names = " against ".join(f"{n} ({r.chips[0]})" for n, r in self.reports.items())
-        chips = {s.sentence(): None for r in self.reports.values() for s in r.sources}
+        whose = [p for r in self.reports.values() for p in r.provenance]
+        chips = dict.fromkeys(line for p in whose for line in sentences(p))
         said = [f"{n}: {w}" for n, r in self.reports.items() for w in r.warnings()]
         return [
             f"Energy of one inference: {names}",

@@ -10,6 +10,7 @@ import numpy as np
 from jax.core import Tracer
 
 from .._activity.account import Account
+from .._fidelity.uncertainty import ends
 from .._forms.rendered import Rendered
 from .._forms.table import (
     COUNT,
@@ -25,13 +26,13 @@ from .._forms.table import (
     unique,
 )
 from .._forms.units import joules, with_range, with_spread
-from .._hardware.catalogue import reference
-from .._hardware.energy import Result
-from .._hardware.figures import Figures, Layer, figures, ranged
+from .._hardware.figures import Figures, Layer, figures
+from .._hardware.provenance import Provenance, bibtex, provenance
+from .._hardware.result import Result
 from .chips import STATIC, Line, chips_table
 from .compared import Compared
 from .records import records_of, scalars_of
-from .sources import Source, sources
+from .sources import Source, paragraph, sentences, sources
 from .warned import partial_of, warnings_of
 
 
@@ -56,7 +57,21 @@ class Report(Rendered):
     @functools.cached_property
     def sources(self) -> tuple[Source, ...]:
         """Whose prices these are, by chip."""
-        return sources(self.result)
+        return sources(self.result.hardware)
+
+    @functools.cached_property
+    def provenance(self) -> tuple[Provenance, ...]:
+        """The same with every number that is cited or changed."""
+        return provenance(self.result.hardware)
+
+    def _known(self, chip: int) -> Value:
+        """The mean total of a chip [pJ], with the ends of the published ranges of its prices."""
+        found, value = self.figures, float(self.figures.total[chip].mean())
+        spent = {op: float(e[chip]) for op, e in found.operations.items()}
+        if found.static is not None:
+            spent[STATIC] = float(found.static[chip])
+        span = ends(self.provenance[chip], spent) if value == value else None
+        return Value(value) if span is None else Value(value, low=span[0], high=span[1])
 
     @property
     def chips(self) -> list[str]:
@@ -96,7 +111,7 @@ class Report(Rendered):
         if len(self.chips) > 1:
             return f"Energy of {self._unit_of_work()} on {len(self.chips)} chips" + self._averaged()
         total = self.figures.total[0]
-        found = ranged(self.figures, 0, self.sources[0].cited)
+        found = self._known(0)
         mark = "≥ " if self.partial else ""
         span = found.low is not None and found.high is not None
         known = with_range(found.value, found.low, found.high) if span else joules(found.value)
@@ -178,7 +193,7 @@ class Report(Rendered):
             spent = {op: float(found.operations[op][i]) for op in found.columns}
             if found.static is not None:
                 spent[STATIC] = float(found.static[i])
-            lines.append(Line(source, spent, ranged(found, i, source.cited)))
+            lines.append(Line(source, spent, self._known(i)))
         return lines
 
     def _many(self) -> Table:
@@ -197,7 +212,8 @@ class Report(Rendered):
             cost = max(float(x.total[0]) for x in self.figures.layers)
             share = cost / (float(self.figures.total.mean()) or 1.0)
             lines.append(f"dominant layer: {layer} ({100 * share:.0f} %)")
-        return [*lines, *(source.sentence() for source in self.sources)]
+        said = [line for p in self.provenance for line in sentences(p)]
+        return [*lines, *said, *(f"assumed: {text}" for text in self.result.assumed)]
 
     def convention(self) -> str:
         """A paragraph for papers: what was counted, whose prices, what they leave out."""
@@ -205,7 +221,8 @@ class Report(Rendered):
             "Synaptic operations count one event reaching one existing (nonzero) synapse, with "
             "the input layer; neuron updates count every neuron in every time step."
         )
-        return " ".join([counted, *(s.paragraph() for s in self.sources)])
+        assumed = [f"Assumed: {text}." for text in self.result.assumed]
+        return " ".join([counted, *map(paragraph, self.provenance), *assumed])
 
     def _caption(self) -> str:
         chips = ", ".join(self.chips)
@@ -218,8 +235,7 @@ class Report(Rendered):
 
     def bibtex(self) -> str:
         """Bibliography entries behind the prices, in BibTeX."""
-        keys = dict.fromkeys(k for s in self.sources if s.sheet for k in s.sheet.sources)
-        return "\n".join(reference(k) for k in keys if k != "user")
+        return bibtex(self.result.hardware)
 
     def warnings(self) -> list[str]:
         """What a reader should not miss."""

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from .._hardware.energy import Result
 from .._hardware.figures import Figures
+from .._hardware.result import Result
 from .sources import Source
 
 
@@ -59,6 +59,7 @@ def _analog(result: Result) -> Iterator[str]:
 
 
 def _prices(figures: Figures, sources: tuple[Source, ...]) -> Iterator[str]:
+    yield from (f"{s.chip}: {s.changed}" for s in sources if s.changed)
     unsourced = [s.chip for s in sources if s.unsourced]
     if unsourced:
         yield (

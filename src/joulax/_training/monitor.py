@@ -10,8 +10,8 @@ from jax.core import Tracer
 from .._forms.rendered import Rendered
 from .._forms.table import COUNT, ENERGY, RATE, SHARE, TOTAL, Column, Row, Table, table, unique
 from .._forms.units import joules, number
-from .._hardware.energy import Result
 from .._hardware.figures import figures
+from .._hardware.result import Result
 from .._report.warned import partial_of
 from .history import history
 from .notebook import Notebook

@@ -16,7 +16,7 @@ from .._count.names import is_array
 from .._forms.printed import Named
 from .._hardware.catalogue import hardware
 from .._hardware.chip import Chip
-from .._hardware.datasheet import ARITHMETIC
+from .._hardware.scopes import ARITHMETIC
 
 _OPERATIONS = {"Effective_MACs": "mac", "Effective_ACs": "ac_graded"}
 

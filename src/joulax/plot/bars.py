@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from .._forms.table import unique
-from .._hardware.energy import Result
 from .._hardware.figures import Figures, figures
 from .._hardware.operations import OPERATIONS
+from .._hardware.result import Result
 from .._report.figure import axes, colour, hatch, names_below, unit
 
 _STATIC = "static power"

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 
 from .._forms.table import unique
-from .._hardware.energy import Result
 from .._hardware.figures import figures
+from .._hardware.provenance import provenance
+from .._hardware.result import Result
 from .._questions.evaluation import Evaluation
 from .._report.chips import Line
 from .._report.figure import QUIET, axes, colour, joule_ticks, unit
 from .._report.report import Report, report
-from .._report.sources import sources
 
 _MARKERS = "osD^vP*Xhp"
 
@@ -111,7 +111,7 @@ def tornado(of: Result | Mapping[str, Any], *, ax: Any = None) -> Any:
 
 
 def _ranges(result: Result, ax: Any) -> Any:
-    found, source = figures(result), sources(result)[0]
+    found, source = figures(result), provenance(result.hardware)[0]
     spent = {op: float(e[0]) for op, e in found.operations.items()}
     if found.static is not None:
         spent["static_power"] = float(found.static[0])

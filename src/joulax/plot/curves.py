@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .._hardware.energy import Result
+from .._hardware.result import Result
 from .._report.figure import QUIET, axes, colour, joule_ticks, quiet_log
 
 _STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from .._hardware.energy import Result
+from .._hardware.result import Result
 from .._report.figure import QUIET, axes, colour, unit
 
 
