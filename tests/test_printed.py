@@ -45,9 +45,9 @@ SUBJECTS = {
         energy(batch_of(AWKWARD, [1.0, 2.0, 3.0]), hardware("loihi")), duration=0.016
     ),
     "report-static": lambda: report(energy(AWKWARD, hardware("truenorth"), 0.01)),
-    "report-unsourced": lambda: report(energy(AWKWARD, hardware("akida"))),
+    "report-unsourced": lambda: report(energy(AWKWARD, hardware("akida@sc-neurocore"))),
     "report-chips": lambda: report(
-        energy(AWKWARD, joulax.stack(["loihi", "akida", "45nm", "h100", "odin"]), 1e-3)
+        energy(AWKWARD, joulax.stack(["loihi", "akida@sc-neurocore", "45nm", "h100", "odin"]), 1e-3)
     ),
     "compared": lambda: report(
         {
@@ -208,7 +208,7 @@ def test_partial_says_so_in_every_form():
 
 
 def test_unsourced_and_from_memory_are_marked_in_every_form():
-    for chip, mark in (("akida", "UNSOURCED"), ("morphic", "from memory")):
+    for chip, mark in (("akida@sc-neurocore", "UNSOURCED"), ("morphic", "from memory")):
         made = report(energy({"a": activity(ac=5)}, hardware(chip)))
         forms = [str(made), made.to_markdown(), made.to_latex(), made._repr_html_(), made.to_csv()]
         assert all(mark in form for form in (*forms, made.to_json())), chip

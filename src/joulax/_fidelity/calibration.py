@@ -15,7 +15,6 @@ import numpy as np
 from jaxtyping import Array
 
 from .._forms.rendered import Rendered
-from .._forms.table import NUMBER, SHARE, Column, Row, table
 from .._hardware.catalogue import named
 from .._hardware.chip import Chip, Hardware
 from .._hardware.datasheet import Datasheet, Quantity
@@ -26,6 +25,7 @@ from .._hardware.provenance import provenance
 from .._hardware.scopes import OPERATIONS_STATIC, PER_OPERATION
 from .._hardware.stored import UNITS, parse
 from .._hardware.variants import Path, get, rebuilt, renamed, scalable
+from .fitted import fitted_parts
 
 _SIGMAS = 1.959964  # a range of a sheet is read as 95 %
 
@@ -61,26 +61,11 @@ class Calibration(Rendered):
 
     def parts(self) -> list[Any]:
         """What is printed: fitted numbers with their errors, and how well they fit."""
-        columns = [
-            Column("number", "number"),
-            Column("prior", "prior", NUMBER),
-            Column("value", "fitted", NUMBER),
-            Column("unit", "unit"),
-            Column("error", "± (relative)", SHARE),
-        ]
-        rows = [self._row(name) for name in self.names]
-        worst = float(np.abs(self.residuals).max()) if len(self.residuals) else 0.0
-        return [
-            f"{self.chip.called}: {len(self.residuals)} measurements",
-            table(columns, rows),
-            f"largest residual {100 * worst:.1f} %; condition {self.condition:.3g}",
-        ]
-
-    def _row(self, name: str) -> Row:
-        scale, unit = (1e-9, "mW") if name.endswith("power") else (1.0, "pJ")
-        of = lambda chip: None if chip is None else scale * float(get(chip, numbers_of(chip)[name]))
-        error = self.relative_errors[name]
-        return Row((name.replace("_", " "), of(self.prior), of(self.chip), unit, error))
+        at = numbers_of(self.chip)
+        of = lambda chip, name: None if chip is None else get(chip, at[name])
+        errors = self.relative_errors
+        numbers = {n: (of(self.prior, n), of(self.chip, n), errors[n]) for n in self.names}
+        return fitted_parts(self.chip.called, numbers, self.residuals, self.condition)
 
     def sample(self, key: Array, samples: int = 1000) -> Any:
         """The hardware many times, its numbers drawn together from the fitted distribution.

@@ -14,7 +14,9 @@ def pack(x: Any) -> Any:
     if dataclasses.is_dataclass(x) and not isinstance(x, type):
         kept = {f.name: pack(getattr(x, f.name)) for f in dataclasses.fields(x)}
         return {"is": type(x).__name__, "fields": kept}
-    if isinstance(x, jax.Array | np.ndarray | np.generic):
+    if isinstance(x, np.generic):
+        x = x.item()
+    if isinstance(x, jax.Array | np.ndarray):
         return _packed(x)
     if isinstance(x, Mapping):
         return {"map": [[pack(k), pack(v)] for k, v in x.items()]}

@@ -80,7 +80,7 @@ def figures(result: Any) -> Figures:
         _layer(name, spent[name], host.activity[name], stacked, kept) for name in host.order
     )
     operations = {
-        op: sum(layer.energies[op] for layer in layers if op in layer.energies)
+        op: np.sum([layer.energies[op] for layer in layers if op in layer.energies], axis=0)
         for op in OPERATIONS
         if any(op in layer.energies for layer in layers)
     }

@@ -123,6 +123,8 @@ def _quantity(name: str, q: Any) -> Row:
 class Listing(Rendered, tuple):
     """Names of chips: a tuple that prints as a table, grouped by what a total contains."""
 
+    _sheets: dict[str, Any]
+
     def __new__(cls, sheets: Mapping[str, Any]):
         """Names in the order of the mapping from names to sheets."""
         made = super().__new__(cls, sheets)
@@ -153,7 +155,7 @@ class Listing(Rendered, tuple):
 
 
 def _listed(name: str, sheet: Any) -> Row:
-    checked = dict.fromkeys(CHECKED.get(q.verified, q.verified) for q in sheet.charged)
+    checked = dict.fromkeys(CHECKED[q.verified] for q in sheet.charged)
     asks = (("duration", sheet.static_power or sheet.busy_power), ("batch", sheet.call))
     needs = ", ".join(what for what, given in asks if given and sheet.priced)
     role = DIM if sheet.evidence == "unsourced" else ""

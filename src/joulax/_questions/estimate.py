@@ -49,9 +49,8 @@ def estimate(
     batched = _batched(counter, inputs) if batch is None else batch
     if isinstance(on, str | Hardware):
         chip = named(on)
-        made = report(_run(counter, inputs, batched, lambda a: energy(a, chip, duration)))
-        length = None if duration is None else float(duration)
-        made = Report(made.result, length) if isinstance(made, Report) else made
+        result = _run(counter, inputs, batched, lambda a: energy(a, chip, duration))
+        made = report(result, duration=duration)
     else:
         account = _run(counter, inputs, batched, lambda a: a)
         made = evaluate(account, list(on), duration)

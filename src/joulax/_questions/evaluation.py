@@ -93,7 +93,7 @@ class Evaluation(Rendered):
         frame = pd.DataFrame(rows, columns=["chip", "layer", *self.operations])
         return frame.set_index(["chip", "layer"])
 
-    def _rows(self) -> list[str]:
+    def _rows(self) -> tuple[str, ...]:
         return unique(self.layers)
 
     def lines(self) -> list[Line]:

@@ -298,14 +298,12 @@ def _spiking(account: Any, all_layers: bool) -> dict[str, Activity]:
 def _chosen(synapses: list[Any], bits: int) -> dict[str, tuple[Any, Any]]:
     """Arithmetic alone, and with weights in memory, each network in one of its own size."""
     arithmetic = hardware("45nm@int8")
-    on_chip, off_chip = (
-        tuple(_memory(bits, weights) for weights in both)
-        for both in ([sram(jnp.maximum(s * bits / 8, 1e3)) for s in synapses], [DRAM, DRAM])
-    )
+    snn, ann = (_memory(bits, sram(jnp.maximum(s * bits / 8, 1e3))) for s in synapses)
+    off_chip = _memory(bits, DRAM)
     return {
         "arithmetic only, int8": (arithmetic, arithmetic),
-        "weights on chip": on_chip,
-        "weights off chip": off_chip,
+        "weights on chip": (snn, ann),
+        "weights off chip": (off_chip, off_chip),
     }
 
 

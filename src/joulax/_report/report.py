@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import jax
 import numpy as np
@@ -113,8 +113,9 @@ class Report(Rendered):
         total = self.figures.total[0]
         found = self._known(0)
         mark = "≥ " if self.partial else ""
-        span = found.low is not None and found.high is not None
-        known = with_range(found.value, found.low, found.high) if span else joules(found.value)
+        known, span = joules(found.value), found.low is not None
+        if found.low is not None and found.high is not None:
+            known = with_range(found.value, found.low, found.high)
         if self.samples == 1:
             return f"Energy on {self.chips[0]}: {mark}{known} {self._once()}"
         spread = with_spread(found.value, float(total.std()))
@@ -269,7 +270,11 @@ class Report(Rendered):
         return report(dict(zip(names, (self, other), strict=True)))
 
 
-def report(result: Any, *, duration: float | None = None) -> Report | Compared:
+@overload
+def report(result: Mapping[str, Any], *, duration: Any = None) -> Compared: ...
+@overload
+def report(result: Result | Report, *, duration: Any = None) -> Report: ...
+def report(result: Any, *, duration: Any = None) -> Report | Compared:
     """A readable account of an energy result.
 
     **Arguments:**

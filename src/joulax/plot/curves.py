@@ -56,9 +56,13 @@ def front(
         drawstyle="steps-post",
         label=label,
     )
-    for i in best if names is not None else ():
+    for i in best if names else ():
         ax.annotate(
-            names[i], (spent[i], right[i]), (4, -9), textcoords="offset points", fontsize="x-small"
+            (names or ())[i],
+            (spent[i], right[i]),
+            (4, -9),
+            textcoords="offset points",
+            fontsize="x-small",
         )
     ax.set(xscale="log", xlabel="energy per inference", ylabel="accuracy [%]")
     joule_ticks(ax)
