@@ -391,5 +391,5 @@ def _quantity(fit: Calibration, number: str, source: str, where: str) -> Quantit
         kept = Quantity(value, source, "given, not fitted", "unsourced", "unverified", unit=unit)
         return provenance(fit.prior)[0].cited.get(number, kept)
     spread = math.exp(_SIGMAS * fit.relative_errors[number])
-    ends = {"low": value / spread, "high": value * spread}
-    return Quantity(value, source, where, "measured silicon", "read", **ends, unit=unit)
+    low, high = value / spread, value * spread
+    return Quantity(value, source, where, "measured silicon", "read", low, high, unit)
