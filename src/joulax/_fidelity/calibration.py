@@ -355,46 +355,51 @@ def _sheet(
     fit: Calibration, name: str, title: str | None, source: str, where: str, bibtex: str, note: str
 ) -> Datasheet:
     """A sheet of fitted numbers; the others stay those of the prior."""
-    chip, errors = fit.chip, fit.relative_errors
-    found = provenance(fit.prior)[0]
-    own = found.sheet
+    own = provenance(fit.prior)[0].sheet
+    numbers = {n: q for n in _NUMBERS if (q := _quantity(fit, n, source, where)) is not None}
+    costs = {op: numbers.pop(op) for op in OPERATIONS if op in numbers}
+    free = [op for op in OPERATIONS if op not in costs and getattr(fit.chip.costs, op) is not None]
+    table = _of_prior(own, fit.chip, free) if own else _without(fit.chip, free)
+    if own and own.busy_power:
+        numbers["busy_power"] = numbers.pop("static_power")
+    shares = {f: float(v) for f in _SHARES if (v := getattr(fit.chip, f)) is not None}
+    words = {"bibtex": bibtex, "note": note} | ({"title": title} if title else {})
+    return parse(name, table | words | numbers | shares | {"costs": costs})
 
-    def quantity(number: str) -> Quantity | None:
-        leaf = getattr(chip.costs if number in OPERATIONS else chip, number)
-        if leaf is None or float(leaf) == 0:
-            return None
-        if number not in errors:
-            return found.cited.get(number) or Quantity(
-                float(leaf), source, "given, not fitted", "unsourced", "unverified"
-            )
-        spread = math.exp(_SIGMAS * errors[number])
-        value = float(leaf)
-        unit = "pW" if number.endswith("power") else "pJ"
-        return Quantity(
-            *(value, source, where, "measured silicon", "read"),
-            low=value / spread,
-            high=value * spread,
-            unit=unit,
-        )
 
-    costs = {op: q for op in OPERATIONS if (q := quantity(op)) is not None}
-    free = [op for op in OPERATIONS if op not in costs and getattr(chip.costs, op) is not None]
-    included = [op for op in free if own and op in own.includes]
-    power = "busy_power" if own and own.busy_power else "static_power"
-    numbers = {power: quantity("static_power"), "call": quantity("call")}
-    shares = ("hops", "skips_spikes", "skips_zeros", "accumulates", "graded", "batches", "depth")
-    table: dict[str, Any] = {
-        "title": title or f"{own.title if own else chip.called}, calibrated",
-        "kind": own.kind if own else "user",
-        "scope": own.scope if own else OPERATIONS_STATIC if numbers[power] else PER_OPERATION,
-        "measures": own.measures if own else "",
-        "costs": costs,
-        "includes": included,
-        "excludes": [op for op in free if op not in included],
-        "excludes_also": own.excludes_also if own else (),
-        "bibtex": bibtex,
-        "note": note,
-        **{key: q for key, q in numbers.items() if q is not None},
-        **{f: float(v) for f in shares if (v := getattr(chip, f)) is not None},
+_NUMBERS = (*OPERATIONS, "static_power", "call", "idle_power")
+_SHARES = ("hops", "skips_spikes", "skips_zeros", "accumulates", "graded", "batches", "depth")
+
+
+def _of_prior(own: Datasheet, chip: Chip, free: list[str]) -> dict[str, Any]:
+    """Words and lists of the sheet that was calibrated."""
+    return {
+        "title": f"{own.title}, calibrated",
+        "kind": own.kind,
+        "scope": own.scope,
+        "measures": own.measures,
+        "includes": [op for op in free if op in own.includes],
+        "excludes": [op for op in free if op not in own.includes],
+        "excludes_also": own.excludes_also,
     }
-    return parse(name, table)
+
+
+def _without(chip: Chip, free: list[str]) -> dict[str, Any]:
+    """Words and lists where no sheet is behind the chip."""
+    scope = PER_OPERATION if chip.static_power is None else OPERATIONS_STATIC
+    return {"title": f"{chip.called}, calibrated", "scope": scope, "excludes": free}
+
+
+def _quantity(fit: Calibration, number: str, source: str, where: str) -> Quantity | None:
+    """One number with its range, or as the prior has it where nothing was fitted."""
+    chip = fit.chip
+    leaf = getattr(chip.costs if number in OPERATIONS else chip, number)
+    if leaf is None or float(leaf) == 0:
+        return None
+    value, unit = float(leaf), "pW" if number.endswith("power") else "pJ"
+    if number not in fit.names:
+        kept = Quantity(value, source, "given, not fitted", "unsourced", "unverified", unit=unit)
+        return provenance(fit.prior)[0].cited.get(number, kept)
+    spread = math.exp(_SIGMAS * fit.relative_errors[number])
+    low, high = value / spread, value * spread
+    return Quantity(value, source, where, "measured silicon", "read", low, high, unit)

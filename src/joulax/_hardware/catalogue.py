@@ -61,18 +61,15 @@ def catalogue(
     """
     kinds = {sheet.kind for sheet in _sheets().values()}
     for what, value, known in (("kind", kind, sorted(kinds)), ("evidence", evidence, EVIDENCE)):
-        if value is not None and value not in known:
+        if value not in (None, *known):
             raise ValueError(f"catalogue({what}={value!r}): the choices are {', '.join(known)}")
-
-    def wanted(sheet: Datasheet) -> bool:
-        graded = evidence is None or EVIDENCE.index(sheet.evidence) <= EVIDENCE.index(evidence)
-        return (
-            graded
-            and kind in (None, sheet.kind)
-            and process_nm in (None, sheet.process_nm)
-            and priced in (None, sheet.priced)
-        )
-
+    worst = EVIDENCE.index(evidence or EVIDENCE[-1])
+    wanted = lambda sheet: (
+        EVIDENCE.index(sheet.evidence) <= worst
+        and kind in (None, sheet.kind)
+        and process_nm in (None, sheet.process_nm)
+        and priced in (None, sheet.priced)
+    )
     targets = {target: _sheets()[name] for target, name in _defaults().items()}
     found = {
         name: group[name]

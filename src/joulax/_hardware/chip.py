@@ -354,6 +354,10 @@ def _times(factor: Any, counts: Any) -> Any:
     return None if counts is None else factor * counts
 
 
+class Unpriced(ValueError):
+    """An operation occurs and has no price."""
+
+
 def price(counts: Any, cost: Price, what: str) -> Any:
     """Counts times the price of one, by the four states of a cost.
 
@@ -363,7 +367,7 @@ def price(counts: Any, cost: Price, what: str) -> Any:
     if counts is None:
         return None
     if cost is None:
-        raise ValueError(what)
+        raise Unpriced(what)
     known = None if isinstance(cost, Tracer) else np.asarray(cost)
     if known is not None and not np.isnan(known).any():  # what is free need not be counted
         return (

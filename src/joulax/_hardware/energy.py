@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from .._activity.account import Account, named_records
 from .._activity.record import plus
 from .catalogue import hardware as by_name
-from .chip import Hardware
+from .chip import Hardware, Unpriced
 from .numbers import Real, checked, plain
 from .pricing import (
     Missing,
@@ -80,19 +80,22 @@ def energy(
     shape = leading(records, exact=convention is not None and not convention.total)
     stacked = forms(records, shape)
     check_counts(stacked)
-    lacking = missing(stacked, hardware, times["duration"])
-    price, assumed = _assumption(lacking, others, assume_included)
-    if lacking and price is None:
-        raise ValueError(refusal(lacking, hardware.called, convention))
-    charged = hardware if price is None else filled(hardware, price)
     call = lambda chip: (
         *price_forms(stacked, chip, times["duration"]),
         _fixed(chip, shape, len(records), **times),
     )
-    if charged.stacked:
-        priced, spent, static = jax.vmap(call)(_aligned(charged))
-    else:
-        priced, spent, static = call(charged)
+    charged, assumed = hardware, ()
+    if others is not None or assume_included:
+        lacking = missing(stacked, hardware, times["duration"])
+        price, assumed = _assumption(lacking, others, assume_included)
+        charged = filled(hardware, price)
+    try:
+        found = jax.vmap(call)(_aligned(charged)) if charged.stacked else call(charged)
+    except Unpriced as error:
+        lacking = missing(stacked, hardware, times["duration"])
+        text = refusal(lacking, hardware.called, convention) if lacking else str(error)
+        raise ValueError(text) from None
+    priced, spent, static = found
     return Result(spent, priced, static, records, hardware, tuple(records), convention, assumed)
 
 
@@ -100,14 +103,10 @@ def _given(value: Any, name: str, unit: str, positive: bool = False) -> Any:
     return None if value is None else checked(value, name, unit, positive=positive)
 
 
-def _assumption(
-    lacking: Missing, others: Real, included: bool
-) -> tuple[float | None, tuple[str, ...]]:
+def _assumption(lacking: Missing, others: Real, included: bool) -> tuple[float, tuple[str, ...]]:
     """The price of operations without one, and the assumption in words."""
     if others is not None and included:
         raise ValueError("energy() takes others= or assume_included=True, one of the two")
-    if others is None and not included:
-        return None, ()
     price = 0.0 if included else plain(others, "others", "pJ")
     which = ", ".join(op.replace("_", " ") for op in lacking) or "operations without a price"
     how = (

@@ -146,20 +146,23 @@ def cited_by_one(hardware: Hardware) -> Provenance | None:
 def _one(name: str, sheet: Datasheet | None, base: Chip, i: int, wraps: bool) -> Provenance:
     if sheet is None or not sheet.priced:
         return Provenance(name, None, {}, (), wraps)
-    several = len(base.chips) > 1
     cited, changes = {}, []
     for number, published, quantity in _numbers(sheet):
-        value = getattr(base.costs if hasattr(base.costs, number) else base, number)
-        found = _value(value, i if several else None, len(base.chips))
-        if several and published is None and found == ABSENT.get(number):
+        found = _charged(base, number, i)
+        if len(base.chips) > 1 and published is None and found == ABSENT.get(number):
             found = None
-        if _same(found, published):
-            if quantity is not None:
-                cited[number] = quantity
-        else:
+        if not _same(found, published):
             unit = quantity.unit if quantity else "" if number in _SHARES else "pJ"
             changes.append(Change(number, found, published, unit))
+        elif quantity is not None:
+            cited[number] = quantity
     return Provenance(name, sheet, cited, tuple(changes), wraps)
+
+
+def _charged(base: Chip, number: str, i: int) -> Any:
+    """A number of the chip, or of one chip of a stack."""
+    leaf = getattr(base.costs if hasattr(base.costs, number) else base, number)
+    return _value(leaf, i if len(base.chips) > 1 else None, len(base.chips))
 
 
 def _numbers(sheet: Datasheet) -> list[tuple[str, float | None, Quantity | None]]:

@@ -54,20 +54,11 @@ def parse(name: str, table: Mapping[str, Any]) -> Datasheet:
     grade, a price twice, a number that is none, a power without unit, a range that misses its
     value, a term that the scope forbids.
     """
-    if not isinstance(name, str) or not name.strip():
-        raise ValueError(f"a sheet needs a name, got {name!r}")
-    raw = dict(table)
-    unknown = sorted(set(raw) - _KEYS)
-    if unknown:
-        raise ValueError(
-            f"sheet {name!r}: unknown key {unknown[0]!r}; the keys are {', '.join(sorted(_KEYS))}"
-        )
+    raw = _known(name, table)
     scope = _scope(name, raw)
     costs = {op: _quantity(name, op, q, "pJ") for op, q in _table(name, "costs", raw).items()}
     facts = {f: _quantity(name, f, q, None) for f, q in _table(name, "facts", raw).items()}
-    powers: dict[str, Any] = {p: _quantity(name, p, raw.pop(p), "pW") for p in POWERS if p in raw}
-    if scope == OPERATIONS_STATIC and "static_power" not in powers and "idle_power" in powers:
-        powers["static_power"] = powers["idle_power"]  # idle power flows during a call too
+    powers = _powers(name, raw, scope)
     call = _quantity(name, "call", raw.pop("call"), "pJ") if "call" in raw else None
     lists: dict[str, Any] = {k: _names(name, k, raw.pop(k, ())) for k in LISTS}
     lists = by_scope(scope, costs, lists)
@@ -79,6 +70,25 @@ def parse(name: str, table: Mapping[str, Any]) -> Datasheet:
     )
     _check(sheet)
     return sheet
+
+
+def _known(name: str, table: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of a table, all of which are known."""
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"a sheet needs a name, got {name!r}")
+    unknown = sorted(set(table) - _KEYS)
+    if unknown:
+        raise ValueError(
+            f"sheet {name!r}: unknown key {unknown[0]!r}; the keys are {', '.join(sorted(_KEYS))}"
+        )
+    return dict(table)
+
+
+def _powers(name: str, raw: dict[str, Any], scope: str) -> dict[str, Any]:
+    powers: dict[str, Any] = {p: _quantity(name, p, raw.pop(p), "pW") for p in POWERS if p in raw}
+    if scope == OPERATIONS_STATIC and "static_power" not in powers and "idle_power" in powers:
+        powers["static_power"] = powers["idle_power"]  # idle power flows during a call too
+    return powers
 
 
 def _scope(name: str, raw: dict[str, Any]) -> str:
@@ -137,6 +147,21 @@ def _quantity(sheet: str, what: str, raw: Any, unit: str | None) -> Quantity:
     label = f"sheet {sheet!r}, {what}"
     if isinstance(raw, Quantity):
         return raw
+    table = _fields(label, raw, unit)
+    given = table["unit"]
+    for key in ("value", "low", "high"):
+        if table.get(key) is not None:
+            table[key] = plain(table[key], f"{label}, {key}", given) * UNITS[given]
+    for key in ("source", "where", "evidence", "verified"):
+        if not isinstance(table[key], str):
+            raise ValueError(f"{label}: {key} must be a text, got {table[key]!r}")
+    table["unit"] = "pW" if given.endswith("W") else "pJ"
+    _check_quantity(label, quantity := Quantity(**table))
+    return quantity
+
+
+def _fields(label: str, raw: Any, unit: str | None) -> dict[str, Any]:
+    """The fields of a number, with a unit of its kind; a power must state its own."""
     table: dict[str, Any] = dict(raw) if isinstance(raw, Mapping) else {"value": raw}
     unknown = sorted(set(table) - set(Quantity.__dataclass_fields__))
     if unknown:
@@ -151,19 +176,10 @@ def _quantity(sheet: str, what: str, raw: Any, unit: str | None) -> Quantity:
             f"{label}: a power needs its unit, like "
             f'{{ value = {table["value"]}, unit = "mW" }}, one of {", ".join(_units("pW"))}'
         )
-    table = _OWN | table
-    given = table.get("unit", unit or "pJ")
-    if given not in UNITS or unit and given[-1] != unit[-1]:
+    given = table.setdefault("unit", unit or "pJ")
+    if given not in _units(unit):
         raise ValueError(f"{label}: unit {given!r} is none of {', '.join(_units(unit))}")
-    for key in ("value", "low", "high"):
-        if table.get(key) is not None:
-            table[key] = plain(table[key], f"{label}, {key}", given) * UNITS[given]
-    table["unit"] = "pW" if given.endswith("W") else "pJ"
-    for key in ("source", "where", "evidence", "verified"):
-        if not isinstance(table[key], str):
-            raise ValueError(f"{label}: {key} must be a text, got {table[key]!r}")
-    _check_quantity(label, quantity := Quantity(**table))
-    return quantity
+    return _OWN | table
 
 
 def _units(unit: str | None) -> list[str]:

@@ -61,7 +61,7 @@ def stack_hardware(chips: Sequence[Hardware], names: Sequence[str] | None = None
 
 def _stacked(parts: Sequence[Any], names: tuple[str, ...]) -> Any:
     """Modules of one class, field by field."""
-    changes = {}
+    changes: dict[str, Any] = {}
     for f in dataclasses.fields(parts[0]):
         values = [getattr(p, f.name) for p in parts]
         if f.name == "name":
@@ -70,23 +70,20 @@ def _stacked(parts: Sequence[Any], names: tuple[str, ...]) -> Any:
             changes["sheet"] = tuple(values)
         elif f.metadata.get("static"):
             _must_agree(f.name, values)
-        elif isinstance(values[0], Hardware):
-            inner = {type(v) for v in values}
-            if len(inner) > 1:
-                raise ValueError(
-                    f"stack() takes chips of one class, and their {f.name} are of "
-                    f"{len(inner)} classes"
-                )
-            changes[f.name] = _stacked(values, tuple(v.called for v in values))
-        elif isinstance(values[0], Costs):
-            prices = {
-                op: _column([getattr(v, op) for v in values], ABSENT.get(op, jnp.nan))
-                for op in OPERATIONS
-            }
-            changes[f.name] = Costs(**prices)
         else:
-            changes[f.name] = _column(values, ABSENT.get(f.name, jnp.nan))
+            changes[f.name] = _together(f.name, values)
     return dataclasses.replace(parts[0], **changes)
+
+
+def _together(name: str, values: list[Any]) -> Any:
+    """One field of several modules: chips, prices, or a number of each."""
+    if isinstance(values[0], Hardware):
+        _must_agree(f"the class of {name}", [type(v).__name__ for v in values])
+        return _stacked(values, tuple(v.called for v in values))
+    if isinstance(values[0], Costs):
+        prices = {op: _together(op, [getattr(v, op) for v in values]) for op in OPERATIONS}
+        return Costs(**prices)
+    return _column(values, ABSENT.get(name, jnp.nan))
 
 
 def _column(values: list[Any], missing: float) -> Any:
@@ -197,17 +194,16 @@ def scaled(
     `ValueError` for a factor that is no positive number, or if none is given.
     """
     base = named(chip)
-    if factor is None and dynamic is None and static is None:
-        raise ValueError("scaled() needs a factor, or dynamic= and static=")
     default = 1.0 if factor is None else factor
-    by = {
-        DYNAMIC: checked(default if dynamic is None else dynamic, "dynamic factor", positive=True),
-        STATIC: checked(default if static is None else static, "static factor", positive=True),
-    }
-    paths = dict(scalable(base))
-    done = rebuilt(base, {p: get(base, p) * by[kind] for p, kind in paths.items()})
-    names = (name,) if name else tuple(f"{n} scaled" for n in base.chips)
-    return _own(done, names if base.stacked and not name else names[0])
+    by = {DYNAMIC: dynamic, STATIC: static}
+    if factor is None and all(f is None for f in by.values()):
+        raise ValueError("scaled() needs a factor, or dynamic= and static=")
+    for kind, given in by.items():
+        own = default if given is None else given
+        by[kind] = checked(own, f"{kind} factor", positive=True)
+    done = rebuilt(base, {p: get(base, p) * by[kind] for p, kind in scalable(base)})
+    names = tuple(f"{n} scaled" for n in base.chips)
+    return _own(done, name or (names if base.stacked else names[0]))
 
 
 def _own(hardware: Any, name: str | tuple[str, ...]) -> Any:

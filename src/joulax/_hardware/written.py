@@ -17,24 +17,31 @@ NUMBERS = {"hops": "routers", "batches": "samples", "depth": "layers", "process_
 def to_toml(sheet: Any) -> str:
     """A sheet as a table of TOML, which `parse` reads back to the same sheet."""
     head = _text(sheet.name)
-    automatic = by_scope(sheet.scope, sheet.costs, dict.fromkeys(LISTS, ()))
-    lines = [f"[{head}]"]
-    for key in (*TEXTS, *SHARES, *NUMBERS):
-        value = getattr(sheet, key)
-        if value not in (None, "") and not (key == "graded" and value == 0):
-            lines.append(f"{key} = {_text(value) if isinstance(value, str) else repr(value)}")
-    for key in LISTS:
-        named = [op for op in getattr(sheet, key) if op not in automatic[key]]
-        if named:
-            lines.append(f"{key} = [{', '.join(map(_text, named))}]")
+    lines = [f"[{head}]", *_words(sheet), *_lists(sheet)]
     for table in ("costs", "facts"):
         for what, q in getattr(sheet, table).items():
             lines += ["", f"[{head}.{table}.{_text(what)}]", *_lines(q)]
     for what in (*POWERS, "call"):
-        q = getattr(sheet, what)
-        if q is not None:
+        if (q := getattr(sheet, what)) is not None:
             lines += ["", f"[{head}.{what}]", *_lines(q)]
     return "\n".join(lines) + "\n"
+
+
+def _words(sheet: Any) -> list[str]:
+    found = {key: getattr(sheet, key) for key in (*TEXTS, *SHARES, *NUMBERS)}
+    empty = {"graded": 0}
+    return [
+        f"{key} = {_text(value) if isinstance(value, str) else repr(value)}"
+        for key, value in found.items()
+        if value not in (None, "", empty.get(key))
+    ]
+
+
+def _lists(sheet: Any) -> list[str]:
+    """What a scope does not say by itself."""
+    automatic = by_scope(sheet.scope, sheet.costs, dict.fromkeys(LISTS, ()))
+    named = {key: [op for op in getattr(sheet, key) if op not in automatic[key]] for key in LISTS}
+    return [f"{key} = [{', '.join(map(_text, ops))}]" for key, ops in named.items() if ops]
 
 
 def _lines(q: Any) -> list[str]:

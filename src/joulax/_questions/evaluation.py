@@ -16,7 +16,7 @@ from .._hardware.chip import Chip, Hardware
 from .._hardware.energy import energy
 from .._hardware.operations import OPERATIONS
 from .._hardware.pricing import filled
-from .._hardware.provenance import provenance
+from .._hardware.provenance import Provenance, provenance
 from .._hardware.result import Result
 from .._hardware.variants import stack_hardware
 from .._report.chips import STATIC as STATIC_KEY, Line, chips_table
@@ -182,34 +182,42 @@ def evaluate(
     known, refused = _known(wanted)
     records = named_records(account)
     layers = unique([*records, STATIC])
-    columns = (*OPERATIONS, STATIC)
-    energies = np.full((len(wanted), len(layers), len(columns)), np.nan)
-    missing, ranges, sheets = [refused.get(i, "") for i in range(len(wanted))], {}, {}
-    for i in refused:
-        energies[i] = 0.0
-        energies[i, -1, -1] = np.nan
+    rows = {i: _hole(str(wanted[i]), why) for i, why in refused.items()}
+    shape = (len(wanted), len(layers), len(_NUMBERS))
+    energies = np.zeros(shape)
+    energies[list(refused), -1, -1] = np.nan
     for at, machines in _alike(known):
-        result, energies[at] = _priced(account, machines, duration, batch, len(layers) - 1)
+        result, energies[at] = _priced(account, machines, duration, batch, shape[1])
         for i, found in zip(at, provenance(result.hardware), strict=True):
-            ranges[i] = ends(found, dict(zip(_NUMBERS, energies[i].sum(axis=0), strict=True)))
-            sheets[i] = source_of(found)
-            missing[i] = _holes(energies[i], layers, columns)
-    used = [
-        k for k in range(len(columns)) if np.any(energies[:, :, k] != 0) or k == len(columns) - 1
-    ]
-    everything = range(len(wanted))
-    names = unique([known[i].called if i in known else str(wanted[i]) for i in everything])
+            rows[i] = _row(found, energies[i], layers)
+    used = [*np.flatnonzero(np.any(energies[:, :, :-1] != 0, axis=(0, 1))), len(_NUMBERS) - 1]
+    missing, ranges, sheets = zip(*(rows[i] for i in range(len(wanted))), strict=True)
+    names = [known[i].called if i in known else str(chip) for i, chip in enumerate(wanted)]
+    columns = (*OPERATIONS, STATIC)
     return Evaluation(
         energies[:, :, used],
-        names,
+        unique(names),
         layers,
         tuple(columns[k] for k in used),
-        tuple(missing),
-        tuple(ranges.get(i) for i in everything),
-        tuple(sheets.get(i, Source(names[i], "no prices", "no prices")) for i in everything),
+        missing,
+        ranges,
+        sheets,
         partial_of(account),
         samples_of(records, kept_axes(records, getattr(account, "convention", None))),
     )
+
+
+Row = tuple[str, tuple[float, float] | None, Source]
+
+
+def _row(found: Provenance, energies: np.ndarray, layers: tuple[str, ...]) -> Row:
+    """What is missing, the range of the total, and the scope and evidence of one chip."""
+    spent = dict(zip(_NUMBERS, energies.sum(axis=0).tolist(), strict=True))
+    return _holes(energies, layers), ends(found, spent), source_of(found)
+
+
+def _hole(name: str, why: str) -> Row:
+    return why, None, Source(name, "no prices", "no prices")
 
 
 _NUMBERS = (*OPERATIONS, "static_power")
@@ -242,30 +250,32 @@ def _priced(
     """Energies (chips, layers and static, operations and static) in which the unknown is NaN."""
     chips = filled(stack_hardware(machines), np.nan)
     result = energy(account, chips, 0.0 if duration is None else duration, batch=batch or 1.0)
-    table = np.zeros((len(machines), layers + 1, len(OPERATIONS) + 1))
+    table = np.zeros((len(machines), layers, len(_NUMBERS)))
     at = {name: i for i, name in enumerate(result.order)}
     for group in result.priced:
         rows = np.array([at[name] for name in group.names])
         for k, op in enumerate(OPERATIONS):
-            value = getattr(group.energy, op)
-            if value is not None:
+            if (value := getattr(group.energy, op)) is not None:
                 spent = np.asarray(value, np.float64)
                 table[:, rows, k] = spent.reshape(len(machines), -1, len(rows)).mean(1)
-    for i, machine in enumerate(machines):
-        timed = machine.static_power is not None and duration is None
-        called = machine.call is not None and batch is None
-        if result.static is not None:
-            table[i, -1, -1] = np.mean(np.asarray(result.static[i], np.float64))
-        if timed or called:
-            table[i, -1, -1] = np.nan
+    if result.static is not None:
+        static = np.asarray(result.static, np.float64)
+        table[:, -1, -1] = static.reshape(len(machines), -1).mean(1)
+    table[[_untold(m, duration, batch) for m in machines], -1, -1] = np.nan
     return result, table
 
 
-def _holes(energies: np.ndarray, layers: tuple[str, ...], columns: tuple[str, ...]) -> str:
+def _untold(machine: Hardware, duration: Any, batch: Any) -> bool:
+    """Whether a chip needs the duration or the batch, which was not given."""
+    timed = machine.static_power is not None and duration is None
+    return timed or (machine.call is not None and batch is None)
+
+
+def _holes(energies: np.ndarray, layers: tuple[str, ...]) -> str:
     """What is not known, in words."""
     if np.isnan(energies[-1, -1]):
         return "draws static power or spends energy a call: give duration=, batch="
-    unpriced = dict.fromkeys(columns[k] for k in np.argwhere(np.isnan(energies))[:, 1])
+    unpriced = dict.fromkeys(_NUMBERS[k] for k in np.argwhere(np.isnan(energies))[:, 1])
     where = list(dict.fromkeys(layers[i] for i in np.argwhere(np.isnan(energies))[:, 0]))
     few = ", ".join(where[:3]) + (f" and {len(where) - 3} more" if len(where) > 3 else "")
     return f"no price for {', '.join(unpriced)} in {few}" if unpriced else ""
