@@ -102,10 +102,10 @@ def test_help_teaches(capsys):
 def test_own_chips(counts, tmp_path, capsys):
     path = tmp_path / "mine.toml"
     path.write_text(
-        '["cli chip"]\nincludes = ["weight_read", "state_read", "state_write", "spike"]\n'
-        '["cli chip".costs]\nac = 2.0\nneuron_update = 0.0\n'
+        '["cli@bench"]\nincludes = ["weight_read", "state_read", "state_write", "spike"]\n'
+        '["cli@bench".costs]\nac = 2.0\nneuron_update = 0.0\n'
     )
-    assert main(["account", counts, "--on", "cli chip", "--chips-from", str(path)]) == 0
+    assert main(["account", counts, "--on", "cli@bench", "--chips-from", str(path)]) == 0
     assert "2.60 nJ" in capsys.readouterr().out
 
 

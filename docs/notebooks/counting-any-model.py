@@ -81,7 +81,7 @@ total(resnet)
 
 # %% [markdown]
 # FLOP counters say 4.11 G for this network. They count padding as work; a position outside the
-# image is no synapse here. What skipping zeros behind every ReLU would leave stands in the second number.
+# image is no synapse here. The second number is what skipping zeros behind every ReLU would leave.
 
 # %%
 ax = joulax.plot.layers(

@@ -61,17 +61,10 @@ class Calibration(Rendered):
 
     def parts(self) -> list[Any]:
         """What is printed: fitted numbers with their errors, and how well they fit."""
-        at = numbers_of(self.chip)
-        of = lambda chip, name: None if chip is None else get(chip, at[name])
-        errors = self.relative_errors
-        numbers = {n: (of(self.prior, n), of(self.chip, n), errors[n]) for n in self.names}
-        return fitted_parts(self.chip.called, numbers, self.residuals, self.condition)
+        return fitted_parts(self, numbers_of(self.chip))
 
     def sample(self, key: Array, samples: int = 1000) -> Any:
-        """The hardware many times, its numbers drawn together from the fitted distribution.
-
-        Leaves of shape (samples,).
-        """
+        """The hardware many times, its numbers drawn together: leaves of shape (samples,)."""
         n = whole(samples, "samples")
         spread = jax.random.multivariate_normal(
             key,

@@ -6,22 +6,16 @@ from typing import Any
 import numpy as np
 
 from .._forms.table import NUMBER, SHARE, Column, Row, table
+from .._hardware.variants import Path, get
 
 
-def fitted_parts(
-    name: str,
-    numbers: Mapping[str, tuple[Any, Any, float]],
-    residuals: np.ndarray,
-    condition: float,
-) -> list[Any]:
+def fitted_parts(fit: Any, at: Mapping[str, Path]) -> list[Any]:
     """Prior and fitted value with its relative error, by number, and how well they fit.
 
     **Arguments:**
 
-    - `name`: of the hardware.
-    - `numbers`: prior (or `None`) and fitted value [pJ, pW], relative error.
-    - `residuals`: relative, one a measurement.
-    - `condition`: of the measurements.
+    - `fit`: a [`joulax.Calibration`][].
+    - `at`: where each number stands in its hardware.
     """
     columns = [
         Column("number", "number"),
@@ -30,11 +24,14 @@ def fitted_parts(
         Column("unit", "unit"),
         Column("error", "± (relative)", SHARE),
     ]
-    worst = float(np.abs(residuals).max()) if len(residuals) else 0.0
+    of = lambda chip, name: None if chip is None else get(chip, at[name])
+    errors = fit.relative_errors
+    rows = [_row(n, of(fit.prior, n), of(fit.chip, n), errors[n]) for n in fit.names]
+    worst = float(np.abs(fit.residuals).max()) if len(fit.residuals) else 0.0
     return [
-        f"{name}: {len(residuals)} measurements",
-        table(columns, [_row(n, *found) for n, found in numbers.items()]),
-        f"largest residual {100 * worst:.1f} %; condition {condition:.3g}",
+        f"{fit.chip.called}: {len(fit.residuals)} measurements",
+        table(columns, rows),
+        f"largest residual {100 * worst:.1f} %; condition {fit.condition:.3g}",
     ]
 
 

@@ -12,6 +12,7 @@ from .._forms.table import COUNT, ENERGY, RATE, SHARE, TOTAL, Column, Row, Table
 from .._forms.units import joules, number
 from .._hardware.figures import figures
 from .._hardware.result import Result
+from .._questions.floor import floor
 from .._report.warned import partial_of
 from .history import history
 from .notebook import Notebook
@@ -39,7 +40,8 @@ class Monitor(Rendered):
     **Arguments:**
 
     - `epochs`: how many there will be, if known.
-    - `budget`: energy [pJ] or synops that training aims at; shown beside what is spent.
+    - `budget`: energy [pJ] that training aims at; shown beside what is spent. A budget below the
+      [floor][joulax.floor] is said: no network can meet it by spiking less.
     - `console`: a rich console to write to; the standard one by default.
     """
 
@@ -52,6 +54,7 @@ class Monitor(Rendered):
         self._given = console is not None
         self._live: Any = None
         self._partial = False
+        self._floor = 0.0
 
     def __enter__(self) -> "Monitor":
         if not self._given and Notebook.running():
@@ -98,6 +101,7 @@ class Monitor(Rendered):
         if result is not None:
             row |= _figures(result)
             self._partial |= partial_of(result)
+            self._floor = _silent(result) if self.budget else 0.0
         self.history.append(row)
         if self._live is not None:
             self._live.update(_Epoch(self._line(row), self._layers(row)), refresh=True)
@@ -145,7 +149,14 @@ class Monitor(Rendered):
         return f"{head}: {', '.join(words)}"
 
     def _against(self, spent: float) -> str:
-        return f" ({100 * spent / self.budget:.0f} % of the budget)" if self.budget else ""
+        if not self.budget:
+            return ""
+        below = (
+            f"; it is below the floor: {joules(self._floor)} in silence"
+            if self.budget < self._floor
+            else ""
+        )
+        return f" ({100 * spent / self.budget:.0f} % of the budget{below})"
 
     def _layers(self, row: Mapping[str, Any]) -> Table:
         """One epoch by layer."""
@@ -185,6 +196,13 @@ class Monitor(Rendered):
         shown = self.history[-10:]
         rows = [Row(tuple(row.get(k) for k in keys)) for row in shown]
         return Table(tuple(columns), tuple(rows), partial=self._partial)
+
+
+def _silent(result: Result) -> float:
+    """What the network would cost without a spike [pJ]; no budget below it can be met so."""
+    dynamic = floor(result.activity, result.hardware, 0.0, batch=1.0)
+    static = 0.0 if result.static is None else np.mean(np.asarray(result.static))
+    return float(np.mean(np.asarray(dynamic)) + static)
 
 
 def _console() -> Any:
