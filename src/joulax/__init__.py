@@ -8,6 +8,7 @@ from . import (
     metrics as metrics,
     models as models,
     neurons as neurons,
+    nir as nir,
     plot as plot,
 )
 from ._accountant import (
