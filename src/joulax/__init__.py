@@ -10,6 +10,7 @@ from . import (
     neurons as neurons,
     nir as nir,
     plot as plot,
+    torch as torch,
 )
 from ._accountant import (
     EnergyAccountant as EnergyAccountant,
