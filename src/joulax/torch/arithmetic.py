@@ -173,6 +173,7 @@ MOVEMENT = (
     *("upsample_nearest1d", "slice_scatter", "select_scatter", "unfold_copy", "view_copy", "rot90"),
     *("expand_copy", "permute_copy", "transpose_copy", "squeeze_copy", "unsqueeze_copy", "where"),
     *("split_with_sizes_copy", "contiguous", "channel_shuffle", "masked_fill", "scatter"),
+    *("_unsafe_index", "_unsafe_masked_index"),
 )
 
 

@@ -20,7 +20,7 @@ from . import (
 )
 from .kinds import Analog, Events, Kind, Kinds, Owner, Parameter, owner_of
 from .neurons import fires
-from .step import Step, kind_of
+from .step import RULES, Step, kind_of
 from .tally import Tally
 
 _PRODUCTS = {"mm": (0, 1), "bmm": (0, 1), "mv": (0, 1), "dot": (0, 1), "vdot": (0, 1)}
@@ -43,12 +43,13 @@ class Watch(TorchDispatchMode):  # pyright: ignore[reportGeneralTypeIssues]
         tensors = [t for t in pytree.tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
         if all(self.kinds[t] == Parameter() for t in tensors):
             return func(*args, **kwargs)
-        with self:
-            pieces = func.decompose(*args, **kwargs)
-        if pieces is not NotImplemented:
-            return pieces
         name = func._schema.name.split("::")[1]
         writes = func._schema.is_mutable and name.endswith("_")
+        if not (name.rstrip("_") in RULES or name in _PRODUCTS or func.is_view):
+            with self:
+                pieces = func.decompose(*args, **kwargs)
+            if pieces is not NotImplemented:
+                return pieces
         seen = (self._before(args[0]), *args[1:]) if writes else args
         out = func(*args, **kwargs)
         if not writes and _is_view(func, out, tensors):
