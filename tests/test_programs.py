@@ -16,18 +16,61 @@ import joulax
 from .idioms.common import numbers, original, spike
 
 N, T = 4, 3  # width of every value; steps of every loop
+ENCODED = {"spikes", "spikes_graded"}
 EXAMPLES = int(os.environ.get("JOULAX_PROGRAMS", "200"))
 
 
 class Value:
-    """A NumPy value with its kind and events, followed by hand."""
+    """A NumPy value with its kind and events, followed by hand.
 
-    def __init__(self, value, kind, events=None):
+    `scale` is the size of one event (`None`: several), `values` the few numbers it may be.
+    """
+
+    def __init__(self, value, kind, events=None, scale=1.0, values=None):
         self.value, self.kind = value.astype(np.float32), kind
         self.events = np.abs(self.value) if events is None else events
+        self.scale, self.values = scale, values
+        if kind == "spikes" and values is not None and values <= {-1.0, 0.0, 1.0}:
+            self.events, self.scale = np.abs(self.value), 1.0  # counts by what it is
 
     def analog(self, value):
         return Value(value, "analog")
+
+    def moved(self, f):
+        """The same events elsewhere; where nothing arrives there is zero."""
+        values = None if self.values is None else self.values | {0.0}
+        return Value(f(self.value), self.kind, f(self.events), self.scale, values)
+
+    def times(self, c):
+        values = None if self.values is None else {c * v for v in self.values}
+        scale = None if self.scale is None else self.scale * abs(c)
+        return Value(np.float32(c) * self.value, self.kind, self.events, scale, values)
+
+    def plus(self, other):
+        total = self.value + other.value
+        if "analog" in (self.kind, other.kind) or None in (self.scale, other.scale):
+            return Value(total, "analog")
+        known = None if None in (self.values, other.values) else (self.values, other.values)
+        values = {a + b for a in known[0] for b in known[1]} if known else None
+        exact = values is not None and values <= {-1.0, 0.0, 1.0}
+        if self.scale != other.scale and not exact:
+            return Value(total, "analog")
+        return Value(total, "spikes", self.events + other.events, self.scale, values)
+
+    def either(self, other, taken):
+        """What one of two branches gives; known is what holds for both."""
+        value = self if taken else other
+        if "analog" in (self.kind, other.kind):
+            return Value(value.value, "analog")
+        scale = self.scale if self.scale == other.scale else None
+        known = None not in (self.values, other.values)
+        values = self.values | other.values if known else None
+        return Value(value.value, "spikes", value.events, scale, values)
+
+
+def fired(v):
+    """Spikes of neurons with these potentials."""
+    return Value((v - np.float32(0.25) > 0) * 1.0, "spikes", values={0.0, 1.0})
 
 
 class Tally(dict):
@@ -52,42 +95,36 @@ def dense(i):
 
 
 def fire(_):
-    return lambda p, x: spike(x - 0.25), lambda p, x, tally: Value(
-        (x.value - np.float32(0.25) > 0) * 1.0, "spikes"
-    )
+    return lambda p, x: spike(x - 0.25), lambda p, x, tally: fired(x.value)
 
 
 def scale(i):
     c = (0.5, 2.0, -1.0)[i % 3]
-    return lambda p, x: c * x, lambda p, x, tally: Value(np.float32(c) * x.value, x.kind, x.events)
+    return lambda p, x: c * x, lambda p, x, tally: x.times(c)
 
 
 def reverse(_):
-    return lambda p, x: x[::-1], lambda p, x, tally: Value(x.value[::-1], x.kind, x.events[::-1])
+    return lambda p, x: x[::-1], lambda p, x, tally: x.moved(lambda a: a[::-1])
 
 
 def mask(i):
     m = np.arange(N) % 2 == i % 2
-    return lambda p, x: jnp.where(m, x, 0.0), lambda p, x, tally: Value(
-        m * x.value, x.kind, m * x.events
-    )
+    return lambda p, x: jnp.where(m, x, 0.0), lambda p, x, tally: x.moved(lambda a: m * a)
 
 
 def residual(i):
     w, hand = dense(i)
 
     def by_hand(p, x, tally):
-        s = Value((tally.site(f"w{i}", p[f"w{i}"], x).value - np.float32(0.25) > 0) * 1.0, "spikes")
-        kind = "spikes" if x.kind == "spikes" else "analog"
-        return Value(x.value + s.value, kind, x.events + s.events)
+        return x.plus(fired(tally.site(f"w{i}", p[f"w{i}"], x).value))
 
     return lambda p, x: x + spike(w(p, x) - 0.25), by_hand
 
 
 def pool(_):
     def by_hand(p, x, tally):
-        half = lambda a: np.tile(a.reshape(2, 2).sum(1), 2)
-        return Value(half(x.value) / np.float32(2), x.kind, half(x.events))
+        pooled = x.moved(lambda a: np.tile(a.reshape(2, 2).sum(1), 2))
+        return Value(pooled.value, x.kind, pooled.events, x.scale).times(0.5)
 
     return lambda p, x: jnp.tile(x.reshape(2, 2).mean(1), 2), by_hand
 
@@ -133,9 +170,9 @@ def looped(i):
         v = np.zeros(N, np.float32)
         for _ in range(T):
             v = np.float32(0.5) * v + tally.site(f"w{i}", p[f"w{i}"], x).value
-            s = (v - np.float32(0.25) > 0).astype(np.float32)
-            v = v - np.float32(0.25) * s
-        return Value(s, "spikes")
+            s = fired(v)
+            v = v - np.float32(0.25) * s.value
+        return s
 
     return f, by_hand
 
@@ -150,12 +187,9 @@ def recurrent(i):
         return jax.lax.fori_loop(0, T, step, jnp.zeros(N))
 
     def by_hand(p, x, tally):
-        s = Value(np.zeros(N), "spikes")
+        s = Value(np.zeros(N), "spikes", values={0.0, 1.0})
         for _ in range(T):
-            s = Value(
-                (tally.site(f"w{i}", p[f"w{i}"], s).value + x.value - np.float32(0.25) > 0) * 1.0,
-                "spikes",
-            )
+            s = fired(tally.site(f"w{i}", p[f"w{i}"], s).value + x.value)
         return s
 
     return f, by_hand
@@ -168,9 +202,9 @@ def chosen(i):
 
     def by_hand(p, x, tally):
         tally.setdefault(f"w{i}", {})
-        value, taken = other(p, x, tally), x.value.sum() > 1
-        counted = hand(p, x, tally) if taken else value
-        return Value(counted.value, x.kind, counted.events)
+        taken = x.value.sum() > 1
+        other_way = hand(p, x, tally if taken else Tally())
+        return other_way.either(other(p, x, tally), taken)
 
     return lambda p, x: jax.lax.cond(x.sum() > 1, lambda x: f(p, x), lambda x: g(p, x), x), by_hand
 
@@ -191,11 +225,9 @@ def until_quiet(i):
 
     def by_hand(p, x, tally):
         tally.setdefault(f"w{i}", {})
-        s, t = Value((x.value - np.float32(0.25) > 0) * 1.0, "spikes"), 0
+        s, t = fired(x.value), 0
         while t < T and s.value.sum() > 1:
-            s = Value(
-                (tally.site(f"w{i}", p[f"w{i}"], s).value - np.float32(0.25) > 0) * 1.0, "spikes"
-            )
+            s = fired(tally.site(f"w{i}", p[f"w{i}"], s).value)
             t += 1
         return s
 
@@ -233,7 +265,7 @@ def build(program):
         return x
 
     def by_hand(p, x):
-        tally, value = Tally(), Value(x, "spikes")
+        tally, value = Tally(), Value(x, "spikes", values={0.0, 1.0})
         for _, hand in pairs:
             value = hand(p, value, tally)
         return value, tally
@@ -259,8 +291,10 @@ def test_program(program, seed):
     assert np.array_equal(out, jax.jit(run)(p, x))
     value, tally = by_hand(p, x)
     np.testing.assert_allclose(out, value.value, rtol=1e-5, atol=1e-6)
-    layers = {name: record for name, record in account.items() if not name.startswith("input")}
+    layers = {name: record for name, record in account.items() if name in p}
     assert set(layers) == set(tally)
+    for name, record in account.items():  # encoders, and neurons that spikes feed one to one
+        assert name in p or set(numbers(record)) <= ENCODED | {"updates", "neurons"}, name
     for name, expected in tally.items():
         found = {
             f: v

@@ -21,6 +21,7 @@ from .exact import Sum
 from .kinds import Cause, Data, Events, Leaves, Path, Paths, Place, Value
 from .resolution import Resolution
 
+COUNTING = "joulax.counting"  # the scope of work that counting has added
 EVENTS = "events"  # key of the number of events that travels beside a value
 Key = Any  # EVENTS, or what the products of a term are counted under
 Companions = Mapping[Key, Array]

@@ -15,9 +15,10 @@ from .exact import Sum
 from .findings import Site
 from .kinds import Leaves as LeafSet, Path
 from .names import Leaves, Text, common_text, layer_names
-from .plan import Claim, Walker
+from .plan import Claim
 from .run import Taps
 from .updates import per_update
+from .walker import Walker
 
 Key = tuple[Any, ...]
 SUMMED = frozenset(FIELDS) - {"neurons", "synapses", "nonzero", "ac_graded", "spikes_graded"}

@@ -17,9 +17,10 @@ from .arguments import Arguments, Names, argument_values
 from .kinds import Data
 from .layers import Layers
 from .names import Leaves, is_array
-from .plan import Plan, Walker
+from .plan import Plan
 from .resolution import Resolution
 from .run import Runner
+from .walker import Walker
 
 
 class Program:

@@ -10,12 +10,12 @@ from jaxtyping import Array
 
 from . import exact
 from .exact import Sum
-from .findings import EVENTS, Companions, Key, Operands, events_of
+from .findings import COUNTING, EVENTS, Companions, Key, Operands, events_of
 from .kinds import Data, Events, Parameter, Path, Value
 
 Taps = dict[tuple[Path, str], Sum]  # (site or birth, field) -> count
 LAST = frozenset({"nonzero"})  # properties: the last of several, not their sum
-COUNTING = "joulax.counting"  # the scope of work that counting has added
+
 
 Beside = Callable[[], Companions]
 

@@ -1,13 +1,21 @@
 """One rule per primitive: what comes out, given what goes in, and what is found there."""
 
 from . import (
+    branches as branches,
+    choices as choices,
+    comparisons as comparisons,
+    contractions as contractions,
     elementwise as elementwise,
     flow as flow,
     indexed as indexed,
+    landings as landings,
+    loops as loops,
     movement as movement,
-    products as products,
+    scalings as scalings,
+    shards as shards,
     sparse as sparse,
     summed as summed,
+    sums as sums,
 )
 from .births import mixed as mixed
 from .flow import contained as contained

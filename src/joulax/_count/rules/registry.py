@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from jax.extend import source_info_util
 
 from ..axes import COPIED, VARIES, Axes, combined
-from ..findings import Context, Found
-from ..kinds import Cause, Data, Parameter, Place, Value, varied
+from ..findings import Context, Found, Site
+from ..kinds import Cause, Data, Parameter, Place, Value, Weight, varied
 
 PartialRule = Callable[[Any, Sequence[Value], Context], Found | None]
 RULES: dict[str, PartialRule] = {}
@@ -164,6 +164,23 @@ def called_from(eqn: Any, inner: Any) -> Iterator[None]:
         yield
     finally:
         _CALLER.reset(token)
+
+
+def site_of(eqn: Any, ctx: Context, weight: Weight, **fields: Any) -> Site:
+    """A site at this equation, whose weights are these."""
+    layer = weight.layer
+    known: dict[str, Any] = dict(
+        path=ctx.path,
+        leaves=weight.leaves,
+        place=weight.place,
+        primitive=eqn.primitive.name,
+        source=source_of(eqn),
+        scope=scope_of(eqn),
+        layer=layer.path if layer else None,
+        layers=layer.length if layer else None,
+        backward=ctx.backward,
+    )
+    return Site(**(known | fields))
 
 
 def because(eqn: Any, text: str) -> Cause:

@@ -13,7 +13,7 @@ from ..findings import EVENTS, Companions, Context, Found, Operands, Site, Tap, 
 from ..kinds import SPIKE, Analog, Data, Events, Term, Value, varied
 from .births import mixed, union
 from .products import current
-from .registry import because, parameter_of, rule, scope_of, shape_of, source_of
+from .registry import because, parameter_of, rule, shape_of, site_of
 from .terms import brought
 
 
@@ -133,22 +133,17 @@ def hand_sum(eqn: Any, info: Data, ctx: Context, found: Sequence[Term]) -> Found
     dense = float(math.prod(out_shape) * window if window else math.prod(shape)) * positions
     neurons = float(axes.size(IDLE))
     repeats = math.prod(out_shape) / neurons if neurons else 1.0
-    site = Site(
-        ctx.path,
-        leaves,
-        found[0].weight.place,
-        spiking,
-        None if not spiking else info.cause,
-        eqn.primitive.name,
-        source_of(eqn),
-        scope_of(eqn),
-        found[0].weight.layer.path if found[0].weight.layer else None,
-        found[0].weight.layer.length if found[0].weight.layer else None,
-        dense,
-        dense / max(repeats, 1.0),
-        neurons,
-        0.0,
-        backward=ctx.backward,
+    site = site_of(
+        eqn,
+        ctx,
+        found[0].weight,
+        leaves=leaves,
+        spiking=spiking,
+        cause=info.cause if spiking else None,
+        dense=dense,
+        synapses=dense / max(repeats, 1.0),
+        neurons=neurons,
+        inputs=0.0,
     )
     out = current(site, axes)
     rest = frozenset(t for t in info.terms if t not in found)

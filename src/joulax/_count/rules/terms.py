@@ -22,7 +22,7 @@ from ..kinds import (
     term_axes,
 )
 from .births import common, datas
-from .registry import because, scope_of, shape_of, source_of
+from .registry import because, shape_of, site_of
 
 # -- products -------------------------------------------------------------------------
 
@@ -193,22 +193,17 @@ def hand_site(
     dense = size * sum(t.positions for _, t in new)
     neurons = float(_repeated(axes).size(1))
     share = neurons / size if size else 0.0
-    return Site(
-        ctx.path,
-        leaves,
-        Place() if term.weight.place.slices else term.weight.place,
-        term.spiking,
-        None if term.spiking else because(eqn, "a leaf times analog data"),
-        eqn.primitive.name,
-        source_of(eqn),
-        scope_of(eqn),
-        None,
-        None,
-        dense,
-        dense * share,
-        neurons,
-        0.0,
-        backward=ctx.backward,
+    place = Place() if term.weight.place.slices else term.weight.place
+    return site_of(
+        eqn,
+        ctx,
+        Weight(leaves, term.weight.axes, place),
+        spiking=term.spiking,
+        cause=None if term.spiking else because(eqn, "a leaf times analog data"),
+        dense=dense,
+        synapses=dense * share,
+        neurons=neurons,
+        inputs=0.0,
     )
 
 

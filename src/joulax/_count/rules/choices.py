@@ -1,0 +1,163 @@
+"""Choices: by parameters a mask, by spikes a product or a reset."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..findings import EVENTS, Companions, Context, Found, Operands, mask
+from ..kinds import (
+    SPIKE,
+    TERNARY,
+    UNIT,
+    Analog,
+    Data,
+    Events,
+    Parameter,
+    Value,
+    few,
+    join,
+)
+from .births import (
+    elementwise_axes,
+    logical,
+    mixed,
+)
+from .registry import parameter_of, rule, shape_of
+from .sets import are_events, kept, same, travels, values_of
+from .sums import added_terms
+from .terms import scaled_terms
+
+
+def _selected(eqn: Any, ins: Sequence[Value]) -> list[Value]:
+    sets = [values_of(i) for i in ins[1:]]
+    union: set[float] = set().union(*(s for s in sets if s is not None))
+    values = few(union) if all(s is not None for s in sets) else None
+    return [parameter_of(ins[1:], shape_of(eqn.outvars[0]), values=values)]
+
+
+@rule("select_n", parameters=_selected, elementwise=True)
+def _select(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
+    """A choice: by parameters a mask, by spikes a product or a reset."""
+    pred, *cases = ins
+    forms = {c.linear if c.number >= 0 or c.form is not None else i for i, c in enumerate(cases)}
+    if (
+        len(forms) == 1
+    ):  # what `vmap` makes of the operands of a branch: x, or x without its gradient
+        return same(cases[-1], len(cases))
+    if isinstance(pred, Events) and pred.nan_test and len(cases) == 2:
+        return same(cases[0], 1)  # nobody spikes on NaN: that branch decides nothing
+    kinds = {type(c) for c in cases}
+    if kinds == {Parameter}:
+        return _select_parameters(eqn, ins, ctx)
+    if Analog not in kinds and all(_around_zero(c) for c in cases):
+        return _select_events(eqn, ins, ctx)
+    found = mixed(eqn, cases, ctx, "data select", terms=added_terms(cases))
+    out = found.outs[0].but(**_choice_axes(eqn, ins))
+    beside = (lambda ops: [_chosen_terms(ops, out)]) if travels(out) else None
+    return found.but(outs=[out], events=beside)
+
+
+def _choice_axes(eqn: Any, ins: Sequence[Value]) -> dict[str, Any]:
+    return dict(axes=elementwise_axes(eqn, [i for i in ins if len(i.axes)]))
+
+
+def _around_zero(case: Value) -> bool:
+    return isinstance(case, Events) or are_events(values_of(case))
+
+
+def _chosen_terms(ops: Operands, out: Data) -> Companions:
+    keys = {t.key for t in out.terms if not t.counted}
+    shape, n = ops.outs[0].shape, len(ops.values) - 1
+    choose = lambda many: jax.lax.select_n(ops.values[0], *many)
+    return {
+        k: choose([jnp.broadcast_to(ops.term(1 + i, k), shape) for i in range(n)]) for k in keys
+    }
+
+
+def _select_parameters(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
+    """`where(spike, w, 0)` is spikes times w; other constants are only the values of a spike."""
+    pred, *cases = ins
+    values = [values_of(c) for c in cases]
+    if isinstance(pred, Events) and all(v is not None and len(v) == 1 for v in values):
+        numbers = [c.constant for c in cases]  # type: ignore[union-attr]
+        found = kept(eqn, [pred], ctx, lambda x: numbers[int(x)]) if len(cases) == 2 else None
+        if found is not None:
+            return found
+    if isinstance(pred, Events) and len(cases) == 2:
+        zero = [isinstance(c, Parameter) and c.constant == 0 for c in cases]
+        if any(zero):
+            return _gated(eqn, ins, ctx, 1 - zero.index(True))
+    return mixed(eqn, ins, ctx, "data select between parameters", enters=False)
+
+
+def _gated(eqn: Any, ins: Sequence[Value], ctx: Context, chosen: int) -> Found:
+    """A parameter where spikes say so, else zero."""
+    pred, weight = ins[0], ins[1 + chosen]
+    assert isinstance(pred, Events)
+    assert isinstance(weight, Parameter)
+    axes = elementwise_axes(eqn, [i for i in ins if len(i.axes)])
+    out = pred.but(
+        axes=axes,
+        **(
+            dict(values=weight.values or None, scale=UNIT, nonneg=True)
+            if weight.is_mask
+            else dict(values=None, scale=(1.0, (weight.number,)), nonneg=False)
+        ),
+        beside=not weight.is_mask,
+        number=-1,
+        form=None,
+        terms=scaled_terms(eqn, [pred, weight], False),
+    )
+    if weight.is_mask:
+        out = out.but(values=SPIKE)
+        return Found([out])
+
+    def events(ops: Operands) -> list[Companions]:
+        there = ops.events(0) if chosen else 1 - ops.events(0)
+        return [{EVENTS: there * mask(ops.values[1 + chosen])}]
+
+    return Found([out], events=events)
+
+
+def _select_events(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
+    pred, *cases = ins
+    sets = [values_of(c) for c in cases]
+    known = all(s is not None for s in sets)
+    values = few(set().union(*(s for s in sets if s is not None))) if known else None
+    masks = [pred] if isinstance(pred, Events) else []
+    found = logical(eqn, [*cases, *masks], ctx, values, masks=True)
+    out = found.outs[0]
+    assert isinstance(out, Events)
+    spikes = [c for c in cases if isinstance(c, Events)]
+    scales = {c.scale for c in spikes}
+    simple = values is not None and values <= TERNARY
+    scale = UNIT if simple else scales.pop() if len(scales) == 1 else None
+    plain = simple or (scale == UNIT and all(c.plain for c in spikes))
+    out = out.but(
+        scale=scale,
+        beside=not plain,
+        nonneg=all(s.nonneg for s in spikes) and all(min(values_of(c) or {0}) >= 0 for c in cases),
+        terms=added_terms(cases),
+        **_choice_axes(eqn, ins),
+    )
+    if not out.beside:
+        return found.but(outs=[out], events=None)
+
+    def events(ops: Operands) -> list[Companions]:
+        n = len(ops.values) - 1
+        options = [jnp.broadcast_to(ops.events(1 + k), ops.outs[0].shape) for k in range(n)]
+        return [{EVENTS: jax.lax.select_n(ops.values[0], *options)}]
+
+    return found.but(outs=[out], events=events)
+
+
+@rule("select_if_vmap", elementwise=True)
+def _select_if_vmap(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
+    """Equinox's loops: the first value, or under `vmap` whichever the predicate says."""
+    out = join(ins[1], ins[2])
+    if not (isinstance(out, Events) and out.beside):
+        return Found([out.but(number=-1, form=None)])
+    choose = lambda ops: [{EVENTS: jnp.where(ops.values[0], ops.events(1), ops.events(2))}]
+    return Found([out.but(number=-1, form=None)], events=choose)

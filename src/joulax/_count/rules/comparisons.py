@@ -1,0 +1,102 @@
+"""Comparisons and conversions: where spikes are born."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+
+from ..findings import Context, Found
+from ..kinds import (
+    SPIKE,
+    UNIT,
+    Events,
+    Parameter,
+    Value,
+)
+from .births import (
+    born,
+    datas,
+    mixed,
+)
+from .registry import is_integer, parameter_of, rule, shape_of
+from .sets import kept, mapped, same, values_of
+
+
+def _converted(eqn: Any, ins: Sequence[Value]) -> list[Value]:
+    (p,) = ins
+    assert isinstance(p, Parameter)
+    if eqn.params["new_dtype"] == jnp.bool_:
+        return [p.but(values=mapped(lambda v: float(v != 0), p.values) or SPIKE)]
+    whole = p.values is not None and all(v == int(v) for v in p.values)
+    exact = whole or jnp.issubdtype(eqn.params["new_dtype"], jnp.inexact)
+    return [p if exact else p.but(values=None, number=-1, form=None)]
+
+
+@rule("convert_element_type", parameters=_converted, elementwise=True)
+def _convert(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
+    (info,) = ins
+    old, new = eqn.invars[0].aval.dtype, eqn.params["new_dtype"]
+    to_integer = jnp.issubdtype(new, jnp.integer) and jnp.issubdtype(old, jnp.inexact)
+    if isinstance(info, Events):
+        if new == jnp.bool_ and old != jnp.bool_:
+            out = info.but(
+                values=SPIKE, nonneg=True, beside=False, scale=UNIT, terms=frozenset(), loose=False
+            )
+            return Found([out.but(number=-1, form=None)])
+        if not to_integer or (info.values is not None and all(v == int(v) for v in info.values)):
+            return same(info, 0)
+        return None
+    if new == jnp.bool_:
+        return born(eqn, ins, ctx, "whether a value is zero", weak=True)
+    return mixed(eqn, ins, ctx, "rounding") if to_integer else same(info, 0)
+
+
+_COMPARE: dict[str, Callable[[float, float], float]] = {
+    "gt": lambda x, y: float(x > y),
+    "lt": lambda x, y: float(x < y),
+    "ge": lambda x, y: float(x >= y),
+    "le": lambda x, y: float(x <= y),
+    "lt_to": lambda x, y: float(x < y),
+    "le_to": lambda x, y: float(x <= y),
+    "eq": lambda x, y: float(x == y),
+    "ne": lambda x, y: float(x != y),
+}
+
+
+def _compared(eqn: Any, ins: Sequence[Value]) -> list[Value]:
+    values = mapped(_COMPARE[eqn.primitive.name], *(values_of(i) for i in ins))
+    shape = shape_of(eqn.outvars[0])
+    return [parameter_of(ins, shape, values=values if values is not None else SPIKE)]
+
+
+@rule(*_COMPARE, parameters=_compared, elementwise=True)
+def _comparison(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
+    """A comparison is spikes: of the region compared, or of the values known."""
+    name = eqn.primitive.name
+    if all(isinstance(i, Events | Parameter) for i in ins):
+        found = kept(eqn, ins, ctx, _COMPARE[name], truth=True)
+        found = found or _above_zero(eqn, ins, ctx)
+        if found is not None:
+            return found
+    equality = name in ("eq", "ne")
+    weak = equality or is_integer(eqn.invars[0]) or all(d.random for d in datas(ins))
+    weak = weak or ctx.backward
+    text = "an equality" if equality else "a comparison turned into numbers"
+    found = born(eqn, ins, ctx, text, weak=weak)
+    out = found.outs[0]
+    nan_test = name == "ne" and eqn.invars[0] is eqn.invars[1]
+    return found.but(outs=[out.but(nan_test=nan_test)])
+
+
+def _above_zero(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
+    """Whether there is any event at all."""
+    a, b = ins
+    name = eqn.primitive.name
+    above = isinstance(b, Parameter) and b.constant == 0 and name in ("gt", "ne")
+    below = isinstance(a, Parameter) and a.constant == 0 and name in ("lt", "ne", "lt_to")
+    spikes = a if above else b if below else None
+    if not isinstance(spikes, Events):
+        return None
+    fresh: dict[str, Any] = dict(terms=frozenset(), weight=None, number=-1, form=None)
+    out = spikes.but(values=SPIKE, scale=UNIT, nonneg=True, beside=False, loose=False, **fresh)
+    return Found([out])

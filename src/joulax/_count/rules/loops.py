@@ -1,0 +1,193 @@
+"""Loops: their states are a least fixpoint, their counts add up over the steps."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..exact import Sum, add, over
+from ..findings import Found
+from ..kinds import (
+    Analog,
+    Data,
+    Parameter,
+    Path,
+    Value,
+)
+from ..run import LAST, Runner, Taps, merged, split, wanted
+from .registry import because, rule
+from .states import claim_states, entering, leaving, rejoined, sliced, stacked
+
+
+@rule("scan", container=True)
+def _scan(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
+    p, path = eqn.params, ctx.path
+    consts, carry, length = p["num_consts"], p["num_carry"], p["length"]
+    fixed, start = list(ins[:consts]), list(ins[consts : consts + carry])
+    rest = [sliced(i, path, length) for i in ins[consts + carry :]]
+    stepped = ctx.keeps_steps(length)
+
+    def once(state: list[Value]) -> Any:
+        plan = ctx.walk(p["jaxpr"], [*fixed, *state, *rest])
+        claim_states(ctx, plan, plan.outs[:carry], path)
+        return plan, plan.outs[:carry]
+
+    join_states = functools.partial(rejoined, path)
+    plan, state = ctx.fixpoint(
+        once, [entering(i, path, k) for k, i in enumerate(start)], join_states
+    )
+    inner = [*fixed, *state, *rest]
+    out = [_unchanged(ctx, i, ins[consts + k], path) for k, i in enumerate(state)]
+    out += [stacked(i, path, length) for i in plan.outs[carry:]]
+    if plan.quiet and not ctx.used([plan.frame]) and not any(map(wanted, out)):
+        return Found(out)
+
+    def place(k: int) -> int | None:
+        return k if k < consts or _forwarded(plan, consts, carry, k) else None
+
+    def run(runner: Runner, values: list, companions: list) -> Any:
+        runner, early = runner.hoisting(plan, lambda k: values[k] if place(k) is not None else None)
+        beside = runner.companions(ins, inner, values, companions)
+        numbers: Taps = {}
+
+        def body(c: Any, x: Any) -> Any:
+            there = [*beside[:consts], *c[1], *x[1]]
+            outs, after, found = runner.run(plan, [*values[:consts], *c[0], *x[0]], there)
+            after = runner.companions(plan.outs, [*state, *plan.outs[carry:]], outs, after)
+            arrays, known = split(found)
+            numbers.update(known)
+            return (outs[:carry], after[:carry]), (outs[carry:], after[carry:], arrays)
+
+        c0 = (list(values[consts : consts + carry]), beside[consts : consts + carry])
+        x = (list(values[consts + carry :]), beside[consts + carry :])
+        options = dict(length=length, reverse=p["reverse"], unroll=p["unroll"])
+        c, (ys, after, arrays) = jax.lax.scan(body, c0, x, **options)
+        found = {k: _over_steps(ctx, k, v, path, length, stepped) for k, v in arrays.items()}
+        found |= {k: _repeated(ctx, k, v, path, length, stepped) for k, v in numbers.items()}
+        return [*c[0], *ys], [*c[1], *after], merged(found, early)
+
+    return Found(out, run=run, inner=((plan, place),))
+
+
+def _unchanged(ctx: Any, state: Value, start: Value, path: Path) -> Value:
+    same = isinstance(state, Parameter) and state.number == start.number
+    return state if same else leaving(state, path)
+
+
+def _forwarded(plan: Any, consts: int, carry: int, k: int) -> bool:
+    """Whether carry k leaves every step as it came."""
+    inside = consts <= k < consts + carry
+    return inside and plan.jaxpr.outvars[k - consts] is plan.jaxpr.invars[k]
+
+
+def _layered(ctx: Any, path: Path) -> Path | None:
+    site = ctx.tables.sites.get(path)
+    if site is not None:
+        return site.layer
+    birth = ctx.tables.births.get(path)
+    owner = None if birth is None else ctx.tables.owner(birth)
+    owned = ctx.tables.sites.get(owner) if owner else None
+    return owned.layer if owned else None
+
+
+def _over_steps(ctx: Any, key: Any, count: Sum, path: Path, length: int, stepped: bool) -> Sum:
+    """Counts of all steps.
+
+    Summed over time unless they are kept, apart over layers, the last axis.
+    """
+    if _layered(ctx, key[0]) == path:
+        return count.map(lambda x: jnp.moveaxis(x, 0, -1))
+    if key[1] in LAST:
+        return count.map(lambda x: x[-1])
+    return count if stepped else over(0, count, length)
+
+
+def _repeated(ctx: Any, key: Any, count: Sum, path: Path, length: int, stepped: bool) -> Sum:
+    if _layered(ctx, key[0]) == path or stepped:
+        return Sum(jnp.full((length,), count.value, jnp.float32), None, count.bound)
+    return count if key[1] in LAST else over(0, count, length)
+
+
+@rule("while", container=True)
+def _while(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
+    p, path = eqn.params, ctx.path
+    nc, nb = p["cond_nconsts"], p["body_nconsts"]
+    tests, fixed, start = list(ins[:nc]), list(ins[nc : nc + nb]), list(ins[nc + nb :])
+    plans: dict[str, Any] = {}
+
+    def once(state: list[Value]) -> Any:
+        plans["test"] = ctx.walk(p["cond_jaxpr"], [*tests, *state], at=0)
+        plan = ctx.walk(p["body_jaxpr"], [*fixed, *state], at=1)
+        claim_states(ctx, plan, plan.outs, path)
+        return plan, plan.outs
+
+    join_states = functools.partial(rejoined, path)
+    plan, state = ctx.fixpoint(
+        once, [entering(i, path, k) for k, i in enumerate(start)], join_states
+    )
+    test = plans["test"]
+    out = [_unchanged(ctx, s, start[k], path) for k, s in enumerate(state)]
+    chosen = any(isinstance(i, Data) for i in test.outs)  # how often it runs depends on data
+    out = [
+        _chosen(eqn, o) if chosen and o is not ins[nc + nb + k] else o for k, o in enumerate(out)
+    ]
+    frames = [plan.frame, test.frame]
+    quiet = plan.quiet and test.quiet and not ctx.used(frames)
+    if quiet and not any(map(wanted, out)):
+        return Found(out)
+
+    def place(k: int) -> int | None:
+        return nc + k if k < nb or _forwarded(plan, nb, len(start), k) else None
+
+    def run(runner: Runner, values: list, companions: list) -> Any:
+        known = lambda k: values[nc + k] if place(k) is not None else None
+        runner, early = runner.hoisting(plan, known)
+        beside = runner.companions(ins, [*tests, *fixed, *state], values, companions)
+
+        def tested(values_: list, there: list) -> Any:
+            outs, _, found = runner.run(test, [*values[:nc], *values_], [*beside[:nc], *there])
+            return outs[0], {k: v.full() for k, v in found.items()}
+
+        def step(c: Any) -> Any:
+            there = [*beside[nc : nc + nb], *c[1]]
+            outs, after, found = runner.run(plan, [*values[nc : nc + nb], *c[0]], there)
+            after = runner.companions(plan.outs, state, outs, after)
+            pred, more = tested(outs, after)
+            return (outs, after, pred), _full(merged(found, more))
+
+        begin = (list(values[nc + nb :]), beside[nc + nb :])
+        pred, first = tested(*begin)
+        shapes = jax.eval_shape(step, (*begin, pred))[1]
+        zero = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
+        counts = _full({k: _plus(k, v, first[k]) if k in first else v for k, v in zero.items()})
+
+        def body(c: Any) -> Any:
+            after, found = step(c[0])
+            return after, {k: _plus(k, c[1][k], v) for k, v in found.items()}
+
+        loop = ((*begin, pred), counts)
+        (outs, there, _), found = jax.lax.while_loop(lambda c: c[0][2], body, loop)
+        return outs, there, merged(found, early)
+
+    inner = ((plan, place), (test, lambda k: k if k < nc else None))
+    return Found(out, run=run, inner=inner)
+
+
+def _chosen(eqn: Any, out: Value) -> Value:
+    """A parameter that has been changed as often as data say is data."""
+    if not isinstance(out, Parameter):
+        return out
+    weight = out.weight
+    return Analog(
+        out.axes, cause=because(eqn, "a loop that runs as long as data say"), weight=weight
+    )
+
+
+def _full(taps_: Taps) -> Taps:
+    return {k: v.full() for k, v in taps_.items()}
+
+
+def _plus(key: Any, old: Sum, new: Sum) -> Sum:
+    return new.full() if key[1] in LAST else add(old, new).full()

@@ -1,0 +1,140 @@
+"""Products of two values element by element: masks, scaled spikes, terms."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+
+from ..findings import EVENTS, Context, Found, mask
+from ..kinds import (
+    TERNARY,
+    UNIT,
+    Data,
+    Events,
+    Parameter,
+    Value,
+    Values,
+    few,
+)
+from ..polynomial import multiplied
+from .births import (
+    datas,
+    elementwise_axes,
+    logical,
+    mixed,
+    provenance,
+)
+from .registry import parameter_of, rule, shape_of
+from .sets import mapped, travels, values_of
+from .terms import scaled_terms, thinned
+
+
+def _product_of_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
+    values = None
+    if eqn.primitive.name == "mul":
+        values = mapped(lambda x, y: x * y, *(values_of(i) for i in ins))
+    return [parameter_of(ins, shape_of(eqn.outvars[0]), values=values)]
+
+
+@rule("mul", "div", parameters=_product_of_parameters, elementwise=True)
+def _product(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
+    """Products: spikes × spikes are spikes, scaling by a parameter changes no event."""
+    a, b = ins
+    divide = eqn.primitive.name == "div"
+    if isinstance(a, Events) and isinstance(b, Events) and not divide:
+        return _masked_events(eqn, ins, ctx)
+    if isinstance(a, Events) and isinstance(b, Parameter):
+        return _scaled(eqn, ins, ctx, 0, divide)
+    if isinstance(b, Events) and isinstance(a, Parameter) and not divide:
+        return _scaled(eqn, ins, ctx, 1, divide)
+    form = None
+    other = b if isinstance(b, Parameter) else a
+    if isinstance(other, Parameter) and other.constant is not None and not divide:
+        data = a if other is b else b
+        form = tuple((n, c * other.constant) for n, c in data.linear) if data.number >= 0 else None
+    inverse = divide and isinstance(a, Parameter)
+    terms = frozenset() if inverse else scaled_terms(eqn, ins, divide)
+    found = mixed(
+        eqn, ins, ctx, "spikes are multiplied by an analog value", enters=False, terms=terms
+    )
+    source = _source(ins, divide)
+    out = found.outs[0].but(form=form, **source)
+    beside = (lambda ops: [thinned(ops, out)]) if travels(out) else None
+    return found.but(outs=[out], events=beside)
+
+
+def _source(ins: Sequence[Value], divide: bool) -> dict[str, Any]:
+    """Scaling by a parameter keeps whose elements these are."""
+    data = datas(ins)
+    if len(data) != 1 or (divide and not isinstance(ins[0], Data)):
+        return {}
+    return dict(source=data[0].source, place=data[0].place)
+
+
+def _masked_events(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
+    a, b = ins
+    assert isinstance(a, Events)
+    assert isinstance(b, Events)
+    poly = multiplied(ins)
+    values = mapped(lambda x, y: x * y, a.values, b.values)
+    values = few(poly.values()) if poly is not None else values
+    scales = [s for s in (a.scale, b.scale) if s != UNIT]
+    scale = UNIT if not scales else scales[0] if len(scales) == 1 else None
+    found = logical(eqn, ins, ctx, values, masks=True, scale=scale, poly=poly)
+    out = found.outs[0]
+    assert isinstance(out, Events)
+    simple = values is not None and values <= TERNARY and scale == UNIT
+    plain = simple or (a.plain and b.plain and scale == UNIT)
+    terms = scaled_terms(eqn, ins, False)
+    out = out.but(beside=not plain, nonneg=a.nonneg and b.nonneg, terms=terms)
+    product = (lambda ops: [{EVENTS: ops.events(0) * ops.events(1)}]) if out.beside else None
+    return found.but(outs=[out], events=product)
+
+
+def _scaled(eqn: Any, ins: Sequence[Value], ctx: Context, i: int, divide: bool) -> Found:
+    """Spikes times a parameter: other values, the same events, none where the factor is zero."""
+    s, p = ins[i], ins[1 - i]
+    assert isinstance(s, Events)
+    assert isinstance(p, Parameter)
+    axes = elementwise_axes(eqn, ins)
+    op: Callable[[float, float], float] = (lambda x, y: x / y) if divide else (lambda x, y: x * y)
+    values = mapped(op, s.values, p.values)
+    poly = None if divide else multiplied(ins)
+    changes: dict[str, Any] = dict(
+        axes=axes, values=values, number=-1, form=None, nan_test=False, poly=poly
+    )
+    if p.is_mask and not divide:
+        nonneg = s.nonneg
+        out = s.but(**changes, nonneg=nonneg, terms=scaled_terms(eqn, ins, divide))
+    else:
+        out = s.but(**changes, **_rescaled(s, p, values, divide), **_leaf(eqn, ins, divide, axes))
+    if p.constant == 1:
+        out = out.but(number=s.number if s.axes.shape == axes.shape else -1, form=s.form)
+    if not out.beside:
+        return Found([out])
+    everywhere = divide or bool(p.constant)
+    if everywhere:
+        shape = axes.shape
+        return Found([out], events=lambda ops: [{EVENTS: jnp.broadcast_to(ops.events(i), shape)}])
+    return Found([out], events=lambda ops: [{EVENTS: ops.events(i) * mask(ops.values[1 - i])}])
+
+
+def _leaf(eqn: Any, ins: Sequence[Value], divide: bool, axes: Any) -> dict[str, Any]:
+    return dict(terms=scaled_terms(eqn, ins, divide), weight=provenance(ins, axes))
+
+
+def _rescaled(s: Events, p: Parameter, values: Values | None, divide: bool) -> dict[str, Any]:
+    if values is not None and values <= TERNARY and s.scale is not None:
+        return dict(scale=UNIT, beside=False, nonneg=min(values) >= 0 and not s.loose)
+    if s.scale is None:
+        return dict(scale=None, beside=True, nonneg=False)
+    factor, symbols = s.scale
+    if p.constant:
+        factor = factor / abs(p.constant) if divide else factor * abs(p.constant)
+        scale = (factor, symbols)
+        nonneg = s.nonneg and p.constant > 0
+    else:
+        scale = (factor, tuple(sorted((*symbols, -p.number if divide else p.number))))
+        nonneg = False
+    plain = scale == UNIT and s.plain
+    return dict(scale=scale, beside=not plain, nonneg=nonneg)

@@ -1,0 +1,104 @@
+"""Sets of values: what a function of few numbers can be, and events by what they are."""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..findings import EVENTS, Context, Found, mask
+from ..kinds import (
+    SPIKE,
+    TERNARY,
+    UNIT,
+    Data,
+    Events,
+    Parameter,
+    Value,
+    Values,
+    few,
+)
+from ..polynomial import Polynomial
+from .births import (
+    logical,
+)
+
+
+def mapped(f: Callable[..., float], *sets: Values | None) -> Values | None:
+    """The values of a function of values that are known."""
+    known = [s for s in sets if s is not None]
+    if len(known) < len(sets) or math.prod(map(len, known)) > 256:
+        return None
+    try:
+        return few(f(*v) for v in itertools.product(*known))
+    except (ValueError, ZeroDivisionError, OverflowError):
+        return None
+
+
+def are_events(values: Values | None) -> bool:
+    """Whether data with these values are events: few, around zero."""
+    return values is not None and (0.0 in values or values <= TERNARY)
+
+
+def values_of(info: Value) -> Values | None:
+    """What a value may be."""
+    return info.values if isinstance(info, Events | Parameter) else None
+
+
+def same(info: Value, i: int, **changes: Any) -> Found:
+    """The value passes unchanged, and what travels beside it."""
+    out = info.but(**changes)
+    return Found([out], events=(lambda ops: [ops.companions(i)]) if travels(out) else None)
+
+
+def travels(info: Value) -> bool:
+    """Whether anything travels beside a value."""
+    beside = isinstance(info, Events) and info.beside
+    return beside or (isinstance(info, Data) and any(not t.counted for t in info.terms))
+
+
+def kept(
+    eqn: Any, ins: Sequence[Value], ctx: Context, f: Callable[..., float], *, truth: bool = False
+) -> Found | None:
+    """Events by what they are: a function of known values whose results are few, around zero."""
+    values = mapped(f, *(values_of(i) for i in ins))
+    if not are_events(values):
+        return None
+    assert values is not None
+    if truth and any(isinstance(i, Events) and i.loose for i in ins):
+        values = SPIKE  # what is declared may be more than one event
+    found = logical(eqn, ins, ctx, values, masks=False, other=_moved_zero(ins, f))
+    out = found.outs[0]
+    assert isinstance(out, Events)
+    if not out.beside:
+        return found
+    if values <= {float(v) for v in range(-64, 65)}:  # counts: every unit is an event
+        nonneg = min(values) >= 0 and not out.loose
+        out = out.but(scale=UNIT, nonneg=nonneg, beside=False)
+        return Found([out], births=found.births, taps=found.taps)
+    size = max(abs(v) for v in values)
+    scale = (size, ()) if len(values | {0.0}) <= 2 else None
+    return Found([out.but(scale=scale)], events=lambda ops: [{EVENTS: mask(ops.outs[0])}])
+
+
+def _moved_zero(ins: Sequence[Value], f: Callable[..., float]) -> bool:
+    """Whether a function of one operand of spikes is zero elsewhere than the spikes are."""
+    spikes = [i.values for i in ins if isinstance(i, Events)]
+    if len(spikes) != 1 or spikes[0] is None:
+        return False
+    rest = [i.constant if isinstance(i, Parameter) else None for i in ins]
+    if any(c is None for i, c in zip(ins, rest, strict=True) if isinstance(i, Parameter)):
+        return False
+    at = lambda x: f(*(x if c is None else c for c in rest))
+    return any((at(x) != 0) != (x != 0) for x in spikes[0])
+
+
+def by_what_it_is(
+    eqn: Any, ins: Sequence[Value], ctx: Context, poly: Polynomial | None
+) -> Found | None:
+    """Spikes that occur several times in one expression: counted by the values it can have."""
+    if poly is None:
+        return None
+    values = few(poly.values())
+    if values is None or not values <= TERNARY or any(isinstance(i, Data) and i.terms for i in ins):
+        return None
+    return logical(eqn, ins, ctx, values, masks=False, poly=poly)

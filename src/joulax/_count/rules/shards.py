@@ -1,0 +1,92 @@
+"""One program on every shard of a mesh."""
+
+import functools
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+from jax.extend.core import ClosedJaxpr
+from jax.sharding import PartitionSpec
+
+from ..axes import IDLE
+from ..exact import over
+from ..findings import Found
+from ..kinds import (
+    NONE,
+    Data,
+    Value,
+)
+from ..run import LAST, Runner, Taps, merged, read_all, split, wanted
+from .registry import rule, shape_of
+
+
+@rule("shard_map", container=True)
+def _shard_map(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
+    """One program on every shard: counts are summed over the shards that differ."""
+    inner = eqn.params["jaxpr"]
+    jaxpr = inner.jaxpr if isinstance(inner, ClosedJaxpr) else inner
+    blocks = [_block(i, shape_of(v)) for i, v in zip(ins, jaxpr.invars, strict=True)]
+    plan = ctx.walk(inner, blocks)
+    outs = [_block(o, shape_of(v)) for o, v in zip(plan.outs, eqn.outvars, strict=True)]
+    specs = _specs(eqn.params, "in", jaxpr.invars)
+    varying = sorted({a for spec in specs for part in spec if part for a in _names(part)})
+    mesh = eqn.params["mesh"]
+    shards = functools.reduce(operator.mul, (mesh.shape[a] for a in varying), 1)
+    if plan.quiet and not ctx.used([plan.frame]) and not any(map(wanted, outs)):
+        return Found(outs)
+
+    def run(runner: Runner, values: list, companions: list) -> Any:
+        numbers: Taps = {}
+
+        def call(values_: list, there: list) -> Any:
+            results, after, found = runner.run(plan, values_, there)
+            arrays, known = split(found)
+            numbers.update(known)
+            lead = jax.tree.map(lambda x: x[None], arrays)
+            return results, read_all(plan.outs, after), lead
+
+        there = read_all(ins, companions)
+        each = lambda spec, c: None if c is None else dict.fromkeys(c, spec)
+        out_specs = _specs(eqn.params, "out", jaxpr.outvars)
+        beside_in = [each(s, c) for s, c in zip(specs, there, strict=True)]
+        keys = [wanted(o) for o in plan.outs]
+        beside_out = [
+            dict.fromkeys(k, s) if k else None for s, k in zip(out_specs, keys, strict=True)
+        ]
+        mapped = jax.shard_map(
+            call,
+            mesh=mesh,
+            in_specs=(list(specs), beside_in),
+            out_specs=(list(out_specs), beside_out, PartitionSpec(tuple(varying) or None)),
+            check_vma=False,
+        )
+        results, after, arrays = mapped(list(values), there)
+        found = {
+            k: v.map(lambda x: x[0]) if k[1] in LAST else over(0, v, shards)
+            for k, v in arrays.items()
+        }
+        known = {k: v if k[1] in LAST else over(0, v, shards) for k, v in numbers.items()}
+        return results, after, merged(found, known)
+
+    return Found(outs, run=run)
+
+
+def _names(part: Any) -> tuple[str, ...]:
+    return (part,) if isinstance(part, str) else tuple(part)
+
+
+def _specs(params: Any, side: str, variables: Sequence[Any]) -> list[PartitionSpec]:
+    return list(params[f"{side}_specs"])
+
+
+def _block(info: Value, shape: tuple[int, ...]) -> Value:
+    """A value cut into shards, or put together again."""
+    if info.axes.shape == shape:
+        return info
+    changes: dict[str, Any] = dict(axes=info.axes.resized(shape), number=-1, form=None)
+    if isinstance(info, Data):
+        changes |= dict(terms=NONE, weight=None, source=-1)
+        if info.feeds or info.births:
+            changes["size"] = float(info.axes.resized(shape).size(IDLE))
+    return info.but(**changes)

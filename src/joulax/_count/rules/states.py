@@ -1,0 +1,149 @@
+"""What a loop does to values: slices, stacks, states that start each step anew."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from ..axes import REPEATED, SOURCE, VARIES, WEIGHT
+from ..findings import Population
+from ..kinds import (
+    NONE,
+    TERNARY,
+    Analog,
+    Data,
+    Events,
+    Layer,
+    Parameter,
+    Path,
+    Place,
+    Term,
+    Value,
+    join,
+)
+from .registry import shape_of
+
+
+def sliced(info: Value, path: Path, length: int) -> Value:
+    """What a scan hands to one step."""
+    loop = frozenset((path,))
+    axes = info.axes.without((0,))
+    fresh: dict[str, Any] = dict(axes=axes, number=-1, form=None)
+    if isinstance(info, Parameter):
+        layer = info.layer or (Layer(path, length) if info.leaves else None)
+        return info.but(**fresh, layer=layer, place=info.place.walked(loop))
+    assert isinstance(info, Data)
+    return info.but(
+        **fresh,
+        source=info.source if info.source >= 0 else info.number,
+        place=info.place.walked(loop),
+        terms=frozenset(_sliced_term(t, loop) for t in info.terms),
+        weight=None,
+    )
+
+
+def _sliced_term(term: Term, loop: frozenset) -> Term:
+    weight, place = term.weight, term.place
+    if len(term.axes) and term.axes.has(0, WEIGHT):
+        weight = dataclasses.replace(weight, place=weight.place.walked(loop))
+    if len(term.axes) and term.axes.has(0, SOURCE):
+        place = place.walked(loop)
+    axes = term.axes.without((0,)) if len(term.axes) else term.axes
+    return term.but(axes=axes, weight=weight, place=place)
+
+
+def stacked(info: Value, path: Path, length: int) -> Value:
+    """What a scan collects over its steps: the new axis is time."""
+    fresh: dict[str, Any] = dict(number=-1, form=None)
+    if isinstance(info, Parameter):
+        return info.but(
+            axes=info.axes.inserted(0, length, VARIES), layer=None, place=Place(), **fresh
+        )
+    assert isinstance(info, Data)
+    region = REPEATED if info.feeds or info.births else 0
+    out = _left(info, path)
+    return out.but(
+        axes=info.axes.inserted(0, length, VARIES | region),
+        terms=frozenset(_stacked_term(t, path, length) for t in info.terms),
+        source=-1,
+        place=Place(),
+        weight=None,
+        **fresh,
+    )
+
+
+def _stacked_term(term: Term, path: Path, length: int) -> Term:
+    loops = term.weight.place.loops
+    labels = (WEIGHT if path in loops else 0) | (SOURCE if path in term.place.loops else 0)
+    place = Place(term.weight.place.slices, loops - {path})
+    weight = dataclasses.replace(term.weight, place=place)
+    own = Place(term.place.slices, term.place.loops - {path})
+    return term.but(axes=term.axes.inserted(0, length, labels), weight=weight, place=own)
+
+
+def _left(info: Data, path: Path) -> Data:
+    """A value outside a loop again: a running sum is complete."""
+    out = info.but(held=_outside(info.held, path))
+    if not isinstance(out, Events):
+        return out
+    return out.but(running=_outside(out.running, path), piled=out.piled - {path}, poly=None)
+
+
+def _outside(states: frozenset, path: Path) -> frozenset:
+    return frozenset(s for s in states if s[:-1] != path)
+
+
+def leaving(info: Value, path: Path) -> Value:
+    """A state after the loop."""
+    if isinstance(info, Parameter):
+        place = Place(info.place.slices, info.place.loops - {path})
+        return info.but(place=place, number=-1, form=None)
+    assert isinstance(info, Data)
+    return _left(info, path).but(number=-1, form=None, terms=NONE, source=-1, place=Place())
+
+
+def entering(info: Value, path: Path, k: int) -> Value:
+    """State k at the start of a step: a source of its own."""
+    if not isinstance(info, Data):
+        return info
+    loop, state = frozenset((path,)), (*path, k)
+    terms = frozenset(
+        t.but(counted=True, carried=t.carried | loop)
+        for t in info.terms
+        if path in t.weight.place.loops and path in t.place.loops
+    )
+    fresh: dict[str, Any] = dict(number=-1, form=None, source=-1, place=Place(), terms=terms)
+    if isinstance(info, Events):
+        piled = info.piled | (loop if state in info.running else NONE)
+        fresh |= dict(piled=piled, running=_outside(info.running, path), poly=None)
+    held = _outside(info.held, path) | {state}
+    return info.but(held=held, **fresh)
+
+
+def rejoined(path: Path, old: list[Value], new: list[Value]) -> list[Value]:
+    """States that may be those of the start or those of any step."""
+    pairs = enumerate(zip(old, new, strict=True))
+    return [_again(path, k, a, b) for k, (a, b) in pairs]
+
+
+def _again(path: Path, k: int, old: Value, new: Value) -> Value:
+    if isinstance(old, Parameter) and isinstance(new, Parameter):
+        if old.number == new.number and old.number >= 0:
+            return old
+        both = join(old.but(number=-1, form=None), new.but(number=-1, form=None))
+        assert isinstance(both, Parameter)
+        changed = both.values is not None and not both.values <= TERNARY
+        place = Place(("state",), both.place.loops | {path})
+        return both.but(values=None if changed else both.values, place=place)
+    found = entering(join(entering(old, path, k), entering(new, path, k)), path, k)
+    if isinstance(found, Events) and found.values is not None and not found.values <= TERNARY:
+        found = found.but(values=None)
+    return found
+
+
+def claim_states(ctx: Any, plan: Any, states: Sequence[Value], path: Path) -> None:
+    """A state that is carried on from itself makes its region a population of neurons."""
+    for var, info in zip(plan.jaxpr.outvars, states, strict=False):
+        held = isinstance(info, Analog) and any(s[:-1] == path for s in info.held)
+        if held and info.feeds and not ctx.backward:
+            population = Population(info.feeds, info.size, shape_of(var), info.axes)
+            ctx.claim(population, plan.frame)

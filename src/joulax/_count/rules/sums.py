@@ -1,0 +1,159 @@
+"""Sums of two values: at one scale events stay events, at different scales they are analog."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ..findings import EVENTS, Companions, Context, Found, Operands, magnitude
+from ..kinds import (
+    TERNARY,
+    Data,
+    Events,
+    Form,
+    Parameter,
+    Value,
+)
+from ..polynomial import added
+from .births import (
+    datas,
+    elementwise_axes,
+    logical,
+    mixed,
+    reborn,
+    unrolled,
+)
+from .registry import rule
+from .sets import by_what_it_is, kept, mapped, same, travels, values_of
+from .terms import merged_terms
+
+
+def combined_form(ins: Sequence[Value], signs: Sequence[float]) -> Form | None:
+    """A sum as coefficients of numbered values."""
+    found: dict[int, float] = {}
+    for value, sign in zip(ins, signs, strict=True):
+        if isinstance(value, Parameter) and value.constant == 0:
+            continue
+        if value.number < 0 and value.form is None:
+            return None
+        for number, factor in value.linear:
+            found[number] = found.get(number, 0.0) + sign * factor
+    form = tuple(sorted((n, c) for n, c in found.items() if c))
+    return form if len(form) <= MOST else None
+
+
+MOST = 8  # longer forms are not followed
+
+
+def straight_through(
+    eqn: Any, ins: Sequence[Value], form: Form | None, ctx: Context
+) -> Found | None:
+    """A sum in which everything but spikes cancels."""
+    if form is None or all(i.form is None for i in ins):
+        return None
+    if len(form) != 1 or form[0][1] != 1:
+        return None
+    root = ctx.numbered(form[0][0])
+    if not isinstance(root, Events) or root.beside or root.axes.shape != ins[0].axes.shape:
+        return None
+
+    def there(ops: Operands) -> Any:
+        value = magnitude(ops.outs[0])
+        return value + jax.lax.stop_gradient(jnp.round(value) - value)
+
+    out = root.but(beside=True, form=form, number=-1)
+    return reborn(eqn, out, ctx, there)
+
+
+@rule("add", "add_any", "sub", elementwise=True)
+def _sum(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
+    """Sums: at one scale events stay events, at different scales they are analog."""
+    a, b = ins
+    minus = eqn.primitive.name == "sub"
+    form = combined_form(ins, (1.0, -1.0 if minus else 1.0))
+    found = straight_through(eqn, ins, form, ctx)
+    if found is not None:
+        return found
+    for i, other in ((0, b), (1, a)):
+        if isinstance(other, Parameter) and other.constant == 0 and not (minus and i == 1):
+            return same(ins[i], i, form=form, axes=elementwise_axes(eqn, ins))
+    found = merged_terms(eqn, ins, ctx)
+    if found is None and all(isinstance(i, Events | Parameter) for i in ins):
+        sign = -1 if minus else 1
+        found = by_what_it_is(eqn, ins, ctx, added(ins, sign))
+        found = found or (
+            kept(eqn, ins, ctx, lambda x, y: x + sign * y) if _exact(ins, sign) else None
+        )
+        found = found or _one_scale(eqn, ins, ctx, minus)
+    found = found or mixed(eqn, ins, ctx, _why_sum(a, b, minus), terms=added_terms(ins))
+    found = unrolled(eqn, found, ins, ctx)
+    out = found.outs[0]
+    beside = found.events or ((lambda ops: [_added(ops, out)]) if travels(out) else None)
+    return found.but(outs=[out.but(form=form)], events=beside)
+
+
+def _exact(ins: Sequence[Value], sign: int) -> bool:
+    """Whether counting by what it is loses no event: {−1, 0, 1} in and out, or one operand."""
+    spikes = [i for i in ins if isinstance(i, Events)]
+    if any(s.terms or s.held for s in spikes):
+        return False
+    values = mapped(lambda x, y: x + sign * y, *(values_of(i) for i in ins))
+    single = all(s.values is not None and s.values <= TERNARY for s in spikes)
+    simple = values is not None and values <= TERNARY
+    return (single and simple) or len(spikes) < len(ins)
+
+
+def _one_scale(eqn: Any, ins: Sequence[Value], ctx: Context, minus: bool) -> Found | None:
+    """Sums of events at one scale: the number of events adds up."""
+    a, b = ins
+    if not (isinstance(a, Events) and isinstance(b, Events)) or a.scale != b.scale or not a.scale:
+        return None
+    sign = -1 if minus else 1
+    values = mapped(lambda x, y: x + sign * y, a.values, b.values)
+    plain = a.plain and b.plain and not minus and a.nonneg and b.nonneg
+    found = logical(eqn, ins, ctx, values, masks=False)
+    out = found.outs[0]
+    assert isinstance(out, Events)
+    running = out.running | a.held | b.held
+    poly = added(ins, sign)
+    terms = added_terms(ins)
+    out = out.but(
+        beside=not plain,
+        scale=a.scale,
+        nonneg=plain,
+        running=running,
+        terms=terms,
+        values=values,
+        poly=poly,
+    )
+    if found.births:  # counted by what it is
+        return found
+    return Found([out], events=(lambda ops: [_added(ops, out)]) if travels(out) else None)
+
+
+def added_terms(ins: Sequence[Value]) -> frozenset[Any]:
+    """Terms of a sum; one-to-one scaling of a state ends where other data are added."""
+    data = datas(ins)
+    terms = frozenset().union(*(d.terms for d in data))
+    return terms if len(data) < 2 else frozenset(t for t in terms if not t.decay)
+
+
+def _added(ops: Operands, out: Value) -> Companions:
+    """What travels beside a sum: everything that travelled beside its operands."""
+    assert isinstance(out, Data)
+    shape = ops.outs[0].shape
+    both = [jnp.broadcast_to(ops.there(i), shape) for i in (0, 1)]
+    if isinstance(out, Events):
+        return {EVENTS: both[0] + both[1]}
+    keys = {t.key for t in out.terms if not t.counted}
+    return {k: sum(jnp.broadcast_to(ops.term(i, k), shape) for i in (0, 1)) for k in keys}
+
+
+def _why_sum(a: Value, b: Value, minus: bool) -> str:
+    word = "subtracted from" if minus else "added to"
+    if isinstance(a, Events) and isinstance(b, Events):
+        return f"events at another scale are {word} events"
+    if isinstance(a, Parameter) or isinstance(b, Parameter):
+        return f"a parameter is {word} spikes"
+    return f"analog values are {word} spikes"
