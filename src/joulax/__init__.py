@@ -63,6 +63,7 @@ from ._questions.twin import (
 )
 from ._report.explanation import Explanation as Explanation, explain as explain
 from ._report.report import Report as Report, report as report
+from ._report.summary import Summary as Summary, SummaryRow as SummaryRow, summary as summary
 from ._training.constraint import (
     Constraint as Constraint,
     ConstraintState as ConstraintState,
