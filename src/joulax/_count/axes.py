@@ -66,7 +66,7 @@ class Axes:
 
     def broadcast(self, shape: Shape, dimensions: Iterable[int], labels: int) -> "Axes":
         """Axes at new places; those that appear or grow carry the labels given."""
-        dims = [((n, labels),) for n in shape]
+        dims: list[tuple[Factor, ...]] = [((n, labels),) for n in shape]
         for axis, dim in zip(dimensions, self.dims, strict=True):
             if math.prod(n for n, _ in dim) == shape[axis]:
                 dims[axis] = dim

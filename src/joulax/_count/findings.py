@@ -221,11 +221,30 @@ class Found:
 class Context(Protocol):
     """What a rule may ask. Nothing of it changes while the rule runs."""
 
-    path: Path
-    frame: Path
-    resolution: Resolution
-    backward: bool  # the equation computes a gradient
-    declared: bool  # weights were declared: other closed-over arrays are not weights
+    @property
+    def path(self) -> Path:
+        """Where the equation stands."""
+        ...
+
+    @property
+    def frame(self) -> Path:
+        """The jaxpr around it that runs as often as it does: what is claimed there is a step."""
+        ...
+
+    @property
+    def resolution(self) -> Resolution:
+        """Which axes counts keep."""
+        ...
+
+    @property
+    def backward(self) -> bool:
+        """Whether the equation computes a gradient."""
+        ...
+
+    @property
+    def declared(self) -> bool:
+        """Whether weights were declared: other closed-over arrays are no weights then."""
+        ...
 
     def births(self, paths: Paths) -> list[Birth]:
         """What is known about some births."""
@@ -233,6 +252,10 @@ class Context(Protocol):
 
     def own(self, births: Paths, feeds: Paths) -> Paths:
         """Those births that come from the region fed by these sites itself."""
+        ...
+
+    def own_echo(self, feeds: Paths) -> bool:
+        """Whether a region is fed by nothing but spikes that come from here: a refractory mask."""
         ...
 
     def one_population(self, births: Paths) -> bool:
@@ -253,6 +276,14 @@ class Context(Protocol):
 
     def keeps_steps(self, length: int) -> bool:
         """Whether the steps of this loop are to be kept."""
+        ...
+
+    def steps(self, loops: Paths) -> float | None:
+        """How many steps some loops have together, if that is known."""
+        ...
+
+    def elements(self, leaves: Leaves) -> float:
+        """Elements of the largest of some leaves."""
         ...
 
     def walk(self, jaxpr: Any, ins: Sequence[Value], *, at: int = 0, call: bool = False) -> Any:

@@ -262,7 +262,7 @@ def join(a: Value, b: Value) -> Value:
     if isinstance(a, Events) and isinstance(b, Events):
         return a.but(**common, **_join_events(a, b))
     cause = next(x.cause for x in (a, b) if isinstance(x, Analog))
-    return Analog(**(common | dict(cause=cause)))
+    return Analog(**{**common, "cause": cause})
 
 
 def _or(p: int, q: int) -> int:

@@ -99,8 +99,8 @@ class Tables:
 
     def copy(self) -> "Tables":
         """An independent copy."""
-        fields = ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
-        return Tables(**{n: dict(v) if isinstance(v, dict) else v for n, v in fields})
+        found = vars(self).items()
+        return dataclasses.replace(self, **{n: dict(v) for n, v in found if isinstance(v, dict)})
 
     def living(self) -> Paths:
         """Births that are counted: those that arrive or leave, at their last form."""
@@ -108,7 +108,7 @@ class Tables:
         weak = frozenset(b for b in self.leaving if not self.births[b].weak)
         soft = weak | self._with_others(self._others(weak))
         found = strong | soft
-        ancestors = {p for b in found for p in self._ancestors(b) if b in strong or p not in strong}
+        ancestors = {p for b in found for p in self.ancestors(b) if b in strong or p not in strong}
         return found - ancestors
 
     def _others(self, births: Iterable[Path]) -> Paths:
@@ -121,7 +121,8 @@ class Tables:
             found = more
         return found
 
-    def _ancestors(self, birth: Path) -> set[Path]:
+    def ancestors(self, birth: Path) -> set[Path]:
+        """Births that a birth is made of."""
         found: set[Path] = set()
         queue = list(self.births[birth].parents)
         while queue:

@@ -59,7 +59,7 @@ def _read(info: Value, companion: Any) -> Companions | None:
     return {k: found[k] for k in keys}
 
 
-def _force(companion: Any) -> Mapping[Key, Array]:
+def _force(companion: Beside | Companions | None) -> Companions:
     return companion() if callable(companion) else companion or {}
 
 
@@ -198,7 +198,7 @@ def _sum(value: Any) -> Sum:
     return Sum(value, None, 0.0)
 
 
-def _thunk(companion: Any) -> Beside:
+def _thunk(companion: Beside | Companions) -> Beside:
     return companion if callable(companion) else lambda: companion
 
 

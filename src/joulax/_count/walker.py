@@ -1,6 +1,7 @@
 """First pass: walk a jaxpr once, without numbers, and record what the rules find."""
 
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +13,18 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from .axes import IDLE, REPEATED, Axes
 from .findings import COUNTING, Birth, Found, Population, Site
-from .kinds import NONE, Analog, Data, Parameter, Path, Paths, Value, constant, parameter
+from .kinds import (
+    NONE,
+    Analog,
+    Data,
+    Leaves as LeafSet,
+    Parameter,
+    Path,
+    Paths,
+    Value,
+    constant,
+    parameter,
+)
 from .names import Leaves
 from .plan import Claim, Plan, Step, Tables, Uncounted
 from .resolution import Resolution, within
@@ -44,6 +56,13 @@ class Context:
         known = self._walker.tables.births
         return frozenset(b for b in births if b in known and known[b].feeds & feeds)
 
+    def own_echo(self, feeds: Paths) -> bool:
+        """Whether a region is fed by nothing but spikes that come from here: a refractory mask."""
+        tables = self._walker.tables
+        entering = [tables.feeds[f] for f in feeds if f in tables.feeds]
+        known = [b for f in entering for b in f.births if b in tables.births]
+        return len(entering) == len(feeds) and any(self.path in tables.ancestors(b) for b in known)
+
     def one_population(self, births: Paths) -> bool:
         """Whether spikes are of one population, its one-to-one followers included."""
         origins = [self._walker.origins(b) for b in births]
@@ -64,6 +83,16 @@ class Context:
     def keeps_steps(self, length: int) -> bool:
         """Whether the steps of this scan are kept: it is the outermost one of the wanted length."""
         return self._walker.keeps_steps(self.path, length)
+
+    def steps(self, loops: Paths) -> float | None:
+        """How many steps some loops have together, if that is known."""
+        found = [self._walker.lengths.get(p) for p in loops]
+        known = [n for n in found if n is not None]
+        return float(math.prod(known)) if len(known) == len(found) else None
+
+    def elements(self, leaves: LeafSet) -> float:
+        """Elements of the largest of some leaves."""
+        return float(max((self._walker.leaves.sizes[i] for i in leaves), default=0))
 
     def walk(self, jaxpr: Any, ins: Sequence[Value], *, at: int = 0, call: bool = False) -> Plan:
         """Plan an inner jaxpr, as part `at` of this equation.
@@ -105,6 +134,7 @@ class Walker:
         self.leaves, self.resolution, self.declared = leaves, resolution, declared
         self.tables, self.stepped = Tables(), NONE
         self.values: dict[int, Value] = {}
+        self.lengths: dict[Path, int] = {}  # steps of loops
         self._numbers: dict[Any, int] = {}
         self._backward: list[bool] = [False]
 
@@ -139,6 +169,8 @@ class Walker:
         backward = self._backward[-1] or "transpose(" in scope
         ctx = Context(path, plan.frame, self.resolution, backward, self.declared, self)
         counting = COUNTING in scope
+        if isinstance(length := eqn.params.get("length"), int):
+            self.lengths[path] = length
         found = _counting(eqn, ins) if counting else self._found(eqn, ins, ctx)
         outs = [self._out(eqn, ins, o, k) for k, o in enumerate(found.outs)]
         found = found.but(outs=outs)
@@ -191,7 +223,8 @@ class Walker:
         info = plan.info(atom)
         if not isinstance(atom, Literal):
             return info
-        return info.but(number=self.number("literal", str(atom.aval.dtype), str(atom.val)))
+        kind = atom.aval.str_short()
+        return info.but(number=self.number("literal", kind, str(atom.val)))
 
     def _numbered(self, info: Value, key: Any) -> Value:
         if info.number < 0:

@@ -28,7 +28,6 @@ from ..kinds import (
     Events,
     Parameter,
     Paths,
-    Place,
     Value,
     Weight,
     shared,
@@ -114,7 +113,7 @@ def mixed(
     """
     data = datas(ins)
     cause = next((d.cause for d in data if isinstance(d, Analog) and d.cause), None)
-    values = common(eqn, ins, ctx) | dict(cause=cause or because(eqn, text))
+    values: dict[str, Any] = {**common(eqn, ins, ctx), "cause": cause or because(eqn, text)}
     feed = _entering(eqn, data, ctx, values) if enters else None
     if feed is not None:
         values["feeds"] |= {feed.path}
@@ -191,23 +190,18 @@ def born(
     made = common(eqn, ins, ctx)
     feeds = made["feeds"] | frozenset(f.path for f in found.feeds)
     birth = _birth(eqn, ctx, made["axes"], feeds, parents, made["births"], weak)
+    kept = {k: made[k] for k in ("axes", "held", "random", "source", "place") if k in made}
+    values: dict[str, Any] = {"values": SPIKE, "nonneg": True, **kept, **fields}
     spikes = Events(
-        made["axes"],
         cause=because(eqn, text),
         births=frozenset((ctx.path,)),
         size=max(made["size"], region.size),
-        held=made["held"],
-        random=made["random"],
-        source=made.get("source", -1),
-        place=made.get("place", Place()),
         weak=weak,
-        **(dict(values=SPIKE, nonneg=True) | fields),
+        **values,
     )
-    neurons = (
-        ()
-        if weak or ctx.backward or not feeds
-        else (Population(feeds, spikes.size, shape_of(eqn.outvars[0]), made["axes"]),)
-    )
+    silent = weak or ctx.backward or not feeds or ctx.own_echo(feeds)
+    here = Population(feeds, spikes.size, shape_of(eqn.outvars[0]), made["axes"])
+    neurons = () if silent else (here,)
     return Found(
         [spikes],
         events=(lambda ops: [{EVENTS: once(ops.outs[0])}]) if spikes.beside else None,

@@ -29,8 +29,8 @@ def _cond(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
     branches = eqn.params["branches"]
     plans = [ctx.walk(b, rest, at=i) for i, b in enumerate(branches)]
     options = list(zip(*(plan.outs for plan in plans), strict=True))
-    by_data = isinstance(index, Data)
-    outs = [_either(eqn, o, index if by_data else None) for o in options]
+    by_data = index if isinstance(index, Data) else None
+    outs = [_either(eqn, o, by_data) for o in options]
     frames = [plan.frame for plan in plans]
     quiet = all(plan.quiet for plan in plans) and not ctx.used(frames)
     if quiet and not any(map(wanted, outs)):

@@ -53,7 +53,8 @@ def _select(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
         return _select_parameters(eqn, ins, ctx)
     if Analog not in kinds and all(_around_zero(c) for c in cases):
         return _select_events(eqn, ins, ctx)
-    found = mixed(eqn, cases, ctx, "data select", terms=added_terms(cases))
+    strong = [pred] if isinstance(pred, Events) and not pred.weak else []
+    found = mixed(eqn, [*cases, *strong], ctx, "data select", terms=added_terms(cases))
     out = found.outs[0].but(**_choice_axes(eqn, ins))
     beside = (lambda ops: [_chosen_terms(ops, out)]) if travels(out) else None
     return found.but(outs=[out], events=beside)
@@ -67,7 +68,8 @@ def _around_zero(case: Value) -> bool:
     return isinstance(case, Events) or are_events(values_of(case))
 
 
-def _chosen_terms(ops: Operands, out: Data) -> Companions:
+def _chosen_terms(ops: Operands, out: Value) -> Companions:
+    assert isinstance(out, Data)
     keys = {t.key for t in out.terms if not t.counted}
     shape, n = ops.outs[0].shape, len(ops.values) - 1
     choose = lambda many: jax.lax.select_n(ops.values[0], *many)

@@ -10,6 +10,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 from ..findings import EVENTS, Context, Found, Operands, magnitude
 from ..kinds import (
     Data,
+    Events,
     Path,
     Value,
 )
@@ -90,6 +91,7 @@ def _beside(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
         out, birth = reborn_at(eqn, info, ctx, k, (*ctx.path, 1, k))
         outs.append(out.but(form=None) if isinstance(out, Data) else out)
         if birth is not None:
+            assert isinstance(out, Events)
             births.append(birth)
             outside |= birth.parents
             all_taps += taps(_at(ctx, birth.path), out, birth, k)

@@ -26,6 +26,7 @@ from .movement import beside
 from .products import current
 from .registry import because, parameter_of, rule, shape_of, site_of
 from .summed import again
+from .terms import positions
 
 
 def _scattered_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
@@ -121,7 +122,7 @@ def _index_site(eqn: Any, ins: Sequence[Value], ctx: Context, terms: Sequence[Te
         spiking=spiking,
         cause=data.cause if data else None,
         dense=dense,
-        synapses=dense / max(share, 1),
+        synapses=positions(ctx, dense / max(share, 1), terms),
         neurons=float(axes.size(IDLE)),
         inputs=0.0,
     )

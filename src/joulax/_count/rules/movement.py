@@ -25,7 +25,7 @@ from ..kinds import (
 from .births import mixed, union
 from .registry import parameter_of, rule, shape_of
 from .summed import again
-from .terms import Window, together
+from .terms import Rearranged, Window, together
 
 MOVES = (
     "reshape transpose broadcast_in_dim squeeze expand_dims slice rev split tile unstack".split()
@@ -57,22 +57,40 @@ def _moved_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
     assert isinstance(p, Parameter)
     changes: dict[str, Any] = dict(number=-1, form=None)
     return [
-        p.but(axes=carried(eqn, p.axes, 0, k), place=_placed(eqn, p.place, k), **changes)
+        p.but(axes=carried(eqn, p.axes, 0, k), place=_placed(eqn, p.place, p.axes, k), **changes)
         for k in range(len(eqn.outvars))
     ]
 
 
-def _placed(eqn: Any, place: Place, k: int) -> Place:
-    """Which elements are left: a slice names them."""
+def _placed(eqn: Any, place: Place, axes: Axes, k: int, label: int = VARIES) -> Place:
+    """Which elements these are now: slices along axes on which they differ, and their order."""
     name, p = eqn.primitive.name, eqn.params
     if name == "slice":
-        strides = p["strides"] or (1,) * len(p["start_indices"])
-        return place.at(Window(p["start_indices"], p["limit_indices"], strides))
+        window = _window(p, axes, label)
+        return place if window is None else place.at(window)
     if name in ("split", "unstack"):
-        return place.at((name, k))
+        return place.at((name, k)) if axes.has(p["axis"], label) else place
     if name == "rev":
-        return place.at((name, p["dimensions"]))
+        moved = tuple(d for d in p["dimensions"] if axes.has(d, label))
+        return place.at(Rearranged(moved, len(axes), name)) if moved else place
+    if name == "transpose":
+        order = tuple(d for d in p["permutation"] if axes.has(d, label))
+        return place if order == tuple(sorted(order)) else place.at((name, order))
     return place
+
+
+def _window(p: Any, axes: Axes, label: int) -> Window | None:
+    """A slice along the axes on which elements differ; none where it takes all of them."""
+    strides = p["strides"] or (1,) * len(p["start_indices"])
+    cuts = zip(axes.shape, p["start_indices"], p["limit_indices"], strides, strict=True)
+    each = [
+        (start, limit, stride) if axes.has(d, label) else (0, size, 1)
+        for d, (size, start, limit, stride) in enumerate(cuts)
+    ]
+    if all(cut == (0, size, 1) for cut, size in zip(each, axes.shape, strict=True)):
+        return None
+    starts, limits, steps = zip(*each, strict=True)
+    return Window(starts, limits, steps)
 
 
 @rule(*MOVES, parameters=_moved_parameters)
@@ -120,7 +138,7 @@ def moved_value(eqn: Any, info: Data, k: int = 0) -> Data:
         terms=frozenset(_moved_term(eqn, t, k) for t in info.terms),
         weight=weight,
         source=info.source if info.source >= 0 else info.number,
-        place=_placed(eqn, info.place, k),
+        place=_placed(eqn, info.place, info.axes, k),
         size=size,
         **changes,
     )
@@ -129,11 +147,11 @@ def moved_value(eqn: Any, info: Data, k: int = 0) -> Data:
 def _moved_term(eqn: Any, term: Term, k: int) -> Term:
     return term.but(
         axes=carried(eqn, term.axes, 0, k),
-        place=_placed(eqn, term.place, k),
+        place=_placed(eqn, term.place, term.axes, k, SOURCE),
         weight=term.weight.__class__(
             term.weight.leaves,
             term.weight.axes,
-            _placed(eqn, term.weight.place, k),
+            _placed(eqn, term.weight.place, term.axes, k, WEIGHT),
             term.weight.layer,
         ),
     )
@@ -191,14 +209,40 @@ def beside(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
         size=_size(values),
         weight=None,
         terms=_beside_terms(eqn, values),
-        source=-1,
-        place=Place(),
+        **_rearranged(eqn, ins, values, places),
         feeds=union(v.feeds for v in values if isinstance(v, Data)),
     )
     del chosen
     if not _travels(out):
         return Found([out])
     return Found([out], events=lambda ops: [_together(eqn, ops, places, out)])
+
+
+def _rearranged(
+    eqn: Any, ins: Sequence[Value], values: Sequence[Value], places: Sequence[int]
+) -> dict[str, Any]:
+    """Whose elements these are, where all parts but zeros come from one source: rolls, shifts."""
+    data = [v for v in values if isinstance(v, Data)]
+    sources = {d.source if d.source >= 0 else d.number for d in data}
+    rest = [v for v in values if not isinstance(v, Data)]
+    if len(sources) != 1 or min(sources) < 0 or not all(map(_zero, rest)):
+        return dict(source=-1, place=Place())
+    others = tuple(i.number for k, i in enumerate(ins) if k not in places)
+    parts = tuple(d.place.slices for d in data)
+    loops = union(d.place.loops for d in data)
+    key = (eqn.primitive.name, str(eqn.params), others, parts)
+    rank = len(shape_of(eqn.outvars[0]))
+    moved = Rearranged(_along(eqn, rank), rank, key)
+    return dict(source=sources.pop(), place=Place((moved,), loops))
+
+
+def _along(eqn: Any, rank: int) -> tuple[int, ...]:
+    """Axes along which the parts stand beside each other."""
+    params: dict[str, Any] = eqn.params
+    if "padding_config" in params:
+        return tuple(a for a, pads in enumerate(params["padding_config"]) if any(pads))
+    axis = params.get("dimension", params.get("axis"))
+    return tuple(range(rank)) if axis is None else (int(axis),)
 
 
 def _zero(value: Value) -> bool:
@@ -236,14 +280,15 @@ def _beside_terms(eqn: Any, values: Sequence[Value]) -> frozenset[Term]:
     """Terms of the parts; along the axis of the parts they vary where the parts differ."""
     shape = shape_of(eqn.outvars[0])
     parts = [(v, t) for v in values if isinstance(v, Data) for t in v.terms]
-    axis = eqn.params.get("dimension", eqn.params.get("axis"))
+    params: dict[str, Any] = eqn.params
+    axis = params["dimension"] if "dimension" in params else params.get("axis", -1)
     found: set[Term] = set()
     for v, t in parts:
         axes = t.axes
         if eqn.primitive.name == "stack":
             axes = axes.inserted(axis, shape[axis], 0)
         axes = axes.resized(shape) if len(axes) == len(shape) else Axes.of(shape)
-        if axis is not None and any(together(t, u) for w, u in parts if w is not v):
+        if axis >= 0 and any(together(t, u) for w, u in parts if w is not v):
             axes = axes.marked(WEIGHT | SOURCE, (axis,))
         found.add(t.but(axes=axes))
     merged: dict[Any, Term] = {}

@@ -1,5 +1,6 @@
 """Sparse and ragged products: `BCOO`, `BCSR`, groups of rows."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -73,7 +74,9 @@ def _ragged(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
     out = shape_of(eqn.outvars[0])
     dense = float(math.prod(out) * rows[-1])
     own = [i.but(axes=varied(shape_of(v))) for i, v in zip(ins, eqn.invars, strict=True)]
+    stored = float(math.prod(shape_of(eqn.invars[1])))
     geometry = _geometry(eqn, (0, 1), dense, float(out[-1]))
+    geometry = dataclasses.replace(geometry, synapses=(dense, stored))
     return bilinear(eqn, own, ctx, geometry)
 
 

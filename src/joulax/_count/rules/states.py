@@ -143,7 +143,10 @@ def _again(path: Path, k: int, old: Value, new: Value) -> Value:
 def claim_states(ctx: Any, plan: Any, states: Sequence[Value], path: Path) -> None:
     """A state that is carried on from itself makes its region a population of neurons."""
     for var, info in zip(plan.jaxpr.outvars, states, strict=False):
-        held = isinstance(info, Analog) and any(s[:-1] == path for s in info.held)
-        if held and info.feeds and not ctx.backward:
+        if not isinstance(info, Analog) or ctx.backward:
+            continue
+        if any(t.counted and path in t.weight.place.loops & t.place.loops for t in info.terms):
+            continue  # a weighted sum that the loop adds up term by term
+        if info.feeds and any(s[:-1] == path for s in info.held):
             population = Population(info.feeds, info.size, shape_of(var), info.axes)
             ctx.claim(population, plan.frame)

@@ -14,7 +14,7 @@ from ..kinds import SPIKE, Analog, Data, Events, Term, Value, varied
 from .births import mixed, union
 from .products import current
 from .registry import because, parameter_of, rule, shape_of, site_of
-from .terms import brought
+from .terms import brought, positions
 
 
 def again(eqn: Any, *operands: Any) -> list[Array]:
@@ -129,8 +129,8 @@ def hand_sum(eqn: Any, info: Data, ctx: Context, found: Sequence[Term]) -> Found
     axes = _out_axes(eqn, found[0])
     out_shape = shape_of(eqn.outvars[0])
     window = _window(eqn)
-    positions = sum(t.positions for t in found)
-    dense = float(math.prod(out_shape) * window if window else math.prod(shape)) * positions
+    many = sum(t.positions for t in found)
+    dense = float(math.prod(out_shape) * window if window else math.prod(shape)) * many
     neurons = float(axes.size(IDLE))
     repeats = math.prod(out_shape) / neurons if neurons else 1.0
     site = site_of(
@@ -141,7 +141,7 @@ def hand_sum(eqn: Any, info: Data, ctx: Context, found: Sequence[Term]) -> Found
         spiking=spiking,
         cause=info.cause if spiking else None,
         dense=dense,
-        synapses=dense / max(repeats, 1.0),
+        synapses=positions(ctx, dense / max(repeats, 1.0), found),
         neurons=neurons,
         inputs=0.0,
     )

@@ -147,7 +147,8 @@ def _added(ops: Operands, out: Value) -> Companions:
     if isinstance(out, Events):
         return {EVENTS: both[0] + both[1]}
     keys = {t.key for t in out.terms if not t.counted}
-    return {k: sum(jnp.broadcast_to(ops.term(i, k), shape) for i in (0, 1)) for k in keys}
+    part = lambda i, k: jnp.broadcast_to(ops.term(i, k), shape)
+    return {k: part(0, k) + part(1, k) for k in keys}
 
 
 def _why_sum(a: Value, b: Value, minus: bool) -> str:

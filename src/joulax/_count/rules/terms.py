@@ -1,6 +1,7 @@
 """Terms: a leaf times data, followed until products of different elements are brought together."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -150,17 +151,22 @@ def _widened(weight: Weight, leaves: Leaves) -> Weight:
 
 
 def _sliced(eqn: Any, pairs: Sequence[tuple[Term, Term]]) -> Axes:
-    """Axes of the result that enumerate neurons: the weight varies there, or the slices differ."""
-    axes = pairs[0][1].axes
-    first, second = (t.place.slices for t in pairs[0])
-    moved = {
-        i
-        for s, u in zip(first, second, strict=False)
-        if isinstance(s, Window) and isinstance(u, Window) and len(s.starts) == len(axes)
-        for i, (x, y) in enumerate(zip(s.starts, u.starts, strict=True))
-        if x != y
-    }
-    return axes.marked(WEIGHT, moved)
+    """Axes of the result that enumerate neurons: the weight varies there, or the places differ."""
+    t, u = pairs[0]
+    moved = {a for pair in (t, u) for a in _moved(pair.place, len(u.axes))}
+    same = _moved(t.place, len(u.axes)) == _moved(u.place, len(u.axes))
+    return u.axes if same else u.axes.marked(WEIGHT, moved)
+
+
+def _moved(place: Place, rank: int) -> dict[int, Any]:
+    """Axes along which elements stand elsewhere, and how."""
+    found: dict[int, Any] = {}
+    for s in place.slices:
+        if isinstance(s, Window) and len(s.starts) == rank:
+            found.update({a: x for a, x in enumerate(s.starts) if x})
+        elif isinstance(s, Rearranged) and s.rank == rank:
+            found.update(dict.fromkeys(s.axes, s))
+    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,6 +176,15 @@ class Window:
     starts: tuple[int, ...]
     limits: tuple[int, ...]
     strides: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rearranged:
+    """Elements in another order along some axes: rolls, shifts, reversals."""
+
+    axes: tuple[int, ...]
+    rank: int
+    key: Any
 
 
 def _repeated(axes: Axes) -> Axes:
@@ -187,13 +202,12 @@ def hand_site(
     axes: Axes,
 ) -> Site:
     """The site of a weighted sum written by hand; `new` are the terms counted here."""
-    size = 1.0
-    for n in shape:
-        size *= n
+    size = float(math.prod(shape))
     dense = size * sum(t.positions for _, t in new)
     neurons = float(_repeated(axes).size(1))
     share = neurons / size if size else 0.0
-    place = Place() if term.weight.place.slices else term.weight.place
+    slices = frozenset(t.weight.place.slices for _, t in new)
+    place = Place((slices,), term.weight.place.loops)
     return site_of(
         eqn,
         ctx,
@@ -201,10 +215,19 @@ def hand_site(
         spiking=term.spiking,
         cause=None if term.spiking else because(eqn, "a leaf times analog data"),
         dense=dense,
-        synapses=dense * share,
+        synapses=positions(ctx, dense * share, [t for _, t in new]),
         neurons=neurons,
         inputs=0.0,
     )
+
+
+def positions(ctx: Context, here: float, terms: Sequence[Term]) -> float:
+    """Distinct synapse positions of a sum, where loops or indices walk over the weights."""
+    walked = frozenset().union(*(t.weight.place.loops for t in terms))
+    steps = ctx.steps(walked)
+    if steps is not None and not any(t.lookup for t in terms):
+        return here * steps
+    return max(here, ctx.elements(frozenset().union(*(t.weight.leaves for t in terms))))
 
 
 def current_cause(site: Site) -> Cause:
