@@ -16,7 +16,7 @@ ROOMS = (
     "_training doors"
 ).split()
 COUNT = ("_trace", "_count", "_program", "_arguments", "_marks", "_recorded", "_records")
-PUBLIC_MODULES = ("losses", "metrics", "models", "neurons", "nir", "plot", "torch")
+PUBLIC_MODULES = ("brainstate", "losses", "metrics", "models", "neurons", "nir", "plot", "torch")
 
 
 def name_of(path: pathlib.Path) -> str:

@@ -1,6 +1,7 @@
 """Graphs of NIR: every node against a recurrence in NumPy, accounts against walks over taps."""
 
 import inspect
+import sys
 import types
 
 import equinox as eqx
@@ -431,7 +432,7 @@ def test_files_whose_shapes_are_wrong(tmp_path):
 
 
 def test_files_need_the_package(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "nir", None)
+    monkeypatch.setitem(sys.modules, "nir", None)
     with pytest.raises(ImportError, match=r"joulax\[nir\]"):
         joulax.nir.load("network.nir", dt=DT)
 

@@ -1,5 +1,7 @@
 """PyTorch models: by hand, against the same network in JAX, and against recorded runs of peers."""
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -184,7 +186,7 @@ def test_explained():
 
 
 def test_without_torch(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ImportError, match="pip install torch"):
         joulax.torch.count(lambda x: x)
 

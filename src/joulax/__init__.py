@@ -4,6 +4,7 @@ activity → operations → costs → energy → report: each arrow is a pure fu
 """
 
 from . import (
+    brainstate as brainstate,
     losses as losses,
     metrics as metrics,
     models as models,
