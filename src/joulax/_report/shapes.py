@@ -4,6 +4,7 @@ What a site executes with nothing skipped follows from shapes, so in the traced 
 constant; dead-code elimination leaves nothing else.
 """
 
+import contextlib
 import functools
 import itertools
 from collections.abc import Callable, Sequence
@@ -161,12 +162,14 @@ def _evaluate(closed: Any, args: Sequence[Any], consts: Sequence[Any] = ()) -> l
 
 def _equation(jaxpr: Any, eqn: Any, ins: list[Any]) -> list[Any]:
     name = eqn.primitive.name
-    if name == "conv_general_dilated":
-        return [_convolution(eqn, *ins)]
-    if name in _INSIDE and _INSIDE[name] in eqn.params:
-        return _evaluate(eqn.params[_INSIDE[name]], ins)
-    if name == "scan":
-        return _scan(eqn, ins)
+    scope = str(eqn.source_info.name_stack)
+    with jax.named_scope(scope) if scope else contextlib.nullcontext():
+        if name == "conv_general_dilated":
+            return [_convolution(eqn, *ins)]
+        if name in _INSIDE and _INSIDE[name] in eqn.params:
+            return _evaluate(eqn.params[_INSIDE[name]], ins)
+        if name == "scan":
+            return _scan(eqn, ins)
     return evaluate_one(jaxpr, eqn, ins)
 
 

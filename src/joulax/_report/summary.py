@@ -231,7 +231,7 @@ def _held(
     model: Any, args: Any, kwargs: Any, weights: Any, layers: list[str]
 ) -> dict[str, list[Any]]:
     """Parameters by the layer that holds them; those of no layer by their own module."""
-    trees = list(surroundings(model))
+    trees = list(surroundings(model)) + _variables(model)
     names = names_of(weights, "weights")
     trees += [("", args[i]) for i in names if isinstance(i, int) and i < len(args)]
     trees += [("", kwargs[n]) for n in names if n in kwargs]
@@ -247,6 +247,18 @@ def _held(
             name = max(inside, key=len) if inside else parent or whole or "weight"
             held.setdefault(name, []).append(leaf)
     return held
+
+
+def _variables(model: Any) -> list[tuple[str, Any]]:
+    """Variables of Keras, whose paths are their names."""
+    variables = getattr(model, "variables", None)
+    if not isinstance(variables, list):
+        return []
+    named = {v.path.rpartition("/")[0]: [] for v in variables if hasattr(v, "path")}
+    for v in variables:
+        if hasattr(v, "path") and hasattr(v, "value"):
+            named[v.path.rpartition("/")[0]].append(v.value)
+    return [("", named)]
 
 
 def _is_key(leaf: Any) -> bool:
