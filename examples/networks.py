@@ -171,7 +171,7 @@ def summarise(network, *inputs):
 
 def main():
     """Print and check all three."""
-    image = jax.ShapeDtypeStruct((3, 224, 224), jnp.float32)
+    image = jax.ShapeDtypeStruct((3, 224, 224), jnp.result_type(float))
     text = jax.ShapeDtypeStruct((1024,), jnp.int32)
     for network, shape, macs in (
         (ResNet50, image, 3.947_8e9),

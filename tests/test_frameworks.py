@@ -204,6 +204,15 @@ ONES = {"hidden": np.ones((4, 3), np.float32), "readout": np.ones((2, 4), np.flo
 INPUT = np.array([1.0, 0.0, 1.0], np.float32)
 
 
+def imported(name):
+    """A library, without what it changes for all others."""
+    wide = jax.config.jax_enable_x64
+    try:
+        return pytest.importorskip(name)
+    finally:
+        jax.config.update("jax_enable_x64", wide)
+
+
 def fire(v):
     """A spike above one half."""
     return spike(v - 0.5)
@@ -297,7 +306,7 @@ def in_penzai():
 
 
 def in_brainstate():
-    brainstate = pytest.importorskip("brainstate")
+    brainstate = imported("brainstate")
 
     class Net(brainstate.nn.Module):
         def __init__(self):
@@ -486,7 +495,7 @@ class TestBrainstate:
 
     @pytest.fixture
     def brainstate(self):
-        return pytest.importorskip("brainstate")
+        return imported("brainstate")
 
     def test_recurrent_spikes_stay_spikes(self, brainstate):
         class Net(brainstate.nn.Module):
@@ -516,9 +525,9 @@ class TestBrainstate:
 
     @pytest.mark.filterwarnings("ignore")
     def test_neurons_of_brainpy(self, brainstate):
-        brainpy = pytest.importorskip("brainpy")
-        unit = pytest.importorskip("brainunit")
-        state = pytest.importorskip("brainpy.state")
+        brainpy = imported("brainpy")
+        unit = imported("brainunit")
+        state = imported("brainpy.state")
         del brainpy
         volt = unit.mA * unit.ohm
 

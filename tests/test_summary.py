@@ -15,7 +15,7 @@ import joulax
 from .idioms.common import spike
 
 S = jax.ShapeDtypeStruct
-F32 = jnp.float32
+F32 = jnp.result_type(float)
 KEY = jax.random.key(0)
 
 
@@ -191,7 +191,7 @@ def test_bits_are_positive(bits):
 def test_bits_by_layer():
     made = joulax.summary(tower(8, 8, 4), bits={"blocks[0]": 4})(S((8,), F32))
     assert made["blocks[0]"].memory == (64 + 8) / 2
-    assert made["blocks[1]"].memory == (32 + 4) * 4
+    assert made["blocks[1]"].memory == (32 + 4) * jnp.dtype(F32).itemsize
     with pytest.raises(ValueError, match=r"bits= names 'head'; the layers are blocks\[0\]"):
         joulax.summary(tower(8, 8), bits={"head": 4})(S((8,), F32))
 

@@ -11,6 +11,7 @@ from . import (
     neurons as neurons,
     nir as nir,
     plot as plot,
+    rules as rules,
     torch as torch,
 )
 from ._accountant import (

@@ -10,9 +10,10 @@ from jax.core import Tracer
 
 from .._activity.account import Account, Convention
 from .arguments import Names, names_of
-from .names import Leaves, surroundings, watched
-from .program import Call, Program, Same, programs
+from .names import Leaves, Same, surroundings, watched
+from .program import Call, Program, programs
 from .resolution import Resolution
+from .rules import CHANGES
 
 
 def count(
@@ -131,7 +132,7 @@ class Counter:
         if any(isinstance(a, Tracer) for a in outside):
             return make()  # what it closes over belongs to one trace only
         declared = tuple(jax.tree.leaves(self._spikes)), str(jax.tree.structure(self._spikes))
-        kept = (declared, tuple(map(Same, outside)), before)
+        kept = (declared, tuple(map(Same, outside)), before, len(CHANGES))
         return programs(call.key(self.weights, self._resolution, kept), make)
 
 

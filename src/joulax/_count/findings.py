@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from .axes import Axes
@@ -280,6 +281,10 @@ class Context(Protocol):
 
     def steps(self, loops: Paths) -> float | None:
         """How many steps some loops have together, if that is known."""
+        ...
+
+    def concrete(self, info: Value) -> np.ndarray | None:
+        """The value of a constant that the program itself makes, unless it is large."""
         ...
 
     def elements(self, leaves: Leaves) -> float:

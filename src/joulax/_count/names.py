@@ -79,6 +79,19 @@ def is_array(x: Any) -> bool:
     ) and not isinstance(x, np.str_)
 
 
+class Same:
+    """Compares by identity, and keeps the object alive so that its identity is not reused."""
+
+    def __init__(self, item: Any):
+        self.item = item
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self.item is other.item
+
+    def __hash__(self) -> int:
+        return id(self.item)
+
+
 def surroundings(function: Any) -> Iterator[tuple[str, Any]]:
     """Pytrees that a function closes over, through wrappers, closures, partials and globals."""
     seen: set[int] = set()
@@ -106,6 +119,8 @@ def watched(function: Any) -> tuple[Any, ...]:
         name, item = queue.pop(0)
         if isinstance(item, _PLAIN):
             found.append((name, (type(item).__name__, item)))
+        elif "." in name and is_array(item):
+            found.append((name, _seen(item)))
         elif id(item) not in seen and not (isinstance(item, type) or inspect.ismodule(item)):
             seen.add(id(item))
             queue += [
@@ -129,7 +144,22 @@ def _attributes(item: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 def _is_users(item: Any) -> bool:
     library = type(item).__module__.split(".")[0] in _LIBRARIES
-    return hasattr(item, "__dict__") and not callable(item) and not library
+    plain = inspect.isroutine(item) or isinstance(item, functools.partial)
+    return hasattr(item, "__dict__") and not plain and not library and not _is_pytree(item)
+
+
+def _is_pytree(item: Any) -> bool:
+    """Whether JAX takes an object apart: then its arrays are traced, and the rest is static."""
+    return not jax.tree_util.all_leaves([item])
+
+
+def _seen(array: Any) -> tuple[Any, ...]:
+    """An array by its identity; a small one of NumPy, which can change in place, by its content."""
+    small = isinstance(array, np.ndarray) and array.size <= _SMALL
+    return Same(array), array.tobytes() if small else b""
+
+
+_SMALL = 4096  # elements
 
 
 def _has_arrays(item: Any) -> bool:

@@ -16,7 +16,7 @@ from .._activity.record import Activity
 from .arguments import Arguments, Names, argument_values
 from .kinds import Data
 from .layers import Layers
-from .names import Leaves, is_array
+from .names import Leaves, Same, is_array
 from .plan import Plan
 from .resolution import Resolution
 from .run import Runner
@@ -170,19 +170,6 @@ def _constants(closed: ClosedJaxpr) -> Iterator[Any]:
         for inner in jax.tree.leaves(list(eqn.params.values()), is_leaf=is_jaxpr):
             if isinstance(inner, ClosedJaxpr):
                 yield from _constants(inner)
-
-
-class Same:
-    """Compares by identity, and keeps the object alive so that its identity is not reused."""
-
-    def __init__(self, item: Any):
-        self.item = item
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and self.item is other.item
-
-    def __hash__(self) -> int:
-        return id(self.item)
 
 
 def _hashable(x: Any) -> Any:

@@ -1,10 +1,8 @@
 """First pass: walk a jaxpr once, without numbers, and record what the rules find."""
 
 import dataclasses
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -12,12 +10,13 @@ from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from .axes import IDLE, REPEATED, Axes
-from .findings import COUNTING, Birth, Found, Population, Site
+from .constants import Constants
+from .context import Context
+from .findings import COUNTING, Found, Population
 from .kinds import (
     NONE,
     Analog,
     Data,
-    Leaves as LeafSet,
     Parameter,
     Path,
     Paths,
@@ -32,101 +31,6 @@ from .rules import OPAQUE, RULES, because, contained, mixed, shape_of, source_of
 from .updates import note
 
 
-@dataclass(frozen=True)
-class Context:
-    """What a rule may ask about the program around its equation."""
-
-    path: Path
-    frame: Path
-    resolution: Resolution
-    backward: bool
-    declared: bool
-    _walker: "Walker" = field(repr=False)
-
-    def births(self, paths: Paths) -> list[Birth]:
-        """What is known about some births, in program order."""
-        return [self._walker.tables.births[p] for p in sorted(paths)]
-
-    def site(self, path: Path) -> Site | None:
-        """A site found before."""
-        return self._walker.tables.sites.get(path)
-
-    def own(self, births: Paths, feeds: Paths) -> Paths:
-        """Those births that come from the region fed by these sites itself."""
-        known = self._walker.tables.births
-        return frozenset(b for b in births if b in known and known[b].feeds & feeds)
-
-    def own_echo(self, feeds: Paths) -> bool:
-        """Whether a region is fed by nothing but spikes that come from here: a refractory mask."""
-        tables = self._walker.tables
-        entering = [tables.feeds[f] for f in feeds if f in tables.feeds]
-        known = [b for f in entering for b in f.births if b in tables.births]
-        return len(entering) == len(feeds) and any(self.path in tables.ancestors(b) for b in known)
-
-    def one_population(self, births: Paths) -> bool:
-        """Whether spikes are of one population, its one-to-one followers included."""
-        origins = [self._walker.origins(b) for b in births]
-        return not any(origins) or bool(frozenset.intersection(*origins))
-
-    def numbered(self, number: int) -> Value | None:
-        """What is known about a numbered value."""
-        return self._walker.values.get(number)
-
-    def number(self, *key: Any) -> int:
-        """The number of a value that is known by a key."""
-        return self._walker.number(*key)
-
-    def within_steps(self) -> bool:
-        """Whether the steps of a loop around are kept."""
-        return within(self._walker.stepped, self.path)
-
-    def keeps_steps(self, length: int) -> bool:
-        """Whether the steps of this scan are kept: it is the outermost one of the wanted length."""
-        return self._walker.keeps_steps(self.path, length)
-
-    def steps(self, loops: Paths) -> float | None:
-        """How many steps some loops have together, if that is known."""
-        found = [self._walker.lengths.get(p) for p in loops]
-        known = [n for n in found if n is not None]
-        return float(math.prod(known)) if len(known) == len(found) else None
-
-    def elements(self, leaves: LeafSet) -> float:
-        """Elements of the largest of some leaves."""
-        return float(max((self._walker.leaves.sizes[i] for i in leaves), default=0))
-
-    def walk(self, jaxpr: Any, ins: Sequence[Value], *, at: int = 0, call: bool = False) -> Plan:
-        """Plan an inner jaxpr, as part `at` of this equation.
-
-        A `call` runs as often as its caller.
-        """
-        frame = self.frame if call else None
-        with self._walker.inside(self.backward):
-            return self._walker.plan(jaxpr, ins, (*self.path, at), frame=frame)
-
-    def fixpoint(self, run: Any, start: list[Value], joined: Any) -> Any:
-        """Repeat `run(state)` with joined states until nothing changes."""
-        return self._walker.fixpoint(run, start, joined)
-
-    def claim(self, population: Population, frame: Path) -> None:
-        """A carried state: the population is updated once in each step."""
-        self._walker.claim(population, frame)
-
-    def used(self, frames: Iterable[Path]) -> bool:
-        """Whether any population is updated in these frames."""
-        wanted = set(frames)
-        return any(c.frame in wanted for c in self._walker.tables.claims.values())
-
-    @property
-    def tables(self) -> Tables:
-        """Everything found so far."""
-        return self._walker.tables
-
-    @property
-    def walker(self) -> Any:
-        """The walker, for the runner."""
-        return self._walker
-
-
 class Walker:
     """Walks jaxprs, calls rules, and keeps what they find."""
 
@@ -134,6 +38,7 @@ class Walker:
         self.leaves, self.resolution, self.declared = leaves, resolution, declared
         self.tables, self.stepped = Tables(), NONE
         self.values: dict[int, Value] = {}
+        self.constants = Constants()
         self.lengths: dict[Path, int] = {}  # steps of loops
         self._numbers: dict[Any, int] = {}
         self._backward: list[bool] = [False]
@@ -172,7 +77,7 @@ class Walker:
         if isinstance(length := eqn.params.get("length"), int):
             self.lengths[path] = length
         found = _counting(eqn, ins) if counting else self._found(eqn, ins, ctx)
-        outs = [self._out(eqn, ins, o, k) for k, o in enumerate(found.outs)]
+        outs = [self._out(plan, eqn, ins, o, k) for k, o in enumerate(found.outs)]
         found = found.but(outs=outs)
         plan.infos.update(zip(eqn.outvars, outs, strict=True))
         self._record(eqn, found, ctx)
@@ -224,7 +129,9 @@ class Walker:
         if not isinstance(atom, Literal):
             return info
         kind = atom.aval.str_short()
-        return info.but(number=self.number("literal", kind, str(atom.val)))
+        number = self.number("literal", kind, str(atom.val))
+        self.constants.add(number, atom.val)
+        return info.but(number=number)
 
     def _numbered(self, info: Value, key: Any) -> Value:
         if info.number < 0:
@@ -232,13 +139,16 @@ class Walker:
         self.values[info.number] = info
         return info
 
-    def _out(self, eqn: Any, ins: Sequence[Value], out: Value, k: int) -> Value:
+    def _out(self, plan: Plan, eqn: Any, ins: Sequence[Value], out: Value, k: int) -> Value:
         if out.number >= 0:
             return out
         if eqn.effects or any(i.number < 0 for i in ins):
             return self._numbered(out, ("fresh", len(self._numbers)))
         numbers = tuple(i.number for i in ins)
-        return self._numbered(out, (eqn.primitive.name, _params(eqn), numbers, k))
+        out = self._numbered(out, (eqn.primitive.name, _params(eqn), numbers, k))
+        if isinstance(out, Parameter) and not out.leaves:
+            self.constants.derive(out.number, plan.jaxpr, eqn, numbers, k)
+        return out
 
     # -- loops ------------------------------------------------------------------
 
@@ -328,11 +238,15 @@ class Walker:
         key = ("const", id(value))
         known = parameter(shape) if _abstract(value) else constant(value)
         if leaf is None and known_number(known):
+            self.constants.add(self.number(*key), value)
             return self._numbered(known, key)
         if leaf is None and not self.declared and any(n > 1 for n in shape):
             leaf = self.leaves.add((), value)  # an array of nobody we know: named by its place
         if leaf is None:
-            return self._numbered(parameter(shape, outside=self.declared), key)
+            found = self._numbered(parameter(shape, outside=self.declared), key)
+            if not _abstract(value):
+                self.constants.add(found.number, value)
+            return found
         return self._numbered(parameter(shape, leaves=frozenset((leaf,))), key)
 
 
@@ -376,7 +290,7 @@ def _counting(eqn: Any, ins: Sequence[Value]) -> Found:
 
 def _unknown(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
     """A primitive without a rule: analog where data go in; weights beside data may be synapses."""
-    if not any(isinstance(i, Data) for i in ins):
+    if not any(isinstance(i, Data) for i in ins) or not eqn.outvars:
         return Found([parameter(shape_of(v)) for v in eqn.outvars])
     name = eqn.primitive.name
     opaque = "is opaque" if name in OPAQUE else "has no rule"

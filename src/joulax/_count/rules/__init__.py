@@ -1,8 +1,10 @@
 """One rule per primitive: what comes out, given what goes in, and what is found there."""
 
 from . import (
+    brainevent as brainevent,
     branches as branches,
     choices as choices,
+    collectives as collectives,
     comparisons as comparisons,
     contractions as contractions,
     elementwise as elementwise,
@@ -11,6 +13,7 @@ from . import (
     landings as landings,
     loops as loops,
     movement as movement,
+    opaques as opaques,
     scalings as scalings,
     shards as shards,
     sparse as sparse,
@@ -20,6 +23,7 @@ from . import (
 from .births import mixed as mixed
 from .flow import contained as contained
 from .registry import (
+    CHANGES as CHANGES,
     OPAQUE as OPAQUE,
     RULES as RULES,
     because as because,

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from ..exact import Sum
 from ..findings import Found
 from ..kinds import (
+    NONE,
     TERNARY,
     Analog,
     Data,
@@ -21,6 +22,7 @@ from ..kinds import (
 )
 from ..run import Runner, Taps, read_all, wanted
 from .registry import because, rule
+from .terms import chosen_terms
 
 
 @rule("cond", container=True)
@@ -31,10 +33,11 @@ def _cond(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
     options = list(zip(*(plan.outs for plan in plans), strict=True))
     by_data = index if isinstance(index, Data) else None
     outs = [_either(eqn, o, by_data) for o in options]
+    lost = _lost(options, by_data)
     frames = [plan.frame for plan in plans]
     quiet = all(plan.quiet for plan in plans) and not ctx.used(frames)
     if quiet and not any(map(wanted, outs)):
-        return Found(outs)
+        return Found(outs, lost=lost)
 
     def run(runner: Runner, values: list, companions: list) -> Any:
         def branch(plan: Any) -> Any:
@@ -59,7 +62,8 @@ def _cond(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
 
         return jax.lax.switch(values[0], [complete(p) for p in plans], *args)
 
-    return Found(outs, run=run, inner=tuple((plan, lambda k: k + 1) for plan in plans))
+    inner = tuple((plan, lambda k: k + 1) for plan in plans)
+    return Found(outs, run=run, inner=inner, lost=lost)
 
 
 def _arrays(taps_: Taps) -> Taps:
@@ -93,6 +97,9 @@ def _either(eqn: Any, options: Sequence[Value], index: Data | None) -> Value:
     same = all(o == options[0] for o in options)
     if same and options[0].number >= 0:
         return options[0]
+    terms = NONE if index is None else chosen_terms(options, index)[0]
+    if isinstance(out, Data):
+        return out.but(number=-1, form=None, terms=out.terms | terms)
     if index is None or not isinstance(out, Parameter):
         return out.but(number=-1, form=None)
     cause = because(eqn, "a branch chosen by data")
@@ -102,4 +109,9 @@ def _either(eqn: Any, options: Sequence[Value], index: Data | None) -> Value:
     if values is not None and values <= TERNARY:
         nonneg = min(values) >= 0
         return Events(out.axes, cause=cause, values=values, nonneg=nonneg, weak=True)
-    return Analog(out.axes, cause=cause, weight=out.weight)
+    return Analog(out.axes, cause=cause, weight=out.weight, terms=terms)
+
+
+def _lost(options: Sequence[Sequence[Value]], index: Data | None) -> str | None:
+    found = [] if index is None else [chosen_terms(o, index)[1] for o in options]
+    return next((text for text in found if text), None)

@@ -27,7 +27,7 @@ from .births import (
 from .registry import parameter_of, rule, shape_of
 from .sets import are_events, kept, same, travels, values_of
 from .sums import added_terms
-from .terms import scaled_terms
+from .terms import chosen_terms, scaled_terms
 
 
 def _selected(eqn: Any, ins: Sequence[Value]) -> list[Value]:
@@ -53,11 +53,21 @@ def _select(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
         return _select_parameters(eqn, ins, ctx)
     if Analog not in kinds and all(_around_zero(c) for c in cases):
         return _select_events(eqn, ins, ctx)
-    strong = [pred] if isinstance(pred, Events) and not pred.weak else []
-    found = mixed(eqn, [*cases, *strong], ctx, "data select", terms=added_terms(cases))
+    terms, lost = added_terms(cases), None
+    if isinstance(pred, Data):
+        gated, lost = chosen_terms(cases, pred)
+        terms |= gated
+    found = mixed(eqn, [*cases, *_firing(pred, ctx)], ctx, "data select", terms=terms)
     out = found.outs[0].but(**_choice_axes(eqn, ins))
     beside = (lambda ops: [_chosen_terms(ops, out)]) if travels(out) else None
-    return found.but(outs=[out], events=beside)
+    return found.but(outs=[out], events=beside, lost=lost)
+
+
+def _firing(pred: Value, ctx: Context) -> list[Value]:
+    """A predicate that is spikes of neurons enters the region; a mask does not."""
+    if not isinstance(pred, Events) or pred.weak:
+        return []
+    return [pred] if any(b.feeds for b in ctx.births(pred.births)) else []
 
 
 def _choice_axes(eqn: Any, ins: Sequence[Value]) -> dict[str, Any]:

@@ -57,6 +57,7 @@ _COMPARE: dict[str, Callable[[float, float], float]] = {
     "ge": lambda x, y: float(x >= y),
     "le": lambda x, y: float(x <= y),
     "lt_to": lambda x, y: float(x < y),
+    "eq_to": lambda x, y: float(x == y),
     "le_to": lambda x, y: float(x <= y),
     "eq": lambda x, y: float(x == y),
     "ne": lambda x, y: float(x != y),
@@ -78,7 +79,7 @@ def _comparison(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
         found = found or _above_zero(eqn, ins, ctx)
         if found is not None:
             return found
-    equality = name in ("eq", "ne")
+    equality = name in ("eq", "ne", "eq_to")
     weak = equality or is_integer(eqn.invars[0]) or all(d.random for d in datas(ins))
     weak = weak or ctx.backward
     text = "an equality" if equality else "a comparison turned into numbers"

@@ -38,7 +38,7 @@ bessel_i0e bessel_i1e bessel_jn cbrt digamma bitcast_convert_type complex conj i
 exp2 expm1 igamma igammac is_finite lgamma log log1p nextafter polygamma pow population_count
 clz count_leading_zeros random_gamma_grad random_gamma igamma_grad_a regularized_incomplete_beta
 rem rsqrt sqrt shift_left shift_right_arithmetic shift_right_logical zeta unvmap_all unvmap_any
-unvmap_max mulhi square integer_pow sign abs round floor ceil
+unvmap_max mulhi reciprocal square integer_pow sign abs round floor ceil
 """.split()
 
 
@@ -49,7 +49,8 @@ def _passes(eqn: Any, ins: Sequence[Value]) -> list[Value]:
 @rule(
     *"copy copy_p reduce_precision real device_put sharding_constraint mesh_cast reshard".split(),
     *"nonbatchable nontraceable optimization_barrier name pvary pcast copy_to_host_async".split(),
-    *"stop_gradient reduced_vary_cast layout_constraint core_name".split(),
+    *"stop_gradient reduced_vary_cast reduced_vary_cast_p vary_unreduced_cast_p".split(),
+    *"layout_constraint core_name".split(),
     parameters=_passes,
     elementwise=True,
 )
@@ -198,6 +199,7 @@ def _iota(eqn: Any, ins: Sequence[Value]) -> list[Value]:
 @rule(
     *"iota rng_bit_generator rng_uniform random_seed random_bits random_wrap random_unwrap".split(),
     *"random_split random_fold_in threefry2x32 random_clone create_token empty empty2".split(),
+    *"threefry4x32 philox2x32 philox4x32 prng_seed prng_split prng_random_bits prng_join".split(),
     elementwise=True,
 )
 def _draw(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:

@@ -27,9 +27,9 @@ from .registry import parameter_of, rule, shape_of
 from .summed import again
 from .terms import Rearranged, Window, together
 
-MOVES = (
-    "reshape transpose broadcast_in_dim squeeze expand_dims slice rev split tile unstack".split()
-)
+MOVES = """
+reshape transpose broadcast_in_dim broadcast_to squeeze expand_dims slice rev split tile unstack
+""".split()
 
 
 def carried(eqn: Any, axes: Axes, new: int, k: int = 0) -> Axes:

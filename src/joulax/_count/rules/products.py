@@ -6,7 +6,6 @@ ones.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -18,27 +17,10 @@ from ..exact import LIMIT, MANY, Sum, total
 from ..findings import Context, Found, Operands, Site, Tap, graded, mask
 from ..kinds import NONE, Analog, Data, Events, Parameter, Paths, Place, Value, Weight, varied
 from .births import union
+from .geometry import Geometry
+from .permutations import permuted
 from .registry import parameter_of, shape_of, site_of, source_of
 from .terms import brought, current_cause
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """What a bilinear product is, apart from the kinds of its operands."""
-
-    dense: float  # pairs that meet
-    synapses: tuple[float, float]  # distinct positions, if operand 0 or 1 is the weight
-    neurons: tuple[float, float]  # outputs of one sample
-    inputs: tuple[float, float]
-    free: tuple[tuple[int, ...], tuple[int, ...]]  # output axes of each operand alone
-    contracted: tuple[tuple[int, ...], tuple[int, ...]]  # axes of each operand that are summed
-    product: Callable[[Any, Any, Sequence[Any]], Array]  # of two operands and all values
-    fanout: Callable[[int, Any, Sequence[Any]], Array]
-    pairs: Callable[[Any, Any], Array] | None = None  # products whose sum is all pairs that meet
-    copies: float = 1.0
-    places: tuple[int, int] = (0, 1)  # the two operands among all
-    fixed: bool = True  # nothing but the weight decides the fan-out
-    out: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
 
 
 def weight_of(ins: Sequence[Value]) -> int | None:
@@ -86,6 +68,9 @@ def bilinear(eqn: Any, ins: Sequence[Value], ctx: Context, geometry: Geometry) -
     data = ins[1 - w]
     if not isinstance(data, Data):
         return _constant_product(eqn, ins, ctx, geometry, w)
+    moved = permuted(eqn, ins, ctx, geometry, w)
+    if moved is not None:
+        return moved
     weight = weights_in(ins[w])
     if not weight.leaves and data.terms:
         found = brought(data.terms, geometry.contracted[1 - w])

@@ -17,6 +17,7 @@ from ..kinds import Cause, Data, Parameter, Place, Value, Weight, varied
 
 PartialRule = Callable[[Any, Sequence[Value], Context], Found | None]
 RULES: dict[str, PartialRule] = {}
+CHANGES: list[str] = []  # what was registered, in order: an older program knows fewer rules
 OPAQUE: set[str] = set()  # primitives of which nothing can be known but that data go in
 
 
@@ -46,6 +47,7 @@ def rule(
                 raise ValueError(f"primitive {name!r} has a rule already: {RULES[name]}")
             full = _completed(function, parameters or from_parameters, elementwise)
             RULES[name] = function if container else full
+            CHANGES.append(name)
         return function
 
     return register
@@ -59,6 +61,7 @@ def opaque(*primitives: str) -> None:
     - `primitives`: names, such as `"ffi_call"`.
     """
     OPAQUE.update(primitives)
+    CHANGES.extend(primitives)
 
 
 def _completed(

@@ -26,7 +26,7 @@ from .births import (
 )
 from .registry import rule
 from .sets import by_what_it_is, kept, mapped, same, travels, values_of
-from .terms import merged_terms
+from .terms import bare_terms, merged_terms
 
 
 def combined_form(ins: Sequence[Value], signs: Sequence[float]) -> Form | None:
@@ -86,7 +86,9 @@ def _sum(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
             kept(eqn, ins, ctx, lambda x, y: x + sign * y) if _exact(ins, sign) else None
         )
         found = found or _one_scale(eqn, ins, ctx, minus)
-    found = found or mixed(eqn, ins, ctx, _why_sum(a, b, minus), terms=added_terms(ins))
+    found = found or mixed(
+        eqn, ins, ctx, _why_sum(a, b, minus), terms=added_terms(ins) | bare_terms(ins)
+    )
     found = unrolled(eqn, found, ins, ctx)
     out = found.outs[0]
     beside = found.events or ((lambda ops: [_added(ops, out)]) if travels(out) else None)

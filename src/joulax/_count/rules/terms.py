@@ -97,6 +97,31 @@ def _thinned(ops: Operands, term: Term) -> Any:
     return ops.there(i) * mask(ops.values[1 - i])
 
 
+# -- leaves added where data say ---------------------------------------------------------
+
+BARE = -2  # source of a leaf that is added as it is
+
+
+def bare_terms(ins: Sequence[Value]) -> frozenset[Term]:
+    """A leaf that a loop walks over, added as it is: if data choose whether, data scale it."""
+    weights = [i.weight for i in ins if isinstance(i, Parameter) and not i.is_mask and i.weight]
+    walked = [w for w in weights if w.place.loops and len(datas(ins)) == 1]
+    return frozenset(Term(w, BARE, Place(), w.axes, True, counted=True) for w in walked)
+
+
+def chosen_terms(options: Sequence[Value], index: Data) -> tuple[frozenset[Term], str | None]:
+    """Terms of a choice that data make, and what is lost: rows of a leaf added one by one."""
+    terms = frozenset().union(*(o.terms for o in options if isinstance(o, Data)))
+    leaves = [o.weight for o in options if isinstance(o, Parameter) and o.weight]
+    bare = {t.weight for t in terms if t.source == BARE} | {w for w in leaves if w.place.loops}
+    source = index.source if index.source >= 0 else index.number
+    gated = {Term(w, source, index.place, w.axes, True, counted=True) for w in bare}
+    rest = frozenset(t for t in terms if t.source != BARE)
+    lost = any(together(t, u) for t in rest for u in gated)
+    text = "rows of a weight, added one by one where data say; write where(spike, row, 0)"
+    return rest | gated, text if lost else None
+
+
 # -- sums -----------------------------------------------------------------------------
 
 

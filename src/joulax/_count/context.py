@@ -1,0 +1,117 @@
+"""What a rule may ask about the program around its equation."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .findings import Birth, Population, Site
+from .kinds import (
+    Leaves as LeafSet,
+    Path,
+    Paths,
+    Value,
+)
+from .plan import Plan, Tables
+from .resolution import Resolution, within
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a rule may ask about the program around its equation."""
+
+    path: Path
+    frame: Path
+    resolution: Resolution
+    backward: bool
+    declared: bool
+    _walker: Any = field(repr=False)
+
+    def births(self, paths: Paths) -> list[Birth]:
+        """What is known about some births, in program order."""
+        return [self._walker.tables.births[p] for p in sorted(paths)]
+
+    def site(self, path: Path) -> Site | None:
+        """A site found before."""
+        return self._walker.tables.sites.get(path)
+
+    def own(self, births: Paths, feeds: Paths) -> Paths:
+        """Those births that come from the region fed by these sites itself."""
+        known = self._walker.tables.births
+        return frozenset(b for b in births if b in known and known[b].feeds & feeds)
+
+    def own_echo(self, feeds: Paths) -> bool:
+        """Whether a region is fed by nothing but spikes that come from here: a refractory mask."""
+        tables = self._walker.tables
+        entering = [tables.feeds[f] for f in feeds if f in tables.feeds]
+        known = [b for f in entering for b in f.births if b in tables.births]
+        return len(entering) == len(feeds) and any(self.path in tables.ancestors(b) for b in known)
+
+    def one_population(self, births: Paths) -> bool:
+        """Whether spikes are of one population, its one-to-one followers included."""
+        origins = [self._walker.origins(b) for b in births]
+        return not any(origins) or bool(frozenset.intersection(*origins))
+
+    def numbered(self, number: int) -> Value | None:
+        """What is known about a numbered value."""
+        return self._walker.values.get(number)
+
+    def number(self, *key: Any) -> int:
+        """The number of a value that is known by a key."""
+        return self._walker.number(*key)
+
+    def within_steps(self) -> bool:
+        """Whether the steps of a loop around are kept."""
+        return within(self._walker.stepped, self.path)
+
+    def keeps_steps(self, length: int) -> bool:
+        """Whether the steps of this scan are kept: it is the outermost one of the wanted length."""
+        return self._walker.keeps_steps(self.path, length)
+
+    def steps(self, loops: Paths) -> float | None:
+        """How many steps some loops have together, if that is known."""
+        found = [self._walker.lengths.get(p) for p in loops]
+        known = [n for n in found if n is not None]
+        return float(math.prod(known)) if len(known) == len(found) else None
+
+    def concrete(self, info: Value) -> np.ndarray | None:
+        """The value of a constant that the program itself makes, unless it is large."""
+        return self._walker.constants.value(info.number)
+
+    def elements(self, leaves: LeafSet) -> float:
+        """Elements of the largest of some leaves."""
+        return float(max((self._walker.leaves.sizes[i] for i in leaves), default=0))
+
+    def walk(self, jaxpr: Any, ins: Sequence[Value], *, at: int = 0, call: bool = False) -> Plan:
+        """Plan an inner jaxpr, as part `at` of this equation.
+
+        A `call` runs as often as its caller.
+        """
+        frame = self.frame if call else None
+        with self._walker.inside(self.backward):
+            return self._walker.plan(jaxpr, ins, (*self.path, at), frame=frame)
+
+    def fixpoint(self, run: Any, start: list[Value], joined: Any) -> Any:
+        """Repeat `run(state)` with joined states until nothing changes."""
+        return self._walker.fixpoint(run, start, joined)
+
+    def claim(self, population: Population, frame: Path) -> None:
+        """A carried state: the population is updated once in each step."""
+        self._walker.claim(population, frame)
+
+    def used(self, frames: Iterable[Path]) -> bool:
+        """Whether any population is updated in these frames."""
+        wanted = set(frames)
+        return any(c.frame in wanted for c in self._walker.tables.claims.values())
+
+    @property
+    def tables(self) -> Tables:
+        """Everything found so far."""
+        return self._walker.tables
+
+    @property
+    def walker(self) -> Any:
+        """The walker, for the runner."""
+        return self._walker
