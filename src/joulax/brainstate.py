@@ -6,6 +6,7 @@ that, and writes the states as the model would have done.
 """
 
 import inspect
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,10 +16,8 @@ import numpy as np
 
 from ._activity.account import Account
 from ._count import count as count_pure, rule
-from ._count.findings import Context, Found
-from ._count.kinds import Value
-from ._count.rules.births import born
 from ._count.rules.registry import RULES
+from .rules import Context, Found, Value, born
 
 __all__ = ["count"]
 
@@ -68,27 +67,40 @@ def count(
         zero = {i for i, v in enumerate(values) if i not in places and _is_zero(v)}
         data = {i: v for i, v in enumerate(values) if i not in places and i not in zero}
 
+        def now(params: Any, carried: Any) -> list[Any]:
+            made = []
+            for i, value in enumerate(values):
+                if i in places:
+                    made.append(_at(params, places[i]))
+                else:
+                    made.append(jax.tree.map(jnp.zeros_like, value) if i in zero else carried[i])
+            return made
+
+        number = next(_NUMBERS)
+        _CALLS[number] = lambda p, c, *given: pure.jaxpr_call(now(p, c), *given, **kwargs)[::-1]
+
         def run(params: Any, carried: Any, *given: Any) -> Any:
-            now = [
-                _at(params, places[i])
-                if i in places
-                else jax.tree.map(lambda a: jnp.zeros(jnp.shape(a), jnp.result_type(a)), v)
-                if i in zero
-                else carried[i]
-                for i, v in enumerate(values)
-            ]
-            return pure.jaxpr_call(now, *given, **kwargs)[::-1]
+            return _CALLS[number](params, carried, *given)
 
         params: dict[str, Any] = {}
         for i, place in places.items():
             _put(params, place, values[i])
         counter = count_pure(run, weights=0, spikes=tuple(s + 2 for s in declared), **options)
-        (out, new), account = counter(params, data, *args)
+        try:
+            (out, new), account = counter(params, data, *args)
+        finally:
+            del _CALLS[number]
         for state, value in zip(states, new, strict=True):
             state.value = value
         return out, account
 
     return counted
+
+
+# Calls in progress: brainstate's own caches change while they run, and a function that `count`
+# traces may close over nothing that changes.
+_CALLS: dict[int, Callable[..., Any]] = {}
+_NUMBERS = itertools.count()
 
 
 if "heaviside_surrogate_gradient" not in RULES:
