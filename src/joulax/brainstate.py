@@ -60,41 +60,59 @@ def count(
     def counted(*args: Any, **kwargs: Any) -> tuple[Any, Account]:
         pure = brainstate.transform.StatefulFunction(model)
         pure.make_jaxpr(*args, **kwargs)
-        states = list(pure.get_states(*args, **kwargs))
-        values = [s.value for s in states]
-        held = [i for i, s in enumerate(states) if isinstance(s, brainstate.ParamState)]
-        places = {i: _place(named.get(id(states[i])), i, values[i]) for i in held}
-        zero = {i for i, v in enumerate(values) if i not in places and _is_zero(v)}
-        data = {i: v for i, v in enumerate(values) if i not in places and i not in zero}
-
-        def now(params: Any, carried: Any) -> list[Any]:
-            made = []
-            for i, value in enumerate(values):
-                if i in places:
-                    made.append(_at(params, places[i]))
-                else:
-                    made.append(jax.tree.map(jnp.zeros_like, value) if i in zero else carried[i])
-            return made
-
+        states = _States(list(pure.get_states(*args, **kwargs)), brainstate.ParamState, named)
         number = next(_NUMBERS)
-        _CALLS[number] = lambda p, c, *given: pure.jaxpr_call(now(p, c), *given, **kwargs)[::-1]
+        call = lambda p, c, *given: pure.jaxpr_call(states.now(p, c), *given, **kwargs)[::-1]
 
         def run(params: Any, carried: Any, *given: Any) -> Any:
             return _CALLS[number](params, carried, *given)
 
-        params: dict[str, Any] = {}
-        for i, place in places.items():
-            _put(params, place, values[i])
         counter = count_pure(run, weights=0, spikes=tuple(s + 2 for s in declared), **options)
+        _CALLS[number] = call
         try:
-            (out, new), account = counter(params, data, *args)
+            (out, new), account = counter(states.params(), states.data, *args)
         finally:
             del _CALLS[number]
-        for state, value in zip(states, new, strict=True):
-            state.value = value
+        states.write(new)
         return out, account
 
     return counted
+
+
+class _States:
+    """The states of a call: parameters, zeros, and what else they hold."""
+
+    def __init__(self, states: list[Any], parameter: type, named: dict[int, tuple[Any, ...]]):
+        self._states = states
+        self._values = [s.value for s in states]
+        held = [i for i, s in enumerate(states) if isinstance(s, parameter)]
+        self._places = {i: _place(named.get(id(states[i])), i, self._values[i]) for i in held}
+        others = {i: v for i, v in enumerate(self._values) if i not in self._places}
+        self._zero = {i for i, v in others.items() if _is_zero(v)}
+        self.data = {i: v for i, v in others.items() if i not in self._zero}
+
+    def params(self) -> dict[str, Any]:
+        """Parameters by their places in the model."""
+        tree: dict[str, Any] = {}
+        for i, place in self._places.items():
+            _put(tree, place, self._values[i])
+        return tree
+
+    def now(self, params: Any, carried: Any) -> list[Any]:
+        """Values of all states in order, while the program is traced."""
+        made = []
+        for i, value in enumerate(self._values):
+            if i in self._places:
+                made.append(_at(params, self._places[i]))
+            else:
+                zero = i in self._zero
+                made.append(jax.tree.map(jnp.zeros_like, value) if zero else carried[i])
+        return made
+
+    def write(self, new: Any) -> None:
+        """Write the states as the model would have done."""
+        for state, value in zip(self._states, new, strict=True):
+            state.value = value
 
 
 # Calls in progress: brainstate's own caches change while they run, and a function that `count`

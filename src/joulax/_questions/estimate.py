@@ -64,7 +64,7 @@ def _printed(made: Report) -> Report:
     return made
 
 
-def _batched(counter, inputs: tuple) -> bool:
+def _batched(counter: Any, inputs: tuple[Any, ...]) -> bool:
     """Whether the model accepts one slice of every input."""
     one = lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype) if is_array(x) and x.ndim else x
     slices = [x if i in counter.weights else jax.tree.map(one, x) for i, x in enumerate(inputs)]
