@@ -137,6 +137,17 @@ def test_functional_products():
     check(account["b"], mac=8, dense_mac=8, synapses=8, nonzero=8)
 
 
+def test_weights_that_a_function_closes_over():
+    """Modules used inside a comprehension are found; loose tensors are told apart."""
+    net = torch.nn.Sequential(linear(4, 3), torch.nn.ReLU(), linear(2, 4))
+    _, account = joulax.torch.count(lambda x: [net(now) for now in x])(ones(5, 1, 3))
+    assert list(account) == ["0", "2"]
+    a, b = ones(4, 3), ones(2, 4)
+    _, loose = joulax.torch.count(lambda x: F.relu(x @ a.T) @ b.T)(ones(1, 3))
+    assert list(loose) == ["weight[0]", "weight[1]"]
+    assert [float(r.mac) for r in loose.values()] == [12, 8]
+
+
 def test_weighted_sums_by_hand():
     run = lambda p, x: (p["w"] * x[:, None]).sum(-1)
     _, account = joulax.torch.count(run, weights=0, spikes=1)(
@@ -174,6 +185,16 @@ def test_nothing_stays_behind():
         joulax.torch.count(model)(ones(1, 5))
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
     assert torch.backends.mha.get_fastpath_enabled()
+
+
+def test_resnet_50():
+    """The figures of `joulax.summary`: 3.948 G without padding."""
+    models = library("torchvision.models")
+    with torch.no_grad():
+        model = models.resnet50().eval()
+        _, account = joulax.torch.count(model)(torch.rand(1, 3, 224, 224))
+    assert sum(float(r.dense) for r in account.values()) == 3_948_251_904
+    assert sum(float(r.neurons) for r in account.values() if r.neurons is not None) == 9_608_704
 
 
 def test_explained():

@@ -156,14 +156,26 @@ def _modules(model: Any) -> dict[str, Any]:
     """Modules by name: of a module, or of those that a function closes over."""
     if isinstance(model, torch.nn.Module):
         return dict(model.named_modules())
-    inside = inspect.getclosurevars(model) if inspect.isfunction(model) else None
-    around = {} if inside is None else {**inside.globals, **inside.nonlocals}
+    around = dict(_around(model)) if inspect.isfunction(model) else {}
     owner = getattr(model, "__self__", None)
     around |= {"self": owner} if isinstance(owner, torch.nn.Module) else {}
     held = {n: m for n, m in around.items() if isinstance(m, torch.nn.Module)}
     if len(held) == 1:
         return dict(next(iter(held.values())).named_modules())
     return {f"{n}.{k}".rstrip("."): m for n, o in held.items() for k, m in o.named_modules()}
+
+
+def _around(function: Any) -> Iterator[tuple[str, Any]]:
+    """What a function closes over, and the globals that it or a function inside it names."""
+    codes = [function.__code__]
+    while codes:
+        code = codes.pop(0)
+        codes += [c for c in code.co_consts if inspect.iscode(c)]
+        names = (n for n in code.co_names if n in function.__globals__)
+        yield from ((n, function.__globals__[n]) for n in names)
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with contextlib.suppress(ValueError):  # a cell that is filled later
+            yield name, cell.cell_contents
 
 
 def _parameters(model: Any, kinds: Kinds) -> Iterator[str]:

@@ -29,6 +29,7 @@ def matmul(kinds: Kinds, tally: Tally, name: str, a: Tensor, b: Tensor) -> Kind:
     w = _weight(sides)
     if w is None:
         return _kind_without_weight(kinds, tally, name, sides, met, events, dense)
+    sides = _named(kinds, tally, (a, b), sides, w)
     weight = (a2, b2)[w]
     free, copies = (rows, columns) if w == 1 else (columns, rows)
     there = list(events)
@@ -59,6 +60,8 @@ def convolution(kinds: Kinds, tally: Tally, name: str, args: tuple[Any, ...]) ->
             return Parameter(leaves_of(kinds_of_parameters))
         tally.lose(f"a convolution of data with data ({name})")
         return Analog("a convolution of data with data")
+
+    sides = _named(kinds, tally, (x, weight), sides, 1)
 
     def run(a: Tensor, b: Tensor) -> float:
         made = torch.convolution(a, b, None, *geometry)
@@ -117,6 +120,17 @@ def attention(kinds: Kinds, tally: Tally, name: str, args: tuple[Any, ...]) -> K
     )
     tally.pair(product, kinds[value] if spiking else Analog("softmax"))
     return Analog("attention")
+
+
+def _named(
+    kinds: Kinds, tally: Tally, both: tuple[Tensor, Tensor], sides: tuple[Kind, Kind], w: int
+) -> tuple[Kind, Kind]:
+    """A weight that belongs to no module, and is none of the arguments, gets a name of its own."""
+    data = isinstance(sides[1 - w], Events | Analog)
+    if data and isinstance(sides[w], Parameter) and not leaves_of([sides[w]]):
+        kinds[both[w]] = Parameter(frozenset((tally.unnamed(),)))
+        sides = kinds[both[0]], kinds[both[1]]
+    return sides
 
 
 def _weight(sides: tuple[Kind, Kind]) -> int | None:

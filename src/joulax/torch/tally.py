@@ -44,6 +44,7 @@ class Tally:
     modules: list[str] = field(default_factory=list)
     inside: int = 0  # depth in modules that make their spikes or updates known themselves
     _known: dict[Any, float] = field(default_factory=dict)
+    _unnamed: int = 0
 
     def once(self, key: Any, make: Callable[[], float]) -> float:
         """A number that shapes alone decide, computed once."""
@@ -63,6 +64,11 @@ class Tally:
     def lose(self, what: str) -> None:
         """Synapses that stand in no record."""
         self.lost[f"{what} in module {self.here!r}"] = None
+
+    def unnamed(self) -> str:
+        """A name for a weight that has none."""
+        self._unnamed += 1
+        return f"weight[{self._unnamed - 1}]"
 
     def wait(self, leaves: frozenset[str], product: Product) -> None:
         """A product with what is constant so far: a state before its first step."""
