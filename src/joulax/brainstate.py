@@ -5,6 +5,7 @@ written by such a trace. This `count` asks brainstate for the pure function of a
 that, and writes the states as the model would have done.
 """
 
+import importlib
 import inspect
 import itertools
 from collections.abc import Callable, Sequence
@@ -47,7 +48,7 @@ def count(
     `ImportError` without brainstate; `ValueError` for `weights=`, or `spikes=` that are no numbers.
     """
     try:
-        import brainstate
+        brainstate: Any = importlib.import_module("brainstate")
     except ImportError as error:
         raise ImportError("joulax.brainstate needs brainstate: pip install brainstate") from error
     if "weights" in options:

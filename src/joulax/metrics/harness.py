@@ -4,6 +4,7 @@ NeuroBench's metrics hook into modules of PyTorch. For any other model they retu
 and say nothing; these take their names, read an account, and give what `metrics.workload` gives.
 """
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -75,9 +76,9 @@ def harness(
     `ImportError` without NeuroBench.
     """
     try:
-        from neurobench.metrics.abstract import StaticMetric
-        from neurobench.metrics.abstract.workload_metric import AccumulatedMetric
-        from neurobench.models import NeuroBenchModel
+        static_metric: Any = importlib.import_module("neurobench.metrics.abstract").StaticMetric
+        accumulated = importlib.import_module("neurobench.metrics.abstract.workload_metric")
+        base: Any = importlib.import_module("neurobench.models").NeuroBenchModel
     except ImportError as error:
         raise ImportError("joulax.metrics.harness needs NeuroBench: pip install neurobench") from (
             error
@@ -85,7 +86,7 @@ def harness(
     chip = hardware(on) if isinstance(on, str) else on
     run = _Run(model, options)
 
-    class JaxModel(NeuroBenchModel):
+    class JaxModel(base):
         """Runs the model on a batch of tensors."""
 
         def __call__(self, batch: Any) -> Any:
@@ -96,10 +97,11 @@ def harness(
 
     def static(name: str, figure: Callable[[Any], Any]) -> type:
         call = lambda self, bench: figure(model)
-        return type(name, (StaticMetric,), {"__call__": call, "__doc__": figure.__doc__})
+        return type(name, (static_metric,), {"__call__": call, "__doc__": figure.__doc__})
 
     def workload(name: str, figure: Callable[[Account], Any]) -> type:
-        return type(name, (AccumulatedMetric,), _accumulating(AccumulatedMetric, run, figure))
+        parent: Any = accumulated.AccumulatedMetric
+        return type(name, (parent,), _accumulating(parent, run, figure))
 
     figures = [
         workload("SynapticOperations", synaptic_operations),
@@ -123,8 +125,7 @@ class _Run:
         self.account: Account | None = None
 
     def __call__(self, batch: Any) -> Any:
-        import torch  # pyright: ignore[reportMissingImports]
-
+        torch: Any = importlib.import_module("torch")
         out, self.account = self._call(jnp.asarray(np.asarray(batch)))
         return jax.tree.map(lambda x: torch.from_numpy(np.array(x)), out)
 

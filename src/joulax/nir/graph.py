@@ -1,5 +1,6 @@
 """Graphs as they come: read, flattened, ordered, with the cycles cut where spikes travel."""
 
+import importlib
 import inspect
 import os
 from collections.abc import Iterator, Mapping
@@ -45,7 +46,7 @@ def read(graph_or_path: Any) -> Flat:
 
 def _read_file(path: Any) -> Any:
     try:
-        import nir
+        nir: Any = importlib.import_module("nir")
     except ImportError as error:
         raise ImportError('reading a file needs nir: pip install "joulax[nir]"') from error
     checks = "type_check" in inspect.signature(nir.read).parameters

@@ -4,6 +4,7 @@ PyTorch is no dependency and is imported when a model is counted. Neuron modules
 SpikingJelly, Norse and Sinabs are known by their classes; others are named by `neurons=`.
 """
 
+import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -61,7 +62,7 @@ def count(
     primitive that hides synapses.
     """
     try:
-        import torch as _  # noqa: F401  # pyright: ignore[reportMissingImports]
+        importlib.import_module("torch")
     except ImportError as error:
         raise ImportError("joulax.torch counts models of PyTorch: pip install torch") from error
     from .counting import counter

@@ -4,10 +4,8 @@ import math
 from dataclasses import replace
 from typing import Any
 
-import torch  # pyright: ignore[reportMissingImports]
-from torch.utils import _pytree as pytree  # pyright: ignore[reportMissingImports]
-
 from .kinds import Analog, Birth, Events, Kind, Parameter, Term, leaves_of
+from .library import pytree, torch
 from .step import Step, rule
 
 Tensor = Any
@@ -74,7 +72,7 @@ def _scaled(step: Step) -> Kind:
     if step.name != "mul" and step.args[0] is not step.tensors[spiking]:
         return step.other()  # a factor over spikes
     factors = [a for a in step.args[:2] if a is not step.tensors[spiking]]
-    factor = factors[0] if factors else 1.0
+    factor: Any = factors[0] if factors else 1.0
     exists = (factor != 0) if not isinstance(factor, torch.Tensor) else (factor.detach() != 0)
     events = step.kinds.events(step.tensors[spiking]) * exists
     made = step.events[0].beside(events, scale=_product(step))

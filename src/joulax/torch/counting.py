@@ -6,12 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-import torch  # pyright: ignore[reportMissingImports]
-from torch.utils import _pytree as pytree  # pyright: ignore[reportMissingImports]
-from torch.utils._python_dispatch import (  # pyright: ignore[reportMissingImports]
-    TorchDispatchMode,
-)
-
 from .._activity.account import Account
 from . import (
     arithmetic as arithmetic,  # registers its rules
@@ -19,6 +13,7 @@ from . import (
     sites,
 )
 from .kinds import Analog, Events, Kind, Kinds, Owner, Parameter, owner_of
+from .library import DispatchMode, pytree, torch
 from .neurons import fires
 from .step import RULES, Step, kind_of
 from .tally import Tally
@@ -28,7 +23,7 @@ _PRODUCTS |= {"addmm": (1, 2), "baddbmm": (1, 2), "addmv": (1, 2), "addbmm": (1,
 _ATTENTION = "_scaled_dot_product"
 
 
-class Watch(TorchDispatchMode):  # pyright: ignore[reportGeneralTypeIssues]
+class Watch(DispatchMode):
     """Sees every operation below autograd, and says what its result is."""
 
     def __init__(self, kinds: Kinds, tally: Tally):
@@ -102,7 +97,7 @@ def _beside(made: Kind, bias: list[Kind]) -> Kind:
 
 def _is_view(func: Any, out: Any, tensors: list[Any]) -> bool:
     """Whether a result is the memory of an operand, whose kind it shares."""
-    first = out[0] if isinstance(out, tuple | list) and out else out
+    first: Any = out[0] if isinstance(out, tuple | list) and out else out
     if not isinstance(first, torch.Tensor):
         return True
     if not (func.is_view or func._schema.name in ("aten::_unsafe_view", "aten::detach")):

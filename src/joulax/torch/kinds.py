@@ -5,10 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch  # pyright: ignore[reportMissingImports]
-from torch.multiprocessing.reductions import (  # pyright: ignore[reportMissingImports]
-    StorageWeakRef,
-)
+from .library import StorageWeakRef, torch
 
 Tensor = Any  # torch.Tensor
 

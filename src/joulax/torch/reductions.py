@@ -3,9 +3,8 @@
 import math
 from dataclasses import replace
 
-import torch  # pyright: ignore[reportMissingImports]
-
 from .kinds import Analog, Kind, Owner, Parameter, Term, analog, leaves_of
+from .library import torch
 from .step import Step, rule
 from .tally import Product, spoken
 

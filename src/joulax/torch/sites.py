@@ -3,9 +3,8 @@
 import math
 from typing import Any
 
-import torch  # pyright: ignore[reportMissingImports]
-
 from .kinds import CONSTANT, Analog, Events, Kind, Kinds, Owner, Parameter, leaves_of
+from .library import torch
 from .tally import Product, Tally, spoken
 
 Tensor = Any

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch  # pyright: ignore[reportMissingImports]
-
 from .kinds import Birth, Events, Kind, Kinds, Parameter, analog, leaves_of
+from .library import torch
 from .tally import Tally
 
 Tensor = Any
