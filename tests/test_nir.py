@@ -453,7 +453,17 @@ def networks():
         "fc": nir.Affine(weight=RNG.normal(size=(5, 36)).astype(F), bias=np.zeros(5, F)),
         "if2": integrate(5),
     }
+    analog = {
+        "scale": nir.Scale(scale=ones(2, 4, 4, value=2.0)),
+        "pool": nir.AvgPool2d(kernel_size=two, stride=two, padding=none),
+        "flat": nir.Flatten({"input": np.array([2, 2, 2])}, start_dim=0, end_dim=-1),
+        "a": nir.Affine(weight=ones(5, 8), bias=ones(5)),
+        "b": nir.Linear(weight=ones(3, 5)),
+        "li": nir.LI(tau=ones(3, value=0.01), r=ones(3), v_leak=np.zeros(3, F)),
+        "threshold": nir.Threshold(threshold=ones(3, value=0.1)),
+    }
     return [
+        pytest.param(graph(analog, shape=(2, 4, 4)), RNG.random((6, 2, 4, 4)) < 0.4, id="analog"),
         pytest.param(recurrent(), RNG.random((30, 3)) < 0.4, id="recurrent"),
         pytest.param(
             graph(layers, shape=(2, 6, 6)), RNG.random((10, 2, 6, 6)) < 0.3, id="convolutional"
@@ -530,7 +540,7 @@ def test_published_recordings(simulator, spikes, synops):
 
 def test_walk_over_taps():
     """Events of a convolution one by one: each reaches the taps that lie inside and exist."""
-    g, x = networks()[1].values
+    g, x = networks()[2].values
     weights = np.asarray(g.nodes["conv"].weight)
     account = joulax.nir.account(g, {"input": x})
     synops = 0

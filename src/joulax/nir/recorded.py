@@ -19,7 +19,7 @@ from .convert import Maker, length
 from .graph import Flat
 from .model import shapes
 from .neurons import Delay, Neuron
-from .nodes import Identity, Node
+from .nodes import Identity, Node, Scale
 
 
 def account(
@@ -149,7 +149,8 @@ class _Recorded:
 
     def _synapses(self) -> tuple[dict[str, Activity], dict[str, Activity], Convention]:
         there = [n for n in self.feeders if self.nodes[n].synaptic and self._reached(n)]
-        labels = {f"n{i}": n for i, n in enumerate(there)}  # no name of a node confuses `count`
+        held = [n for n in self.feeders if n in there or isinstance(self.nodes[n], Scale)]
+        labels = {f"n{i}": n for i, n in enumerate(held)}  # no name of a node confuses `count`
         weights = {label: self.nodes[n] for label, n in labels.items()}
         needed = {s for n in there for s in self._behind(n)}
         streams = {n: jnp.asarray(v, jnp.float32) for n, v in self.known.items() if n in needed}
@@ -158,7 +159,8 @@ class _Recorded:
 
         def run(weights: Any, spiking: Any, values: Any) -> Any:
             nodes = self.nodes | {labels[k]: node for k, node in weights.items()}
-            return [self._value(n, nodes, spiking | values) for n in there]
+            known = spiking | values
+            return [self._value(n, nodes, known) for n in there]
 
         convention = self._convention(())
         if not there:
@@ -175,7 +177,7 @@ class _Recorded:
         return rename(made.layers), rename(made.rest), self._convention(notes)
 
     def _value(self, name: str, nodes: dict[str, Node], known: dict[str, Array]) -> Array:
-        """What a node sends over all steps: recorded, or a function of what is."""
+        """What a node sends over all steps: recorded, or a function of what is; `known` grows."""
         if name in known:
             return known[name]
         parts = [self._value(a, nodes, known) for a in self.feeders[name] if self._reached(a)]
@@ -184,8 +186,10 @@ class _Recorded:
             x = x + part
         node = nodes[name]
         if isinstance(node, Delay):
-            return x if self.dt is None else _delayed(node, x)
-        return jax.vmap(node.now)(x.astype(jnp.result_type(float)))
+            known[name] = x if self.dt is None else _delayed(node, x)
+        else:
+            known[name] = jax.vmap(node.now)(x.astype(jnp.result_type(float)))
+        return known[name]
 
     def _reached(self, name: str, seen: tuple[str, ...] = ()) -> bool:
         """Whether a recording reaches a node through nodes without neurons."""
