@@ -15,7 +15,9 @@ ROOMS = (
     "_version _forms _activity _hardware _count models metrics _fidelity _report _questions "
     "_training doors"
 ).split()
-PUBLIC_MODULES = ("losses", "metrics", "models", "neurons", "plot", "rules")
+PUBLIC_MODULES = (
+    *("brainstate", "losses", "metrics", "models", "neurons", "nir", "plot", "rules", "torch"),
+)
 
 
 def name_of(path: pathlib.Path) -> str:

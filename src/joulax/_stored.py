@@ -14,6 +14,7 @@ from ._hardware.costs import Costs
 from ._hardware.datasheet import Datasheet, Quantity
 from ._hardware.operations import Operations
 from ._hardware.result import Energy, Priced, Result
+from ._questions.assumed import AssumedReport
 from ._questions.evaluation import Evaluation
 from ._questions.hotspots import HotSpots, Spot
 from ._questions.twin import TwinReport
@@ -21,12 +22,14 @@ from ._report.compared import Compared
 from ._report.explanation import Explanation
 from ._report.report import Report
 from ._report.sources import Source
+from ._report.summary import Summary, SummaryRow
 
 _KINDS = {
     kind.__name__: kind
     for kind in (
         Account,
         Activity,
+        AssumedReport,
         Calibration,
         Chip,
         Compared,
@@ -45,6 +48,8 @@ _KINDS = {
         SiteNote,
         Source,
         Spot,
+        Summary,
+        SummaryRow,
         TwinReport,
     )
 }

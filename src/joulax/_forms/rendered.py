@@ -141,7 +141,9 @@ def _from_rich(table: Any) -> Table:
         for c in table.columns
     ]
     cells = zip(*(map(str, c.cells) for c in table.columns), strict=True)
-    return Table(tuple(columns), tuple(Row(tuple(r)) for r in cells), str(table.title or ""))
+    ends = [False, *(row.end_section for row in table.rows)]
+    rows = (Row(tuple(r), TOTAL if end else "") for r, end in zip(cells, ends, strict=False))
+    return Table(tuple(columns), tuple(rows), str(table.title or ""))
 
 
 def _width() -> int | None:

@@ -14,6 +14,7 @@ from .._hardware.catalogue import named
 from .._hardware.chip import Hardware
 from .._hardware.energy import energy
 from .._report.report import Report, report
+from .assumed import Rate, assumed_report, is_shapes
 from .evaluation import Evaluation, evaluate
 from .shown import show
 
@@ -24,6 +25,7 @@ def estimate(
     on: str | Hardware | Sequence[str | Hardware],
     duration: ArrayLike | None = None,
     batch: bool | None = None,
+    rate: Rate | None = None,
     **options: Any,
 ) -> Report | Evaluation:
     """Count a model on its inputs, price it on a chip and print the report.
@@ -37,6 +39,9 @@ def estimate(
     - `duration`: length of one sample [s], for chips with static power.
     - `batch`: whether the first axis of the inputs is a batch. By default it is if the model
       accepts one slice of it; the report says how many samples it averages over.
+    - `rate`: where the inputs are `jax.ShapeDtypeStruct`s of one sample, nothing runs, and the
+      events per input and step that reach a layer, and the spikes per neuron and step that it
+      fires, are assumed: one number, or one by layer. The report says so.
     - `options`: those of [`joulax.count`][]; `strict` is `False` here, so that a partial count is
       shown with `≥`.
 
@@ -45,6 +50,10 @@ def estimate(
     The [`joulax.Report`][] that was printed; its `result` holds the numbers, one per sample. For a
     list of chips a [`joulax.Evaluation`][]. In a notebook it is shown once, as a table.
     """
+    if rate is not None or is_shapes(inputs):
+        if not isinstance(on, str | Hardware):
+            raise ValueError("on shapes, estimate() takes one chip; on=[…] needs arrays")
+        return show(assumed_report(model, inputs, rate, named(on), duration, options))
     counter = count(model, **{"strict": False, **options})
     batched = _batched(counter, inputs) if batch is None else batch
     if isinstance(on, str | Hardware):
