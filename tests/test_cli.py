@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import joulax
@@ -107,6 +108,20 @@ def test_own_chips(counts, tmp_path, capsys):
     )
     assert main(["account", counts, "--on", "cli@bench", "--chips-from", str(path)]) == 0
     assert "2.60 nJ" in capsys.readouterr().out
+
+
+def test_a_nir_graph_at_an_assumed_rate(tmp_path, capsys):
+    """Half of 4 inputs in 10 steps meet 3 neurons each: 60 accumulates of 0.9 pJ."""
+    nir = pytest.importorskip("nir")
+    ones = np.ones(3, np.float32)
+    lif = nir.LIF(tau=0.01 * ones, r=ones, v_leak=0 * ones, v_threshold=ones, v_reset=0 * ones)
+    graph = nir.NIRGraph.from_list(nir.Linear(np.ones((3, 4), np.float32)), lif)
+    nir.write(str(tmp_path / "net.nir"), graph)
+    arguments = ["--on", "45nm", "--dt", "1e-3", "--steps", "10", "--shape", "4", "--rate", "0.5"]
+    assert main(["nir", str(tmp_path / "net.nir"), *arguments]) == 0
+    out = capsys.readouterr().out
+    assert "54 pJ" in out
+    assert "assumed" in out
 
 
 def test_as_a_module():

@@ -112,6 +112,15 @@ def test_tornado_of_ranges_and_of_sensitivities():
         plot.tornado(energy(ACCOUNT, hardware("45nm")))
 
 
+def test_placement_draws_every_core():
+    layer = activity(ac=1e5, spikes=1e3, updates=2e4, neurons=2000, synapses=2e6)
+    placed = joulax.models.placement({"a": layer, "b": layer}, "loihi", weight_bits=8)
+    ax = plot.placement(placed)
+    assert len(ax.patches) == 128  # one chip of Loihi 1
+    assert ax.get_title() == "32 cores on 1 chip"
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["a: 16 cores", "b: 16 cores"]
+
+
 def test_saved_files_keep_their_text(tmp_path):
     plot.save(plot.layers(energy(ACCOUNT, hardware("loihi"))), tmp_path / "a.svg")
     assert "neuron update" in (tmp_path / "a.svg").read_text()

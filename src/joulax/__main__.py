@@ -12,6 +12,7 @@ from ._activity.record import FIELDS, Activity, activity
 from ._forms.rendered import Rendered
 from ._hardware.catalogue import catalogue, datasheet, hardware, register
 from ._hardware.energy import energy
+from ._questions.assumed import assumed_report
 from ._questions.evaluation import evaluate
 from ._report.report import report
 from ._version import __version__
@@ -24,6 +25,7 @@ examples:
   joulax chip loihi                       every number of a sheet, with its source
   joulax account counts.csv --on loihi    what counts cost, layer by layer
   joulax account counts.csv --on loihi --on truenorth --duration 0.01
+  joulax nir net.nir --on loihi --dt 1e-3 --steps 100 --shape 12 --rate 0.05
   joulax show report.json --as latex      a stored report in another form
 
 counts.csv has one row a layer, and columns named as the fields of joulax.Activity:
@@ -87,6 +89,15 @@ def _parser() -> argparse.ArgumentParser:
         "--on", action="append", required=True, metavar="CHIP", help="a chip; repeatable; or all"
     )
     account.add_argument("--duration", type=float, metavar="SECONDS", help="length of the call")
+    graph = command("nir", _nir, "price a NIR graph at an assumed rate of spikes")
+    graph.add_argument("file", type=Path, help="the graph; needs joulax[nir]")
+    graph.add_argument("--on", required=True, metavar="CHIP", help="a chip")
+    graph.add_argument("--dt", type=float, required=True, metavar="SECONDS", help="a step")
+    graph.add_argument("--steps", type=int, required=True, help="steps of an inference")
+    graph.add_argument("--shape", required=True, help="of the input in a step, like 2,34,34")
+    graph.add_argument(
+        "--rate", type=float, required=True, help="assumed events per input (neuron) and step"
+    )
     show = command("show", _show, "show something that to_json() stored")
     show.add_argument("file", type=Path, help="the file")
     return parser
@@ -112,6 +123,18 @@ def _account(given: argparse.Namespace) -> Rendered:
     if len(given.on) > 1:
         return evaluate(counts, given.on, given.duration)
     return report(energy(counts, hardware(given.on[0]), given.duration), duration=given.duration)
+
+
+def _nir(given: argparse.Namespace) -> Rendered:
+    import jax
+
+    from .nir import load
+
+    model = load(str(given.file), dt=given.dt)
+    shape = (given.steps, *(int(n) for n in given.shape.split(",")))
+    x = jax.ShapeDtypeStruct(shape, "float32")
+    length, chip = given.steps * given.dt, hardware(given.on)
+    return assumed_report(model, (x,), given.rate, chip, length, {"spikes": 0})
 
 
 def _show(given: argparse.Namespace) -> Rendered:

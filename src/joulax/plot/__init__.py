@@ -7,6 +7,7 @@ from .._training.history import history as history
 from .bars import layers as layers
 from .chips import chips as chips, tornado as tornado
 from .curves import break_even as break_even, front as front, power as power
+from .placed import placement as placement
 from .saved import save as save
 from .spikes import neurons as neurons, raster as raster
 
@@ -17,6 +18,7 @@ __all__ = [
     "history",
     "layers",
     "neurons",
+    "placement",
     "power",
     "raster",
     "save",
