@@ -171,10 +171,14 @@ class Datasheet:
         return [(name, q) for name in names if (q := getattr(self, name)) is not None]
 
 
+_PREFIXES = ((1e12, ""), (1e9, "m"), (1e6, "µ"), (1e3, "n"), (1.0, "p"))
+
+
 def _row(name: str, q: Quantity) -> str:
-    low, high = q.span
-    span = f" ({low:g}–{high:g})" if q.has_range else ""
+    scale, prefix = next((p for p in _PREFIXES if q.value >= p[0]), _PREFIXES[-1])
+    value, low, high = (f"{x / scale:.4g}" for x in (q.value, *q.span))
+    span = f" ({low}–{high})" if q.has_range else ""
     return (
-        f"  {name.replace('_', ' '):<14} {q.value:g}{span} {q.unit}  {q.evidence}, "
+        f"  {name.replace('_', ' '):<14} {value}{span} {prefix}{q.unit[1:]}  {q.evidence}, "
         f"{CHECKED[q.verified]}: {q.source}, {q.where}"
     )

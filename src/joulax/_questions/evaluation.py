@@ -100,9 +100,8 @@ class Evaluation(Rendered):
                 f"{joules(span[0])} – {joules(span[1])}" if span else "",
                 *self.sheets[i],
             )
-        holes = [
-            f"n/a: {chip}: {why}" for chip, why in zip(self.chips, self.missing, strict=True) if why
-        ]
+        reasons = zip(self.chips, self.missing, strict=True)
+        holes = [f"n/a: {c}: {why.removeprefix(f'{c}: ')}" for c, why in reasons if why]
         return [table, *holes]
 
 
@@ -165,7 +164,8 @@ def _row(found: Provenance, energies: np.ndarray, layers: tuple[str, ...]) -> Ro
     """What is missing, the range of the total, and the scope and evidence of one chip."""
     spent = dict(zip(_NUMBERS, energies.sum(axis=0).tolist(), strict=True))
     known = (found.sheet.scope if found.sheet else "", found.evidence)
-    return _holes(energies, layers), ends(found, spent), known
+    missing = _holes(energies, layers)
+    return missing, None if missing else ends(found, spent), known
 
 
 def _hole(why: str) -> Row:
