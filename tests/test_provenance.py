@@ -1,5 +1,6 @@
 """A citation belongs to a price, not to a name; from a bench to a paper."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -74,6 +75,15 @@ def test_reports_say_how_numbers_were_checked():
     caveat = str(joulax.report(energy(RECORD, "loihi")))
     assert "quoted second-hand" in caveat
     assert "Pre-silicon simulation" in caveat
+
+
+def test_ends_of_a_range_are_the_sheets():
+    for chip in (joulax.interval("loihi"), joulax.sample("loihi", jax.random.key(0), 3)):
+        assert [p.changes for p in provenance(chip)] == [()] * 3
+        assert all(p.sheet.name == "loihi@davies2018" for p in provenance(chip))
+        assert "changed" not in str(joulax.report(energy(RECORD, chip)))
+    moved = provenance(hardware("loihi").replace(neuron_update=52.0))[0]
+    assert [str(c) for c in moved.changes] == ["neuron update 52 pJ (sheet 81)"]
 
 
 def test_sweeps():

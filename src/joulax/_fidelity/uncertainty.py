@@ -3,8 +3,9 @@
 Published ranges and log-normal samples of prices, carried through any account.
 """
 
+import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -18,7 +19,16 @@ from .._hardware.chip import Chip, Hardware
 from .._hardware.datasheet import Quantity
 from .._hardware.numbers import Real, whole
 from .._hardware.operations import OPERATIONS
-from .._hardware.provenance import Provenance, base_chip, cited_by_one, provenance
+from .._hardware.provenance import (
+    HIGH,
+    LOW,
+    SAMPLED,
+    TAG,
+    Provenance,
+    base_chip,
+    cited_by_one,
+    provenance,
+)
 from .._hardware.result import Result
 from .._hardware.variants import get, rebuilt, renamed, scalable, stack_hardware
 
@@ -52,7 +62,7 @@ def interval(chip: str | Hardware) -> Any:
     machine: Any = named(chip)
     low, high = (_times(machine, lambda q, end=end: _end(q, end)) for end in (0, 1))
     names = [f"{machine.called} {word}" for word in ("(low)", "(value)", "(high)")]
-    return stack_hardware([low, machine, high], names)
+    return _tagged(stack_hardware([low, machine, high], names), (LOW, "", HIGH))
 
 
 def sample(chip: str | Hardware, key: Array, samples: Real = 1000) -> Any:
@@ -80,7 +90,7 @@ def sample(chip: str | Hardware, key: Array, samples: Real = 1000) -> Any:
     n = whole(samples, "samples")
     drawn = _times(machine, lambda q: _factor(q, key, n))
     wide = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (n,)), drawn)
-    return renamed(wide, (machine.called,) * n)
+    return _tagged(renamed(wide, (machine.called,) * n), (SAMPLED,) * n)
 
 
 def probability_cheaper(
@@ -198,6 +208,17 @@ def _times(hardware: Any, factor: Callable[[Quantity], Any]) -> Any:
     at = {path[-1]: path for path, _ in scalable(base)}
     numbers = {at[n]: get(base, at[n]) * factor(q) for n, q in found.cited.items() if n in at}
     return _with_base(hardware, rebuilt(base, numbers))
+
+
+def _tagged(hardware: Any, tags: Sequence[str]) -> Any:
+    """Numbers moved within the ranges of a sheet are still the sheet's."""
+    base = base_chip(hardware)
+    if base is None:
+        return hardware
+    sheets = base.sheet if isinstance(base.sheet, tuple) else (base.sheet,) * len(tags)
+    whose = [s or name for s, name in zip(sheets, base.chips, strict=True)]
+    tagged = tuple(f"{s}{TAG}{t}" if t else s for s, t in zip(whose, tags, strict=True))
+    return _with_base(hardware, dataclasses.replace(base, sheet=tagged))
 
 
 def _with_base(hardware: Any, base: Chip) -> Any:

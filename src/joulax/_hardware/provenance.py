@@ -13,6 +13,7 @@ from .catalogue import own_bibtex, sheet_of
 from .chip import ABSENT, Chip, Hardware
 from .datasheet import CHECKED, VERIFIED, Datasheet, Quantity
 
+TAG, LOW, HIGH, SAMPLED = "#", "low", "high", "sampled"  # numbers moved within a sheet's ranges
 _SHARES = ("hops", "skips_spikes", "skips_zeros", "graded", "accumulates", "batches", "depth")
 
 
@@ -118,9 +119,10 @@ def provenance(hardware: Hardware) -> tuple[Provenance, ...]:
         return tuple(Provenance(name, None, {}, ()) for name in names)
     sheets = base.sheet if isinstance(base.sheet, tuple) else (base.sheet,) * len(names)
     inner = base.chips if len(base.chips) == len(names) else names
+    tagged = [(sheet or called).partition(TAG) for sheet, called in zip(sheets, inner, strict=True)]
     return tuple(
-        _one(name, sheet_of(sheet) or sheet_of(called), base, i, base is not hardware)
-        for i, (name, sheet, called) in enumerate(zip(names, sheets, inner, strict=True))
+        _one(name, (sheet_of(sheet), end), base, i, base is not hardware)
+        for i, (name, (sheet, _, end)) in enumerate(zip(names, tagged, strict=True))
     )
 
 
@@ -143,15 +145,19 @@ def cited_by_one(hardware: Hardware) -> Provenance | None:
     return one if one.sheet is not None and same else None
 
 
-def _one(name: str, sheet: Datasheet | None, base: Chip, i: int, wraps: bool) -> Provenance:
+def _one(
+    name: str, of: tuple[Datasheet | None, str], base: Chip, i: int, wraps: bool
+) -> Provenance:
+    sheet, end = of
     if sheet is None or not sheet.priced:
         return Provenance(name, None, {}, (), wraps)
     cited, changes = {}, []
-    for number, published, quantity in _numbers(sheet):
+    for number, published, quantity in _numbers(sheet, end):
         found = _charged(base, number, i)
         if len(base.chips) > 1 and published is None and found == ABSENT.get(number):
             found = None
-        if not _same(found, published):
+        drawn = end == SAMPLED and quantity is not None and quantity.has_range
+        if not drawn and not _same(found, published):
             unit = quantity.unit if quantity else "" if number in _SHARES else "pJ"
             changes.append(Change(number, found, published, unit))
         elif quantity is not None:
@@ -165,13 +171,14 @@ def _charged(base: Chip, number: str, i: int) -> Any:
     return _value(leaf, i if len(base.chips) > 1 else None, len(base.chips))
 
 
-def _numbers(sheet: Datasheet) -> list[tuple[str, float | None, Quantity | None]]:
+def _numbers(sheet: Datasheet, end: str) -> list[tuple[str, float | None, Quantity | None]]:
     """Every number of a chip, what the sheet says, and where that comes from."""
     free = {op: 0.0 for op in (*sheet.includes, *sheet.excludes)}
     unknown = dict.fromkeys((*sheet.unknown, "neuron_seconds"))
     powers = dict.fromkeys(("static_power", "call", "idle_power"))
     shares = {f: getattr(sheet, f) for f in _SHARES}
-    priced = {n: q.value for n, q in sheet.numbers.items()}
+    at = {LOW: lambda q: q.span[0], HIGH: lambda q: q.span[1]}.get(end, lambda q: q.value)
+    priced = {n: at(q) for n, q in sheet.numbers.items()}
     return [
         (n, v, sheet.numbers.get(n)) for n, v in (powers | free | unknown | shares | priced).items()
     ]

@@ -9,7 +9,7 @@ import numpy as np
 from .._forms.printed import short
 from .._forms.rendered import Rendered
 from .._forms.table import DIM, ENERGY, GROUP, NUMBER, TOTAL, Column, Row, Table, table, unique
-from .._forms.units import is_abstract
+from .._forms.units import is_abstract, prefix
 from .figures import figures
 from .operations import OPERATIONS
 
@@ -113,11 +113,12 @@ def _loud(evidence: str) -> str:
 
 
 def _quantity(name: str, q: Any) -> Row:
-    scale, unit = (1e-9, "mW") if q.unit == "pW" else (1.0, q.unit)
-    span = f"{scale * q.span[0]:g}–{scale * q.span[1]:g}" if q.has_range else ""
+    scale, joule = prefix(q.value)
+    unit = joule.replace("J", q.unit[-1])
+    span = "–".join(f"{end / scale:.4g}" for end in q.span) if q.has_range else ""
     checked = CHECKED.get(q.verified, q.verified)
     source = (q.source, q.where)
-    return Row((_words(name), scale * q.value, span, unit, _loud(q.evidence), checked, *source))
+    return Row((_words(name), q.value / scale, span, unit, _loud(q.evidence), checked, *source))
 
 
 class Listing(Rendered, tuple):

@@ -108,9 +108,8 @@ class Evaluation(Rendered):
     def parts(self) -> list[Any]:
         """One line a chip, grouped by what a total contains; why some have no total."""
         lines = self.lines()
-        holes = [
-            f"n/a: {chip}: {why}" for chip, why in zip(self.chips, self.missing, strict=True) if why
-        ]
+        reasons = zip(self.chips, self.missing, strict=True)
+        holes = [f"n/a: {c}: {why.removeprefix(f'{c}: ')}" for c, why in reasons if why]
         averaged = f", mean of {self.samples} samples" if self.samples > 1 else ""
         work = "one inference" if self.samples > 1 else "one call"
         unsourced = [line.source.chip for line in lines if line.source.unsourced]
@@ -213,7 +212,8 @@ Row = tuple[str, tuple[float, float] | None, Source]
 def _row(found: Provenance, energies: np.ndarray, layers: tuple[str, ...]) -> Row:
     """What is missing, the range of the total, and the scope and evidence of one chip."""
     spent = dict(zip(_NUMBERS, energies.sum(axis=0).tolist(), strict=True))
-    return _holes(energies, layers), ends(found, spent), source_of(found)
+    missing = _holes(energies, layers)
+    return missing, None if missing else ends(found, spent), source_of(found)
 
 
 def _hole(name: str, why: str) -> Row:
