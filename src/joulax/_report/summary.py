@@ -129,8 +129,8 @@ class Summary(Rendered):
         table.add_row("total", *(_cell(total, c) for c in columns))
         at_least = "≥ " if self.convention.partial else ""
         lines = [
-            f"{at_least}{number(total.dense_mac)} MACs and {number(total.dense_ac)} ACs with nothing skipped, "
-            f"padding excluded ({number(total.padded)} with it); FLOPs are two an operation: "
+            f"{at_least}{number(total.dense_mac)} MACs and {number(total.dense_ac)} ACs with "
+            f"nothing skipped, padding excluded ({number(total.padded)} with it); FLOPs are two an operation: "
             f"{at_least}{number(total.flops)}",
         ]
         lost = [f"synapses that stand in no layer: {what}" for what in self.convention.lost]
