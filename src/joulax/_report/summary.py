@@ -130,8 +130,8 @@ class Summary(Rendered):
         at_least = "≥ " if self.convention.partial else ""
         lines = [
             f"{at_least}{number(total.dense_mac)} MACs and {number(total.dense_ac)} ACs with "
-            f"nothing skipped, padding excluded ({number(total.padded)} with it); FLOPs are two an operation: "
-            f"{at_least}{number(total.flops)}",
+            f"nothing skipped, padding excluded ({number(total.padded)} with it); "
+            f"FLOPs are two an operation: {at_least}{number(total.flops)}",
         ]
         lost = [f"synapses that stand in no layer: {what}" for what in self.convention.lost]
         data = [f"the data decide what {name} executes" for name in self.unknown]
