@@ -48,6 +48,7 @@ def test_vit_and_gpt2(networks):
     made, _ = networks.summarise(networks.GPT2, S((1024,), jnp.int32))
     assert made.total.dense_mac == 145_824_153_600
     assert made.total.parameters == 124_439_808
+    assert made.total.flops == 2 * 145_824_153_600
     assert made["blocks[0..11].attention.qkv′"].dense_mac == 12 * 2 * 1024**2 * 768
     assert made["tokens"].lookups == 1024 * 768
 

@@ -48,9 +48,10 @@ class SummaryRow:
     lookups: float = 0.0
     memory: float = 0.0
 
-    def numbers(self) -> tuple[float, ...]:
-        """Everything but the name."""
-        return tuple(v for k, v in vars(self).items() if k != "name")
+    @property
+    def flops(self) -> float:
+        """Floating-point operations, two for each dense operation."""
+        return 2 * (self.dense_ac + self.dense_mac)
 
     def times(self, n: int, name: str) -> "SummaryRow":
         """So many equal layers, under one name."""
@@ -126,12 +127,11 @@ class Summary(Rendered):
             table.add_row(row.name, *(_cell(row, c) for c in columns))
         table.add_section()
         table.add_row("total", *(_cell(total, c) for c in columns))
-        macs, flops = total.dense_mac, 2 * (total.dense_mac + total.dense_ac)
         at_least = "≥ " if self.convention.partial else ""
         lines = [
-            f"{at_least}{number(macs)} MACs and {number(total.dense_ac)} ACs with nothing skipped, "
-            f"padding excluded ({number(total.padded)} with it); FLOPs are two an operation: "
-            f"{at_least}{number(flops)}",
+            f"{at_least}{number(total.dense_mac)} MACs and {number(total.dense_ac)} ACs with "
+            f"nothing skipped, padding excluded ({number(total.padded)} with it); "
+            f"FLOPs are two an operation: {at_least}{number(total.flops)}",
         ]
         lost = [f"synapses that stand in no layer: {what}" for what in self.convention.lost]
         data = [f"the data decide what {name} executes" for name in self.unknown]

@@ -102,7 +102,8 @@ class Kinds:
             return
         layout = None
         if isinstance(kind, Events) and kind.companion is not None:
-            beside = torch.empty_strided(tensor.shape, tensor.stride(), dtype=torch.float32)
+            form = dict(dtype=torch.float32, device=tensor.device)
+            beside = torch.empty_strided(tensor.shape, tensor.stride(), **form)
             beside.copy_(kind.companion.expand(tensor.shape))
             kind, layout = replace(kind, companion=beside), tensor.storage_offset()
         self.table[storage._cdata] = (StorageWeakRef(storage), kind, layout)

@@ -83,10 +83,10 @@ def _adaptive(step: Step) -> Kind:
         return step.other()
     events = step.kinds.events(step.tensors[0])
     sizes = step.args[1]
-    area = torch.ones(())
+    area = torch.ones((), device=events.device)
     for i, n in enumerate(sizes):
         length = events.shape[i - len(sizes)]
-        ends = torch.arange(n)
+        ends = torch.arange(n, device=events.device)
         extent = -(-(ends + 1) * length // n) - ends * length // n
         area = area[..., None] * extent.to(events.dtype)
     return step.events[0].beside(step.func(events, sizes) * area, scale=object(), terms=())
