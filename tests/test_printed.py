@@ -78,6 +78,8 @@ FORMS = {
 def test_golden(name, form):
     made = FORMS[form](SUBJECTS[name]()).rstrip("\n") + "\n"
     path = GOLDEN / f"{name}.{form}"
+    if form == "csv" and jax.config.jax_enable_x64:
+        pytest.skip("every digit of float32 stands in this file")
     if os.environ.get("GOLDEN") == "write":
         path.write_text(made)
     assert made == path.read_text(), f"{path.name} changed; read it, then GOLDEN=write"
