@@ -69,6 +69,12 @@ def _rates(made: Summary, rate: Rate | None) -> dict[str, float]:
         )
     same: dict[str, float] = {name: rate for name in spiking if isinstance(rate, int | float)}
     given = dict(rate) if isinstance(rate, Mapping) else same
+    _check(given, spiking)
+    return given
+
+
+def _check(given: dict[str, float], spiking: list[str]) -> None:
+    """Every layer that spikes reach has a rate, and no other."""
     wrong = [n for n in given if n not in spiking]
     missing = [n for n in spiking if n not in given]
     if wrong or missing:
@@ -79,7 +85,6 @@ def _rates(made: Summary, rate: Rate | None) -> dict[str, float]:
     for name, value in given.items():
         if not (isinstance(value, int | float) and 0 <= value < float("inf")):
             raise ValueError(f"the rate of {name} is events per input and step ≥ 0, got {value!r}")
-    return given
 
 
 def _record(row: SummaryRow, rate: float) -> Activity:

@@ -231,22 +231,29 @@ def _held(
     model: Any, args: Any, kwargs: Any, weights: Any, layers: list[str]
 ) -> dict[str, list[Any]]:
     """Parameters by the layer that holds them; those of no layer by their own module."""
-    trees = list(surroundings(model)) + _variables(model)
-    names = names_of(weights, "weights")
-    trees += [("", args[i]) for i in names if isinstance(i, int) and i < len(args)]
-    trees += [("", kwargs[n]) for n in names if n in kwargs]
     held: dict[str, list[Any]] = {}
     seen: set[int] = set()
-    for _, tree in trees:
+    for tree in _trees(model, args, kwargs, weights):
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-            if not is_array(leaf) or id(leaf) in seen or _is_key(leaf):
-                continue
-            seen.add(id(leaf))
-            whole, parent = common_text([(*path, None)]), common_text([path])
-            inside = [n for n in layers if whole == n or re.match(re.escape(n) + r"[.\[]", whole)]
-            name = max(inside, key=len) if inside else parent or whole or "weight"
-            held.setdefault(name, []).append(leaf)
+            if is_array(leaf) and id(leaf) not in seen and not _is_key(leaf):
+                seen.add(id(leaf))
+                held.setdefault(_holder(path, layers), []).append(leaf)
     return held
+
+
+def _trees(model: Any, args: Any, kwargs: Any, weights: Any) -> list[Any]:
+    """Everything that holds parameters: what the model closes over, and declared arguments."""
+    names = names_of(weights, "weights")
+    given = [args[i] for i in names if isinstance(i, int) and i < len(args)]
+    given += [kwargs[n] for n in names if n in kwargs]
+    return [tree for _, tree in (*surroundings(model), *_variables(model))] + given
+
+
+def _holder(path: Any, layers: list[str]) -> str:
+    """The layer that a leaf belongs to, or its own module."""
+    whole, parent = common_text([(*path, None)]), common_text([path])
+    inside = [n for n in layers if whole == n or re.match(re.escape(n) + r"[.\[]", whole)]
+    return max(inside, key=len) if inside else parent or whole or "weight"
 
 
 def _variables(model: Any) -> list[tuple[str, Any]]:

@@ -149,31 +149,38 @@ class _Recorded:
 
     def _synapses(self) -> tuple[dict[str, Activity], dict[str, Activity], Convention]:
         there = [n for n in self.feeders if self.nodes[n].synaptic and self._reached(n)]
+        if not there:
+            return {}, {}, self._convention(())
         held = [n for n in self.feeders if n in there or isinstance(self.nodes[n], Scale)]
         labels = {f"n{i}": n for i, n in enumerate(held)}  # no name of a node confuses `count`
-        weights = {label: self.nodes[n] for label, n in labels.items()}
-        needed = {s for n in there for s in self._behind(n)}
-        streams = {n: jnp.asarray(v, jnp.float32) for n, v in self.known.items() if n in needed}
-        spiking = {n: v for n, v in streams.items() if n not in self.analog}
-        values = {n: v for n, v in streams.items() if n in self.analog}
 
         def run(weights: Any, spiking: Any, values: Any) -> Any:
             nodes = self.nodes | {labels[k]: node for k, node in weights.items()}
             known = spiking | values
             return [self._value(n, nodes, known) for n in there]
 
-        convention = self._convention(())
-        if not there:
-            return {}, {}, convention
         counter = count(run, weights=0, spikes=1)
         call = lambda *x: counter(*x)[1]
         call = jax.vmap(call, (None, 0, 0)) if len(self.axes) == 2 else call
-        made = call(weights, spiking, values)
+        weights = {label: self.nodes[n] for label, n in labels.items()}
+        return self._named(call(weights, *self._streams(there)), labels)
+
+    def _streams(self, there: list[str]) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Recordings that reach these nodes: spikes, and values."""
+        needed = {s for n in there for s in self._behind(n)} & set(self.known)
+        streams = {n: jnp.asarray(self.known[n], jnp.float32) for n in needed}
+        values = {n: streams.pop(n) for n in self.analog & needed}
+        return streams, values
+
+    def _named(
+        self, made: Account, labels: dict[str, str]
+    ) -> tuple[dict[str, Activity], dict[str, Activity], Convention]:
+        """Records and notes by the names of the nodes."""
+        rename = lambda tree: {labels[k]: v for k, v in (tree or {}).items()}
         notes = tuple(
             dataclasses.replace(s, layer=labels[s.layer], source=f"node {labels[s.layer]}")
             for s in made.convention.sites
         )
-        rename = lambda tree: {labels[k]: v for k, v in (tree or {}).items()}
         return rename(made.layers), rename(made.rest), self._convention(notes)
 
     def _value(self, name: str, nodes: dict[str, Node], known: dict[str, Array]) -> Array:

@@ -62,21 +62,26 @@ def _scaled(step: Step) -> Kind:
     """Spikes times a factor keep their events; times spikes they are where both are."""
     if step.kwargs.get("rounding_mode") is not None or not step.spiking:
         return _with_term(step, step.other())
-    if len(step.events) == 2:
-        a, b = (step.kinds.events(t) for t in step.tensors)
-        unit = all(k.unit for k in step.events)
-        beside = None if unit else a * b
-        made = replace(step.events[0], births=step.births, scale=_product(step), terms=())
-        return made if unit else made.beside(beside)
-    spiking = next(i for i, k in enumerate(step.operands) if isinstance(k, Events))
-    if step.name != "mul" and step.args[0] is not step.tensors[spiking]:
+    return _both(step) if len(step.events) == 2 else _with_term(step, _by_factor(step))
+
+
+def _both(step: Step) -> Kind:
+    """Spikes where two spike."""
+    made = replace(step.events[0], births=step.births, scale=_product(step), terms=())
+    if all(k.unit for k in step.events):
+        return made
+    a, b = (step.kinds.events(t) for t in step.tensors)
+    return made.beside(a * b)
+
+
+def _by_factor(step: Step) -> Kind:
+    """Spikes times a factor, which ends them where it is zero."""
+    spikes = next(t for t in step.tensors if isinstance(step.kinds[t], Events))
+    if step.name != "mul" and step.args[0] is not spikes:
         return step.other()  # a factor over spikes
-    factors = [a for a in step.args[:2] if a is not step.tensors[spiking]]
-    factor: Any = factors[0] if factors else 1.0
-    exists = (factor != 0) if not isinstance(factor, torch.Tensor) else (factor.detach() != 0)
-    events = step.kinds.events(step.tensors[spiking]) * exists
-    made = step.events[0].beside(events, scale=_product(step))
-    return _with_term(step, made)
+    factor: Any = next((a for a in step.args[:2] if a is not spikes), 1.0)
+    exists = (factor.detach() if isinstance(factor, torch.Tensor) else factor) != 0
+    return step.events[0].beside(step.kinds.events(spikes) * exists, scale=_product(step))
 
 
 def _product(step: Step) -> Any:
@@ -108,17 +113,23 @@ def _with_term(step: Step, made: Kind) -> Kind:
 @rule("add", "sub")
 def _added(step: Step) -> Kind:
     """Spikes at one scale add up; anything else that is added makes them analog."""
-    nothing = [a for a in step.args[1:2] if isinstance(a, int | float) and a == 0]
-    if step.spiking and len(step.events) == 1 and nothing:
+    if step.spiking and len(step.events) == 1 and _is_nothing(step.args[1]):
         return step.events[0]
-    scales = [k.scale for k in step.events]
-    same = len(scales) == 2 and scales[0] == scales[1]
-    if step.spiking and same and step.kwargs.get("alpha", 1) in (1, -1):
+    if step.spiking and _one_scale(step):
         a, b = (step.kinds.events(t) for t in step.tensors)
         return replace(step.events[0].beside(a + b), births=step.births, terms=())
     terms = tuple(t for k in step.operands if not isinstance(k, Parameter) for t in k.terms)
     made = step.other()
     return replace(made, terms=terms) if isinstance(made, Analog) else made
+
+
+def _is_nothing(added: Any) -> bool:
+    return isinstance(added, int | float) and added == 0
+
+
+def _one_scale(step: Step) -> bool:
+    scales = [k.scale for k in step.events]
+    return len(scales) == 2 and scales[0] == scales[1] and step.kwargs.get("alpha", 1) in (1, -1)
 
 
 @rule("rsub")
@@ -183,12 +194,12 @@ def _moved(step: Step) -> Kind:
     data = [k for k in kinds if not isinstance(k, Parameter)]
     if not data:
         return Events(f"{step.name} by data", unit=True)
-    if not all(isinstance(k, Events) for k in data):
+    moved = [k for k in data if isinstance(k, Events)]
+    if len(moved) < len(data):
         return step.other()
-    spikes = next(k for k in data if isinstance(k, Events))
-    if len({k.scale for k in data if isinstance(k, Events)}) > 1:
-        spikes = replace(spikes, scale=object())
-    spikes = replace(spikes, births=step.births, unit=all(k.unit for k in step.events), terms=())
+    scale = moved[0].scale if len({k.scale for k in moved}) == 1 else object()
+    unit = all(k.unit for k in step.events)
+    spikes = replace(moved[0], scale=scale, births=step.births, unit=unit, terms=())
     if all(k.companion is None for k in step.events):
         return spikes
     return spikes.beside(_rerun(step))

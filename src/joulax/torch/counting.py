@@ -35,24 +35,32 @@ class Watch(DispatchMode):
     ) -> Any:
         """Run an operation and note what it was."""
         kwargs = kwargs or {}
-        tensors = [t for t in pytree.tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
+        tensors = _tensors((args, kwargs))
         if all(self.kinds[t] == Parameter() for t in tensors):
             return func(*args, **kwargs)
         name = func._schema.name.split("::")[1]
-        writes = func._schema.is_mutable and name.endswith("_")
+        pieces = NotImplemented
         if not (name.rstrip("_") in RULES or name in _PRODUCTS or func.is_view):
             with self:
                 pieces = func.decompose(*args, **kwargs)
-            if pieces is not NotImplemented:
-                return pieces
-        seen = (self._before(args[0]), *args[1:]) if writes else args
+        if pieces is not NotImplemented:
+            return pieces
+        if func._schema.is_mutable and name.endswith("_"):
+            return self._written(func, name.rstrip("_"), args, kwargs)
         out = func(*args, **kwargs)
-        if not writes and _is_view(func, out, tensors):
-            return out
-        kind = self._kind(func, name.rstrip("_") if writes else name, seen, kwargs, out)
-        for one in pytree.tree_leaves(out):
-            if isinstance(one, torch.Tensor):
-                self.kinds.write(one, kind) if writes else self._say(one, kind, one is not out)
+        if not _is_view(func, out, tensors):
+            kind = self._kind(func, name, args, kwargs, out)
+            for one in _tensors(out):
+                self._say(one, kind, one is not out)
+        return out
+
+    def _written(self, func: Any, name: str, args: tuple[Any, ...], kwargs: Any) -> Any:
+        """An operation that writes into its first operand."""
+        seen = (self._before(args[0]), *args[1:])
+        out = func(*args, **kwargs)
+        kind = self._kind(func, name, seen, kwargs, out)
+        for one in _tensors(out):
+            self.kinds.write(one, kind)
         return out
 
     def _say(self, tensor: Any, kind: Kind, several: bool) -> None:
@@ -72,7 +80,6 @@ class Watch(DispatchMode):
         return kept
 
     def _kind(self, func: Any, name: str, args: Any, kwargs: Any, out: Any) -> Kind:
-        tensors = [t for t in pytree.tree_leaves((args, kwargs)) if isinstance(t, torch.Tensor)]
         if name in _PRODUCTS:
             a, b = (args[i] for i in _PRODUCTS[name])
             made = sites.matmul(self.kinds, self.tally, name, a, b)
@@ -84,7 +91,12 @@ class Watch(DispatchMode):
             return sites.attention(self.kinds, self.tally, name, args)
         if name == "copy":
             return self.kinds[args[1]]
+        tensors = _tensors((args, kwargs))
         return kind_of(Step(func, name, args, kwargs, out, self.kinds, self.tally, tensors))
+
+
+def _tensors(tree: Any) -> list[Any]:
+    return [t for t in pytree.tree_leaves(tree) if isinstance(t, torch.Tensor)]
 
 
 def _beside(made: Kind, bias: list[Kind]) -> Kind:
@@ -124,8 +136,8 @@ def counter(
         order += _arguments(model, args, kwargs, declared, held, kinds)
         with _hooked(_modules(model), kinds, tally, neurons), Watch(kinds, tally):
             out = model(*args, **kwargs)
-        for tensor in pytree.tree_leaves(out):
-            kind = kinds[tensor] if isinstance(tensor, torch.Tensor) else None
+        for tensor in _tensors(out):
+            kind = kinds[tensor]
             for birth in kind.births if isinstance(kind, Events) else ():
                 tally.arrive(birth)
         if strict and tally.lost:
@@ -289,12 +301,11 @@ class _Modules:
         return before, after
 
     def _owner(self, inputs: Any) -> Owner | None:
-        tensors = [t for t in pytree.tree_leaves(inputs) if isinstance(t, torch.Tensor)]
-        return owner_of([self.kinds[t] for t in tensors[:1]])
+        return owner_of([self.kinds[t] for t in _tensors(inputs)[:1]])
 
     def _neurons(self, name: str, module: Any, owner: Owner | None, firing: bool, out: Any) -> None:
         """Spikes and updates of a neuron module, at the layer that feeds it."""
-        tensors = [t for t in pytree.tree_leaves(out) if isinstance(t, torch.Tensor)]
+        tensors = _tensors(out)
         if not tensors:
             return
         spikes = tensors[0]

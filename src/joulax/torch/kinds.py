@@ -120,22 +120,28 @@ class Kinds:
             self[view] = kind
             return
         before = self[whole]
-        if isinstance(before, Analog) or isinstance(kind, Analog):
-            first = before if isinstance(before, Analog) else kind
-            self[whole] = Analog(getattr(first, "cause", "data"), owner_of([before, kind]))
-        elif isinstance(kind, Events) or isinstance(before, Events):
-            made = kind if isinstance(kind, Events) else before
-            assert isinstance(made, Events)
-            births = made.births | (before.births if isinstance(before, Events) else frozenset())
-            companions = [getattr(k, "companion", None) for k in (before, kind)]
-            beside = None
-            if any(c is not None for c in companions):
-                beside = self.events(whole).clone()
-                there = self._events_of(kind, view)
-                beside.as_strided(view.shape, view.stride(), view.storage_offset()).copy_(there)
-            self[whole] = replace(made, companion=beside, births=births, terms=())
-        else:
+        data = [k for k in (before, kind) if not isinstance(k, Parameter)]
+        spikes = [k for k in data if isinstance(k, Events)]
+        if not data:
             self[whole] = Parameter(leaves_of([before, kind]))
+        elif len(spikes) < len(data):
+            first = next(k for k in data if isinstance(k, Analog))
+            self[whole] = Analog(first.cause, owner_of(data))
+        else:
+            self[whole] = self._spikes_written(spikes, kind, view, whole)
+
+    def _spikes_written(
+        self, spikes: list[Events], kind: Kind, view: Tensor, whole: Tensor
+    ) -> Events:
+        """Spikes in a part of a tensor that held none, or others."""
+        births = frozenset().union(*(k.births for k in spikes))
+        made = replace(spikes[-1], births=births, companion=None, terms=())
+        if all(k.companion is None for k in spikes):
+            return made
+        beside = self.events(whole).clone()
+        part = beside.as_strided(view.shape, view.stride(), view.storage_offset())
+        part.copy_(self._events_of(kind, view))
+        return made.beside(beside)
 
     @staticmethod
     def _events_of(kind: Kind, value: Tensor) -> Tensor:
