@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         "--on", action="append", required=True, metavar="CHIP", help="a chip; repeatable; or all"
     )
     account.add_argument("--duration", type=float, metavar="SECONDS", help="length of the call")
+    account.add_argument("--batch", type=float, metavar="N", help="samples that share a call")
     graph = command("nir", _nir, "price a NIR graph at an assumed rate of spikes")
     graph.add_argument("file", type=Path, help="the graph; needs joulax[nir]")
     graph.add_argument("--on", required=True, metavar="CHIP", help="a chip")
@@ -119,10 +120,12 @@ def _chip(given: argparse.Namespace) -> Rendered:
 def _account(given: argparse.Namespace) -> Rendered:
     counts = _counts(given.file)
     if given.on == ["all"]:
-        return evaluate(counts, duration=given.duration).sorted()
+        return evaluate(counts, duration=given.duration, batch=given.batch).sorted()
     if len(given.on) > 1:
-        return evaluate(counts, given.on, given.duration)
-    return report(energy(counts, hardware(given.on[0]), given.duration), duration=given.duration)
+        return evaluate(counts, given.on, given.duration, batch=given.batch)
+    chip = hardware(given.on[0])
+    result = energy(counts, chip, given.duration, batch=given.batch)
+    return report(result, duration=given.duration)
 
 
 def _nir(given: argparse.Namespace) -> Rendered:
