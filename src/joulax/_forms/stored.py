@@ -14,8 +14,6 @@ def pack(x: Any) -> Any:
     if dataclasses.is_dataclass(x) and not isinstance(x, type):
         kept = {f.name: pack(getattr(x, f.name)) for f in dataclasses.fields(x)}
         return {"is": type(x).__name__, "fields": kept}
-    if isinstance(x, np.generic):
-        x = x.item()
     if isinstance(x, jax.Array | np.ndarray):
         return _packed(x)
     if isinstance(x, Mapping):
@@ -23,6 +21,10 @@ def pack(x: Any) -> Any:
     if isinstance(x, tuple | list):
         items = [pack(v) for v in x]
         return {"tuple": items} if isinstance(x, tuple) else items
+    return _scalar(x.item() if isinstance(x, np.generic) else x)
+
+
+def _scalar(x: Any) -> Any:
     return {"array": None, "dtype": "float"} if isinstance(x, float) and x != x else x
 
 
