@@ -12,10 +12,12 @@ import joulax
 SOURCE = pathlib.Path(joulax.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
 ROOMS = (
-    "_version _activity _hardware _count models metrics _fidelity _report _questions "
+    "_version _forms _activity _hardware _count models metrics _fidelity _report _questions "
     "_training doors"
 ).split()
-PUBLIC_MODULES = ("losses", "metrics", "models", "neurons", "plot", "rules")
+PUBLIC_MODULES = (
+    *("brainstate", "losses", "metrics", "models", "neurons", "nir", "plot", "rules", "torch"),
+)
 
 
 def name_of(path: pathlib.Path) -> str:

@@ -4,12 +4,15 @@ activity → operations → costs → energy → report: each arrow is a pure fu
 """
 
 from . import (
+    brainstate as brainstate,
     losses as losses,
     metrics as metrics,
     models as models,
     neurons as neurons,
+    nir as nir,
     plot as plot,
     rules as rules,
+    torch as torch,
 )
 from ._accountant import (
     EnergyAccountant as EnergyAccountant,
@@ -39,17 +42,25 @@ from ._hardware.catalogue import (
     catalogue as catalogue,
     datasheet as datasheet,
     hardware as hardware,
-    reference as reference,
     register as register,
 )
 from ._hardware.chip import Chip as Chip, Hardware as Hardware
 from ._hardware.costs import Costs as Costs, costs as costs
 from ._hardware.datasheet import Datasheet as Datasheet, Quantity as Quantity
-from ._hardware.energy import Energy as Energy, Result as Result, energy as energy
+from ._hardware.energy import energy as energy
 from ._hardware.operations import Operations as Operations
-from ._hardware.variants import scaled as scaled, stack as stack
+from ._hardware.provenance import (
+    Change as Change,
+    Provenance as Provenance,
+    bibtex as bibtex,
+    provenance as provenance,
+    reference as reference,
+)
+from ._hardware.result import Energy as Energy, Result as Result
+from ._hardware.variants import scaled as scaled, stack as stack, variants as variants
 from ._questions.estimate import estimate as estimate
 from ._questions.evaluation import Evaluation as Evaluation, evaluate as evaluate
+from ._questions.floor import floor as floor
 from ._questions.hotspots import HotSpots as HotSpots, Spot as Spot, hotspots as hotspots
 from ._questions.twin import (
     TwinReport as TwinReport,
@@ -60,8 +71,11 @@ from ._questions.twin import (
     sensitivity as sensitivity,
     twin_bits as twin_bits,
 )
+from ._report.compared import Compared as Compared
 from ._report.explanation import Explanation as Explanation, explain as explain
 from ._report.report import Report as Report, report as report
+from ._report.summary import Summary as Summary, SummaryRow as SummaryRow, summary as summary
+from ._stored import load as load
 from ._training.constraint import (
     Constraint as Constraint,
     ConstraintState as ConstraintState,

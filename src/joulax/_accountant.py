@@ -12,24 +12,33 @@ from jax.typing import ArrayLike
 
 from ._activity.record import Activity, activity, number
 from ._count import count
-from ._hardware.catalogue import datasheet, hardware
+from ._hardware.catalogue import catalogue, chip, datasheet
 from ._hardware.chip import Chip, Hardware
 from ._hardware.costs import costs
-from ._hardware.energy import Result, energy
+from ._hardware.energy import energy
+from ._hardware.numbers import Real, plain, whole
+from ._hardware.result import Result
 
 
 @dataclass(frozen=True)
 class HardwareCostModel:
     """Prices of one target in sc-neurocore's words [pJ]; the defaults are those of its class."""
 
-    name: str = "custom"
-    synop_pj: float = 23.6
-    membrane_update_pj: float = 1.0
-    spike_generation_pj: float = 0.5
-    memory_read_pj: float = 5.0
-    memory_write_pj: float = 8.0
-    routing_pj: float = 2.0
-    leakage_pw_per_neuron: float = 10.0
+    name: Any = "custom"
+    synop_pj: Real = 23.6
+    membrane_update_pj: Real = 1.0
+    spike_generation_pj: Real = 0.5
+    memory_read_pj: Real = 5.0
+    memory_write_pj: Real = 8.0
+    routing_pj: Real = 2.0
+    leakage_pw_per_neuron: Real = 10.0
+
+    def __post_init__(self):
+        for field in self.__dataclass_fields__:
+            if field != "name":
+                plain(getattr(self, field), field, "pW" if "leakage" in field else "pJ")
+            elif not isinstance(self.name, str):
+                raise ValueError(f"name must be a string, got {self.name!r}")
 
     @property
     def chip(self) -> Chip:
@@ -147,12 +156,19 @@ class EnergyAccountant:
         assert target is not None
         self.hardware: str | HardwareCostModel | Hardware = target
         if isinstance(self.hardware, str):
-            datasheet(self.hardware)  # an unknown name is an error here, not later
+            datasheet(_full(self.hardware))  # an unknown name is an error here, not later
+        elif not isinstance(self.hardware, HardwareCostModel | Hardware):
+            raise ValueError(
+                "EnergyAccountant takes a name, a HardwareCostModel or a chip, got "
+                f"{type(self.hardware).__name__}"
+            )
         self.result: Result | None = None
 
     @property
     def name(self) -> str:
         """Name of the target."""
+        if isinstance(self.hardware, Hardware):
+            return self.hardware.called
         return self.hardware if isinstance(self.hardware, str) else self.hardware.name
 
     @property
@@ -160,14 +176,16 @@ class EnergyAccountant:
         """The target as a chip."""
         if isinstance(self.hardware, HardwareCostModel):
             return self.hardware.chip
-        return hardware(self.hardware) if isinstance(self.hardware, str) else self.hardware
+        if isinstance(self.hardware, str):
+            return chip(datasheet(_full(self.hardware)), self.hardware)
+        return self.hardware
 
     def account(
         self,
         layer_names: Sequence[str],
-        layer_sizes: Sequence[Sequence[int]],
+        layer_sizes: Sequence[Sequence[Real]],
         spike_counts: Sequence[ArrayLike],
-        n_timesteps: int,
+        n_timesteps: Real,
         *,
         input_spikes: Sequence[ArrayLike] | None = None,
     ) -> EnergyReport:
@@ -197,8 +215,9 @@ class EnergyAccountant:
                 f"{', '.join(f'{n} of {k}' for k, n in lengths.items())}"
             )
         with jax.enable_x64(True):
+            steps = whole(n_timesteps, "n_timesteps", least=0)
             records = [
-                _record(size, fired, n_timesteps, None if input_spikes is None else input_spikes[i])
+                _record(size, fired, steps, None if input_spikes is None else input_spikes[i])
                 for i, (size, fired) in enumerate(zip(layer_sizes, spike_counts, strict=True))
             ]
             results = [energy([r], self.chip, 0.0) for r in records]
@@ -225,10 +244,16 @@ class EnergyAccountant:
         return float(self.result.total)
 
 
+def _full(name: str) -> str:
+    """A target of sc-neurocore means its own price list, where nobody published another."""
+    own = f"{name}@sc-neurocore"
+    return own if own in catalogue() else name
+
+
 def _record(
-    size: Sequence[int], fired: ArrayLike, steps: int, arriving: ArrayLike | None
+    size: Sequence[Real], fired: ArrayLike, steps: int, arriving: ArrayLike | None
 ) -> Activity:
-    inputs, neurons = size
+    inputs, neurons = (whole(n, "layer_sizes") for n in size)
     synops = fired * inputs if arriving is None else arriving * neurons
     return activity(
         ac=synops,
@@ -244,10 +269,16 @@ def _layer(name: str, record: Activity, result: Result) -> LayerEnergy:
     spent = result.per_operation
     synops = _number(spent.ac) + _number(spent.mac)
     memory = _number(spent.weight_read) + _number(spent.state_read) + _number(spent.state_write)
-    counts = [int(_number(count)) for count in (record.synops, record.spikes, record.updates)]
+    counts = [_counted(count) for count in (record.synops, record.spikes, record.updates)]
     return LayerEnergy(
         name, synops, _number(spent.neuron_update), _number(spent.spike), memory, *counts
     )
+
+
+def _counted(value: Any) -> Any:
+    """A whole number where it is one; a mean over samples keeps its fraction."""
+    count = _number(value)
+    return int(count) if count == int(count) else count
 
 
 def _number(value: Any) -> float:

@@ -8,7 +8,10 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from .._forms.rendered import Rendered
+from .._forms.table import unique as unique
 from .record import FIELDS, Activity, is_activity
+from .shown import account_parts
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Convention:
         )
 
 
-class Account(eqx.Module, Mapping):
+class Account(Rendered, eqx.Module, Mapping):
     """Activity of every layer of one call; indexes and iterates like `layers`.
 
     **Attributes:**
@@ -90,6 +93,10 @@ class Account(eqx.Module, Mapping):
     def partial(self) -> bool:
         """Whether synapses stand in no record: every count is a lower bound."""
         return self.convention.partial
+
+    def parts(self) -> list[Any]:
+        """What is printed: a table by layer, means over samples; shapes while tracing."""
+        return account_parts({name: self.layers[name] for name in self.order}, self.convention)
 
     def exact(self) -> dict[str, dict[str, Any]]:
         """Every count as a Python integer, exact to 2⁴⁸; outside of `jit`.
@@ -139,6 +146,11 @@ def named_records(records: Any) -> dict[str, Activity]:
     """Activity records of any pytree by name: an account, a dict, a list, a single record."""
     if isinstance(records, Account):
         return {name: records.layers[name] for name in records}
+    if isinstance(records, tuple) and any(isinstance(r, Account) for r in records):
+        raise ValueError(
+            "this is what joulax.count(fn) returned, (output, account); take the account: "
+            "output, account = joulax.count(fn)(x), or joulax.count(fn)(x)[1]"
+        )
     found = jax.tree_util.tree_leaves_with_path(records, is_leaf=is_activity)
     wrong = [leaf for _, leaf in found if not is_activity(leaf)]
     if wrong or not found:
@@ -146,9 +158,10 @@ def named_records(records: Any) -> dict[str, Activity]:
         raise ValueError(
             f"expected activity records (joulax.count, joulax.activity) in a pytree, got {what}"
         )
-    return {_name(path): leaf for path, leaf in found}
+    names = unique([_name(path) for path, _ in found])
+    return {name: leaf for name, (_, leaf) in zip(names, found, strict=True)}
 
 
-def _name(path) -> str:
+def _name(path: Any) -> str:
     text = jax.tree_util.keystr(path, simple=True, separator=".")
     return text or "layer"

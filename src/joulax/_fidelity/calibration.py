@@ -1,8 +1,9 @@
 """Prices from measurements.
 
-Fit the costs of a chip to measured energies, with the catalogue as prior.
+Fit the numbers of any hardware to measured energies, with the catalogue as prior.
 """
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,70 +12,144 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from .._activity.record import number
+from .._forms.rendered import Rendered
 from .._hardware.catalogue import named
-from .._hardware.chip import Chip
+from .._hardware.chip import Chip, Hardware
+from .._hardware.datasheet import Datasheet, Quantity
 from .._hardware.energy import energy
+from .._hardware.numbers import Real, checked, plain, whole
 from .._hardware.operations import OPERATIONS
+from .._hardware.provenance import provenance
+from .._hardware.scopes import OPERATIONS_STATIC, PER_OPERATION
+from .._hardware.stored import UNITS, parse
+from .._hardware.variants import Path, get, rebuilt, renamed, scalable
+from .fitted import fitted_parts
 
-STATIC = "static_power"
+_SIGMAS = 1.959964  # a range of a sheet is read as 95 %
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """Fitted prices and how sure they are.
+@dataclass(frozen=True, repr=False)
+class Calibration(Rendered):
+    """Fitted numbers and how sure they are.
 
     **Attributes:**
 
-    - `chip`: the chip with fitted prices [pJ] and static power [pW].
-    - `names`: the fitted prices, in the order of the covariance.
-    - `covariance`: of the logarithms of the prices: its diagonal holds squared relative errors.
-    - `condition`: condition number of the measurements, prior excluded; above 1000 some prices
+    - `chip`: the hardware with fitted prices [pJ] and powers [pW].
+    - `prior`: what it was before.
+    - `names`: the fitted numbers, in the order of the covariance.
+    - `covariance`: of the logarithms of the numbers: its diagonal holds squared relative errors.
+    - `condition`: condition number of the measurements, prior excluded; above 1000 some numbers
       cannot be told apart.
     - `residuals`: (predicted − measured) / measured, one for each measurement.
     """
 
-    chip: Chip
+    chip: Any
     names: tuple[str, ...]
     covariance: np.ndarray
     condition: float
     residuals: np.ndarray
+    prior: Any = None
 
     @property
     def relative_errors(self) -> dict[str, float]:
-        """Standard deviation of each price, relative."""
+        """Standard deviation of each number, relative."""
         return {
             n: float(np.sqrt(v)) for n, v in zip(self.names, np.diag(self.covariance), strict=True)
         }
 
-    def sample(self, key: Array, samples: int = 1000) -> Chip:
-        """The chip many times, its prices drawn together from the fitted distribution.
+    def parts(self) -> list[Any]:
+        """What is printed: fitted numbers with their errors, and how well they fit."""
+        return fitted_parts(self, numbers_of(self.chip))
 
-        Leaves of shape (samples,).
-        """
+    def sample(self, key: Array, samples: int = 1000) -> Any:
+        """The hardware many times, its numbers drawn together: leaves of shape (samples,)."""
+        n = whole(samples, "samples")
         spread = jax.random.multivariate_normal(
             key,
             jnp.zeros(len(self.names)),
             jnp.asarray(self.covariance, jnp.result_type(float)),
-            (samples,),
+            (n,),
             method="svd",
         )
-        return _priced(self.chip, dict(zip(self.names, jnp.exp(spread).T, strict=True)), (samples,))
+        at = numbers_of(self.chip)
+        drawn = {
+            at[name]: get(self.chip, at[name]) * jnp.exp(column)
+            for name, column in zip(self.names, spread.T, strict=True)
+        }
+        wide = jax.tree.map(lambda x: jnp.broadcast_to(x, (n,)), rebuilt(self.chip, drawn))
+        return renamed(wide, (self.chip.called,) * n)
+
+    def datasheet(
+        self,
+        name: str,
+        *,
+        source: str,
+        where: str,
+        title: str | None = None,
+        bibtex: str = "",
+        note: str = "",
+    ) -> Datasheet:
+        """The fitted chip as a sheet, with ranges from the covariance and a citation of one's own.
+
+        ```python
+        import joulax
+
+        accounts = [[joulax.activity(ac=a, updates=u)] for a, u in ((1e6, 1e4), (1e5, 1e5))]
+        fit = joulax.calibrate(accounts, [31e6, 9e6], "loihi")
+        sheet = fit.datasheet("loihi@bench", source="bench2026", where="run 7",
+                              bibtex="@misc{bench2026, title={Our bench}}")
+        joulax.register(sheet)
+        text = sheet.to_toml()  # for the repository of the paper
+        ```
+
+        **Arguments:**
+
+        - `name`: of the sheet, like `"loihi@bench"`.
+        - `source`, `where`: key of your publication, and the place in it.
+        - `title`, `note`: in words; by default that of the prior.
+        - `bibtex`: the entry of `source`.
+
+        **Returns:**
+
+        A [`joulax.Datasheet`][]: `register` it, `print` it, or keep its `to_toml()`. A range is
+        95 %.
+
+        **Raises:**
+
+        `ValueError` for a model that is no price list.
+        """
+        if not isinstance(self.chip, Chip):
+            raise ValueError(
+                f"{self.chip.called} is a model, not a price list: keep its numbers "
+                "(calibration.chip), a sheet cannot hold them"
+            )
+        return _sheet(self, name, title, source, where, bibtex, note)
+
+
+def numbers_of(hardware: Hardware) -> dict[str, Path]:
+    """Where the energies and powers of hardware stand, by short names that differ."""
+    paths = [path for path, _ in scalable(hardware)]
+    last = [path[-1] for path in paths]
+    return {
+        name if last.count(name) == 1 else ".".join(path): path
+        for name, path in zip(last, paths, strict=True)
+    }
 
 
 def calibrate(
     accounts: Sequence[Any],
-    measured_pj: ArrayLike | Sequence[float],
-    prior: str | Chip,
+    measured: Real,
+    prior: str | Hardware,
     *,
-    durations: ArrayLike | Sequence[float] | None = None,
-    noise: float = 0.1,
-    trust: float = 1.0,
+    durations: Real = None,
+    batches: Real = None,
+    noise: Real = 0.1,
+    trust: Real = 1.0,
+    unit: str = "pJ",
 ) -> Calibration:
-    r"""Fit the prices of a chip to measured energies.
+    r"""Fit the prices of hardware to measured energies.
 
     Prices are $c = c_0 e^u$, so they cannot become negative, and $u$ minimises
 
@@ -84,74 +159,141 @@ def calibrate(
     **Arguments:**
 
     - `accounts`: one account (or pytree of records) for each measurement, with scalar counts.
-    - `measured_pj`: measured energies [pJ], in the same scope as the prior: dynamic if it has no
+    - `measured`: measured energies [`unit`], in the same scope as the prior: dynamic if it has no
       static power.
-    - `prior`: where prices start, by name or as a chip; those that are zero or that no account uses
-      stay.
+    - `prior`: where prices start, by name or as any hardware; those that are zero or that no
+      account uses stay.
     - `durations`: length of each measurement [s], where the prior has static power.
+    - `batches`: samples that shared a call, where the prior has an energy per call.
     - `noise`: relative error of a measurement, σ; published ones repeat to 10–15 %.
     - `trust`: how far a price may be from the prior, τ, in natural logarithms: 1 is a factor of
       2.7.
+    - `unit`: of the measured energies, fJ to J.
 
     **Returns:**
 
-    A [`joulax.Calibration`][]; its `covariance` and `sample` carry the uncertainty into `energy`.
+    A [`joulax.Calibration`][]; its `covariance` and `sample` carry the uncertainty into `energy`,
+    its `datasheet` into the catalogue.
 
     **Raises:**
 
-    `ValueError` if the numbers of accounts, energies and durations differ, or nothing is to be
-    fitted.
+    `ValueError` if the numbers of accounts, energies and durations differ, a number makes no sense,
+    the hardware is not linear in its prices, or nothing is to be fitted.
 
     **Warns:**
 
-    `UserWarning` by name, if prices cannot be told apart or a measured energy is negative (dynamic
-    energy
-    is a difference of two readings: the measurement is left out).
+    `UserWarning` by name, if prices cannot be told apart, a measured energy is negative (dynamic
+    energy is a difference of two readings: the measurement is left out), or the energies are 1000
+    times away from the prior (a wrong unit).
     """
-    chip, measured = named(prior), np.asarray(measured_pj, np.float64).reshape(-1)
-    if len(accounts) != len(measured):
+    chip, energies = named(prior), _measured(measured, unit)
+    if len(accounts) != len(energies):
         raise ValueError(
             f"calibrate() takes one measured energy for each account, got "
-            f"{len(accounts)} accounts and {len(measured)} energies"
+            f"{len(accounts)} accounts and {len(energies)} energies"
         )
-    times = (
-        [None] * len(measured)
-        if durations is None
-        else list(np.broadcast_to(np.asarray(durations, np.float64), measured.shape))
-    )
-    results = [energy(a, chip, t) for a, t in zip(accounts, times, strict=True)]
-    names, design = _design(results)
-    negative = [i for i, m in enumerate(measured) if not m > 0]
-    if negative:
-        warnings.warn(
-            (
-                f"measurements {negative} are not positive ({measured[negative]} pJ): "
-                f"idle was above running, they are left out"
-            ),
-            stacklevel=2,
-        )
-    rows = measured > 0
-    design, kept = design[rows], measured[rows]
+    noise = plain(noise, "noise", "the energies", positive=True)
+    trust = plain(trust, "trust", "logarithms", positive=True)
+    given = ((durations, "durations"), (batches, "batches"))
+    times = [_each(values, name, len(energies)) for values, name in given]
+    names, design = _design(chip, accounts, *times)
+    rows = _positive(energies)
+    design, kept = design[rows], energies[rows]
     if not len(names) or not len(kept):
         raise ValueError(
             "calibrate() has nothing to fit: no positive measurement, or no operation with a price"
         )
+    _far(design.sum(1) / kept)
     condition = _tell_apart(names, design, kept, noise)
     u, covariance = _fit(design, kept, noise, trust)
-    fitted = _priced(chip, dict(zip(names, np.exp(u), strict=True)), ())
-    return Calibration(fitted, names, covariance, condition, design @ np.exp(u) / kept - 1)
+    factors = jnp.asarray(np.exp(u), jnp.result_type(float))
+    at = {name: path for name, path in numbers_of(chip).items() if name in names}
+    fitted = {at[n]: get(chip, at[n]) * factors[k] for k, n in enumerate(names)}
+    residuals = design @ np.exp(u) / kept - 1
+    calibrated = _named(rebuilt(chip, fitted))
+    return Calibration(calibrated, names, covariance, condition, residuals, chip)
 
 
-def _design(results: Sequence[Any]) -> tuple[tuple[str, ...], np.ndarray]:
-    """Energy of each measurement by price, at the prior."""
-    columns = {op: [_scalar(getattr(r.per_operation, op)) for r in results] for op in OPERATIONS}
-    columns[STATIC] = [_scalar(r.static) for r in results]
-    used = {name: column for name, column in columns.items() if any(column)}
-    return tuple(used), np.array(list(used.values()), np.float64).reshape(len(used), len(results)).T
+def _positive(energies: np.ndarray) -> np.ndarray:
+    """Which measurements can be used; the others are named."""
+    rows = energies > 0
+    if not rows.all():
+        wrong = np.flatnonzero(~rows).tolist()
+        warnings.warn(
+            f"measurements {wrong} are not positive ({energies[wrong]} pJ): idle was above "
+            "running, they are left out",
+            stacklevel=3,
+        )
+    return rows
 
 
-def _scalar(value: Any) -> float:
-    return 0.0 if value is None else float(np.asarray(value, np.float64).sum())
+def _measured(measured: Any, unit: str) -> np.ndarray:
+    """Energies in pJ; negative ones are kept, to be named."""
+    if unit not in UNITS or not unit.endswith("J"):
+        raise ValueError(
+            f"unit {unit!r} is none of {', '.join(u for u in UNITS if u.endswith('J'))}"
+        )
+    found = [measured] if np.ndim(measured) == 0 else list(np.asarray(measured).reshape(-1))
+    size = [abs(m) if _is_real(m) else m for m in found]
+    for m in size:
+        plain(m, "measured", unit)
+    return np.asarray(found, np.float64) * UNITS[unit]
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def _each(values: Any, name: str, count: int) -> list[Any]:
+    if values is None:
+        return [None] * count
+    found = np.asarray(checked(np.asarray(values), name), np.float64)
+    if found.ndim and found.size != count:
+        raise ValueError(f"{name} must be one number or {count}, got {found.size}")
+    return list(np.broadcast_to(found.reshape(-1), (count,)))
+
+
+def _named(hardware: Any) -> Any:
+    """Under a name of its own, no longer the sheet's."""
+    if isinstance(hardware, Chip):
+        return hardware.replace(name=f"{hardware.called} calibrated", sheet=None)
+    own = {f for f in type(hardware).__dataclass_fields__}
+    return hardware.replace(name=f"{hardware.called} calibrated") if "name" in own else hardware
+
+
+def _design(
+    chip: Hardware, accounts: Sequence[Any], durations: list[Any], batches: list[Any]
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Energy of each measurement by number, at the prior: the slopes in its logarithm."""
+    at = numbers_of(chip)
+    start = jnp.zeros(len(at))
+
+    @jax.jit
+    @jax.value_and_grad
+    def parts(u: Array, account: Any, duration: Any, batch: Any) -> Array:
+        numbers = {p: get(chip, p) * jnp.exp(u[k]) for k, p in enumerate(at.values())}
+        return energy(account, rebuilt(chip, numbers), duration, batch=batch).total.sum()
+
+    rows = []
+    for each in zip(accounts, durations, batches, strict=True):
+        whole_, slopes = parts(start, *each)
+        rows.append(np.asarray(slopes, np.float64))
+        if not np.isclose(rows[-1].sum(), float(whole_), rtol=1e-3):
+            raise ValueError(f"{chip.called} is not linear in its prices: it cannot be calibrated")
+    table = np.stack(rows) if rows else np.zeros((0, len(at)))
+    used = [bool(column.any()) for column in table.T]
+    return tuple(n for n, there in zip(at, used, strict=True) if there), table[:, used]
+
+
+def _far(ratios: np.ndarray) -> None:
+    """Energies a thousand times away from the prior are in another unit."""
+    middle = float(np.median(ratios))
+    if not 1e-3 < middle < 1e3:
+        warnings.warn(
+            f"the prior predicts {middle:.3g} times the measured energies: are they in pJ? "
+            "Say unit='J', 'mJ', 'uJ' or 'nJ' otherwise",
+            stacklevel=3,
+        )
 
 
 def _tell_apart(
@@ -202,20 +344,55 @@ def _fit(
     return u, np.linalg.inv(jacobian.T @ jacobian)
 
 
-def _priced(chip: Chip, factors: dict[str, Any], shape: tuple[int, ...]) -> Chip:
-    """A chip with some prices multiplied, every leaf of one shape."""
-    wide = lambda x: None if x is None else jnp.broadcast_to(x, shape)
-    times = lambda name, x: (
-        None if x is None else wide(x * number(factors[name]) if name in factors else x)
-    )
-    prices = {op: times(op, getattr(chip.costs, op)) for op in OPERATIONS}
-    rest = {
-        f: wide(getattr(chip, f))
-        for f in ("hops", "skips_spikes", "skips_zeros", "graded", "accumulates")
+def _sheet(
+    fit: Calibration, name: str, title: str | None, source: str, where: str, bibtex: str, note: str
+) -> Datasheet:
+    """A sheet of fitted numbers; the others stay those of the prior."""
+    own = provenance(fit.prior)[0].sheet
+    numbers = {n: q for n in _NUMBERS if (q := _quantity(fit, n, source, where)) is not None}
+    costs = {op: numbers.pop(op) for op in OPERATIONS if op in numbers}
+    free = [op for op in OPERATIONS if op not in costs and getattr(fit.chip.costs, op) is not None]
+    table = _of_prior(own, fit.chip, free) if own else _without(fit.chip, free)
+    if own and own.busy_power:
+        numbers["busy_power"] = numbers.pop("static_power")
+    shares = {f: float(v) for f in _SHARES if (v := getattr(fit.chip, f)) is not None}
+    words = {"bibtex": bibtex, "note": note} | ({"title": title} if title else {})
+    return parse(name, table | words | numbers | shares | {"costs": costs})
+
+
+_NUMBERS = (*OPERATIONS, "static_power", "call", "idle_power")
+_SHARES = ("hops", "skips_spikes", "skips_zeros", "accumulates", "graded", "batches", "depth")
+
+
+def _of_prior(own: Datasheet, chip: Chip, free: list[str]) -> dict[str, Any]:
+    """Words and lists of the sheet that was calibrated."""
+    return {
+        "title": f"{own.title}, calibrated",
+        "kind": own.kind,
+        "scope": own.scope,
+        "measures": own.measures,
+        "includes": [op for op in free if op in own.includes],
+        "excludes": [op for op in free if op not in own.includes],
+        "excludes_also": own.excludes_also,
     }
-    return Chip(
-        type(chip.costs)(**prices),
-        times(STATIC, chip.static_power),
-        **rest,
-        name=f"{chip.name} calibrated" if not shape else chip.name,
-    )
+
+
+def _without(chip: Chip, free: list[str]) -> dict[str, Any]:
+    """Words and lists where no sheet is behind the chip."""
+    scope = PER_OPERATION if chip.static_power is None else OPERATIONS_STATIC
+    return {"title": f"{chip.called}, calibrated", "scope": scope, "excludes": free}
+
+
+def _quantity(fit: Calibration, number: str, source: str, where: str) -> Quantity | None:
+    """One number with its range, or as the prior has it where nothing was fitted."""
+    chip = fit.chip
+    leaf = getattr(chip.costs if number in OPERATIONS else chip, number)
+    if leaf is None or float(leaf) == 0:
+        return None
+    value, unit = float(leaf), "pW" if number.endswith("power") else "pJ"
+    if number not in fit.names:
+        kept = Quantity(value, source, "given, not fitted", "unsourced", "unverified", unit=unit)
+        return provenance(fit.prior)[0].cited.get(number, kept)
+    spread = math.exp(_SIGMAS * fit.relative_errors[number])
+    low, high = value / spread, value * spread
+    return Quantity(value, source, where, "measured silicon", "read", low, high, unit)

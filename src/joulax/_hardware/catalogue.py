@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from .._activity.record import number
 from .chip import Chip, Hardware
 from .costs import Costs
-from .datasheet import EVIDENCE, Datasheet, parse
+from .datasheet import EVIDENCE, Datasheet
 from .operations import OPERATIONS
+from .shown import Listing
+from .stored import parse
 
 _registered: dict[str, Datasheet] = {}
 
@@ -39,18 +40,18 @@ def catalogue(
     process_nm: int | None = None,
     evidence: str | None = None,
     priced: bool | None = True,
-) -> tuple[str, ...]:
+) -> Listing:
     """Names of targets and of all further sheets, like `"loihi"` and `"loihi@keras-spiking"`.
 
-    A target without `@` stands for its best-evidenced sheet.
+    A target without `@` stands for its best-evidenced sheet. Targets of which nobody published
+    what an operation costs (`loihi2`, `akida`, ...) have no default: name one of their sheets.
 
     **Arguments:**
 
     - `kind`: only this kind, such as `"gpu"`, `"digital asynchronous"`, `"process node"`.
     - `process_nm`: only this process [nm].
     - `evidence`: only sheets whose weakest number is at least this well founded; the grades are
-      measured
-      silicon, simulated, derived, vendor claim, unsourced.
+      measured silicon, simulated, derived, vendor claim, unsourced.
     - `priced`: `True`: chips that price operations; `False`: datasheets that only state facts;
       `None`: both.
 
@@ -60,22 +61,23 @@ def catalogue(
     """
     kinds = {sheet.kind for sheet in _sheets().values()}
     for what, value, known in (("kind", kind, sorted(kinds)), ("evidence", evidence, EVIDENCE)):
-        if value is not None and value not in known:
+        if value not in (None, *known):
             raise ValueError(f"catalogue({what}={value!r}): the choices are {', '.join(known)}")
-
-    def wanted(sheet: Datasheet) -> bool:
-        graded = evidence is None or EVIDENCE.index(sheet.evidence) <= EVIDENCE.index(evidence)
-        return (
-            graded
-            and kind in (None, sheet.kind)
-            and process_nm in (None, sheet.process_nm)
-            and priced in (None, sheet.priced)
-        )
-
-    targets = {target: _sheets()[name] for target, name in _defaults().items()}
-    return tuple(
-        name for group in (targets, _sheets()) for name in sorted(group) if wanted(group[name])
+    worst = EVIDENCE.index(evidence or EVIDENCE[-1])
+    wanted = lambda sheet: (
+        EVIDENCE.index(sheet.evidence) <= worst
+        and kind in (None, sheet.kind)
+        and process_nm in (None, sheet.process_nm)
+        and priced in (None, sheet.priced)
     )
+    targets = {target: _sheets()[name] for target, name in _defaults().items()}
+    found = {
+        name: group[name]
+        for group in (targets, _sheets())
+        for name in sorted(group)
+        if wanted(group[name])
+    }
+    return Listing(found)
 
 
 def datasheet(name: str) -> Datasheet:
@@ -83,11 +85,20 @@ def datasheet(name: str) -> Datasheet:
 
     **Raises:**
 
-    `ValueError` with the nearest names, if there is no such target.
+    `ValueError` with the nearest names, if there is no such target, or with its sheets, if none of
+    them deserves to be its default.
     """
     full = _defaults().get(name, name)
     if full in _sheets():
         return _sheets()[full]
+    of_target = [sheet for n, sheet in _sheets().items() if n.startswith(f"{name}@")]
+    if of_target:
+        raise ValueError(
+            f"{name}: nobody has published what its operations cost, so the bare name stands for "
+            f"nothing. There {'are' if len(of_target) > 1 else 'is'} "
+            f"{'; '.join(map(_in_short, of_target))}. Choose one by its full name, measure the "
+            "chip (joulax.calibrate), or give your own prices (joulax.register)"
+        )
     names = catalogue(priced=None)
     near = difflib.get_close_matches(str(name).lower(), names, n=4, cutoff=0.5)
     hint = (
@@ -98,20 +109,33 @@ def datasheet(name: str) -> Datasheet:
     raise ValueError(f"no hardware {name!r} in the catalogue: {hint}")
 
 
-def hardware(name: str) -> Chip:
+def _in_short(sheet: Datasheet) -> str:
+    what = (
+        f"the constants of {sheet.constants_of}, a stand-in"
+        if sheet.constants_of
+        else sheet.evidence
+        if sheet.priced
+        else "facts that price nothing"
+    )
+    return f"{sheet.name!r} ({sheet.scope}; {what})"
+
+
+def hardware(name: str, **changes: Any) -> Chip:
     """A chip of the catalogue, as a pytree of prices [pJ].
 
     **Arguments:**
 
     - `name`: a target (`"loihi"`: its best-evidenced sheet) or one sheet (`"loihi@keras-spiking"`).
+    - `changes`: numbers of your own in place of the sheet's, as in [`joulax.Hardware`][]`.replace`;
+      they lose their citation.
 
     **Raises:**
 
     `ValueError` with the nearest names, if there is no such target, or if nobody has published what
-    its
-    operations cost.
+    its operations cost.
     """
-    return chip(datasheet(name), name)
+    found = chip(datasheet(name), name)
+    return found.replace(**changes) if changes else found
 
 
 def chip(sheet: Datasheet, name: str | None = None) -> Chip:
@@ -119,48 +143,46 @@ def chip(sheet: Datasheet, name: str | None = None) -> Chip:
 
     What is included or excluded costs zero, what is unknown has no price.
     """
+    called = name or sheet.name
     if not sheet.priced:
         known = "; ".join(
             f"{fact.replace('_', ' ')} {q.value:g} {q.unit}" for fact, q in sheet.facts.items()
         )
         raise ValueError(
-            f"{name or sheet.name}: nobody has published what its operations cost "
-            f"({sheet.scope}: {known}). Read joulax.datasheet({name or sheet.name!r}), "
+            f"{called}: nobody has published what its operations cost "
+            f"({sheet.scope}: {known}). Read joulax.datasheet({called!r}), "
             "measure it (joulax.calibrate), or give your own prices (joulax.register)"
         )
     free = {op: 0.0 for op in (*sheet.includes, *sheet.excludes)}
-    prices = {
-        op: number(value)
-        for op, value in (free | {op: q.value for op, q in sheet.costs.items()}).items()
-    }
-    static = number(sheet.static_power.value) if sheet.static_power else None
-    fields = {
-        f: number(getattr(sheet, f))
-        for f in ("hops", "skips_spikes", "skips_zeros", "accumulates", "graded")
-    }
-    return Chip(Costs(**prices), static, **fields, name=name or sheet.name)
+    numbers = {n: q.value for n, q in sheet.numbers.items()}
+    prices: dict[str, Any] = free | {op: numbers.pop(op) for op in sheet.costs}
+    shares = ("hops", "skips_spikes", "skips_zeros", "accumulates", "graded", "batches", "depth")
+    fields = {f: getattr(sheet, f) for f in shares}
+    return Chip(Costs(**prices), **numbers, **fields, name=called, sheet=sheet.name)
 
 
-def register(sheets: str | Path | Mapping[str, Any]) -> tuple[str, ...]:
+def register(
+    sheets: str | Path | Mapping[str, Any] | Datasheet, *, replace: bool = False
+) -> tuple[str, ...]:
     """Add your own chips to the catalogue, for this process.
 
     ```python
     import joulax
 
     joulax.register({"my chip": joulax.costs(ac=1.5, neuron_update=20.0)})
-    joulax.register({"mine@lab": {"costs": {"ac": {"value": 1.5, "low": 1.2, "high": 2.0,
-    "evidence": "measured silicon",
-                                                   "source": "our bench", "where": "run 7",
-                                                   "verified": "read"}},
-                                  "includes": ["weight_read"], "excludes": ["neuron_update",
-                                  "spike", "hop", "state_read", "state_write"]}})
+    own = {"value": 1.5, "low": 1.2, "high": 2.0, "evidence": "measured silicon",
+           "source": "bench2026", "where": "run 7", "verified": "read"}
+    joulax.register({"mine@lab": {"costs": {"ac": own}, "includes": ["weight_read"],
+                                  "excludes": ["neuron_update", "spike", "hop", "state_read",
+                                               "state_write"]}})
     ```
 
     **Arguments:**
 
-    - `sheets`: a TOML file in the form of the catalogue, or a mapping from names to such tables or
-      to
-      [`joulax.Costs`][]. Numbers may carry a `unit` (fJ to mJ, pW to W); a plain number is in pJ.
+    - `sheets`: a TOML file in the form of the catalogue, a [`joulax.Datasheet`][], or a mapping
+      from names to such tables, sheets or [`joulax.Costs`][]. Numbers may carry a `unit` (fJ to J,
+      pW to W); a plain number is in pJ, a power needs its unit.
+    - `replace`: whether a sheet that you registered before may be changed.
 
     **Returns:**
 
@@ -171,24 +193,53 @@ def register(sheets: str | Path | Mapping[str, Any]) -> tuple[str, ...]:
     `ValueError` if a table fails the checks that the catalogue itself passes, or if a name is
     taken.
     """
-    tables = (
-        sheets
-        if isinstance(sheets, Mapping)
-        else tomllib.loads(Path(sheets).read_text(encoding="utf-8"))
-    )
-    parsed = {name: parse(name, _table(name, table)) for name, table in tables.items()}
-    names = lambda sheets: {*sheets, *(s.default_of for s in sheets.values() if s.default_of)}
-    taken = sorted(names(parsed) & names(_published()))
+    parsed = {name: parse(name, _table(name, t)) for name, t in _tables(sheets).items()}
+    _check_names(parsed, replace)
+    _registered.update(parsed)
+    return tuple(parsed)
+
+
+def _tables(sheets: Any) -> Mapping[str, Any]:
+    if isinstance(sheets, Datasheet):
+        return {sheets.name: sheets}
+    if isinstance(sheets, Mapping):
+        return sheets
+    if not isinstance(sheets, str | Path):
+        raise ValueError(f"register() takes a file or a mapping, got {type(sheets).__name__}")
+    try:
+        return tomllib.loads(Path(sheets).read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"register({str(sheets)!r}): {error}") from error
+
+
+def _check_names(parsed: Mapping[str, Datasheet], replace: bool) -> None:
+    """A name stands for one sheet, and stays what it was."""
+    names = lambda sheets: [*sheets, *(s.default_of for s in sheets.values() if s.default_of)]
+    taken = sorted({*names(parsed)} & {*names(_published())})
     if taken:
         raise ValueError(
             f"register(): the name {taken[0]!r} is in the catalogue already; choose "
             f"another, like '{taken[0].split('@')[0]}@mine'"
         )
-    _registered.update(parsed)
-    return tuple(parsed)
+    before = {n: s for n, s in _registered.items() if n not in parsed}
+    twice = [n for n in names(parsed) if names(parsed).count(n) > 1 or n in names(before)]
+    if twice:
+        raise ValueError(f"register(): the name {twice[0]!r} would stand for two sheets")
+    changed = [n for n, s in parsed.items() if n in _registered and _registered[n] != s]
+    if changed and not replace:
+        raise ValueError(
+            f"register(): {changed[0]!r} is registered already, with other numbers; "
+            "register(..., replace=True) changes it"
+        )
 
 
 def _table(name: str, table: Any) -> Mapping[str, Any]:
+    if isinstance(table, Datasheet):
+        return {
+            f: value
+            for f in Datasheet.__dataclass_fields__
+            if f not in ("name", "unknown") and (value := getattr(table, f)) is not None
+        }
     if isinstance(table, Costs):
         prices = {op: v for op in OPERATIONS if (v := getattr(table, op)) is not None}
         if any(np.ndim(v) for v in prices.values()):
@@ -207,24 +258,20 @@ def _table(name: str, table: Any) -> Mapping[str, Any]:
 
 def named(chip: str | Hardware) -> Any:
     """A chip by name, or the chip itself."""
+    if not isinstance(chip, str | Hardware):
+        raise ValueError(
+            f"expected a chip or its name, like 'loihi' (joulax.catalogue()), got "
+            f"{type(chip).__name__}"
+        )
     return hardware(chip) if isinstance(chip, str) else chip
 
 
-def sheets_of(chips: str) -> list[Datasheet]:
-    """Datasheets of a chip name, or of the joined names of a stack; chips of the user have none."""
-    names = [n.strip() for n in chips.split(",")]
-    return [datasheet(n) for n in names if n in _defaults() or n in _sheets()]
+def sheet_of(name: str | None) -> Datasheet | None:
+    """The datasheet of a name, or `None` for a chip of the user's own."""
+    full = _defaults().get(name or "", name)
+    return None if full is None else _sheets().get(full)
 
 
-@functools.cache
-def reference(key: str) -> str:
-    """Bibliography entry of a source, in BibTeX."""
-    text = resources.files("joulax").joinpath("data/references.bib").read_text(encoding="utf-8")
-    entries = {
-        line.split("{", 1)[1].split(",", 1)[0]: line
-        for line in text.splitlines()
-        if line.startswith("@")
-    }
-    if key not in entries:
-        raise KeyError(f"no source {key!r} in the bibliography")
-    return entries[key]
+def own_bibtex() -> str:
+    """The entries that registered sheets brought with them."""
+    return "\n".join(sheet.bibtex for sheet in _registered.values() if sheet.bibtex)

@@ -4,22 +4,27 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .._activity.record import optional
+from .._forms.printed import Fields
+from .numbers import DYNAMIC, STATIC, checked, entry
 from .operations import OPERATIONS
 
 Price = Float[Array, "*chips"] | None
 
 
-class Costs(eqx.Module):
+def _price(op: str, unit: str = "pJ", scales: str = DYNAMIC) -> Any:
+    return entry(f"price {op}", unit, optional=True, holes=True, scales=scales)
+
+
+class Costs(Fields, eqx.Module):
     """Price list of one chip: the energy of one operation of each kind [pJ].
 
     A price is an array, so it can be differentiated, stacked and fitted. `None` means that nobody
-    has
-    published it: an operation without a price is an error, never free. Zero means that the energy
-    is
-    inside another price, or outside the scope of the sheet; the datasheet says which.
+    has published it: an operation without a price is an error, never free. Zero means that the
+    energy is inside another price, or outside the scope of the sheet; the datasheet says which.
+    In a stack of chips an unknown price is NaN.
 
     **Attributes:**
 
@@ -34,16 +39,16 @@ class Costs(eqx.Module):
       `None` where leakage is not modelled.
     """
 
-    ac: Price = optional()
-    mac: Price = optional()
-    neuron_update: Price = optional()
-    spike: Price = optional()
-    weight_read: Price = optional()
-    weight_write: Price = optional()
-    state_read: Price = optional()
-    state_write: Price = optional()
-    hop: Price = optional()
-    neuron_seconds: Price = optional()
+    ac: Price = _price("ac")
+    mac: Price = _price("mac")
+    neuron_update: Price = _price("neuron_update")
+    spike: Price = _price("spike")
+    weight_read: Price = _price("weight_read")
+    weight_write: Price = _price("weight_write")
+    state_read: Price = _price("state_read")
+    state_write: Price = _price("state_write")
+    hop: Price = _price("hop")
+    neuron_seconds: Price = _price("neuron_seconds", "pW", STATIC)
 
     @property
     def stacked(self) -> bool:
@@ -58,9 +63,14 @@ class Costs(eqx.Module):
 def costs(**prices: Any) -> Costs:
     """A price list from plain numbers [pJ].
 
+    **Arguments:**
+
+    - `prices`: numbers or arrays by operation; arrays (a sweep) make all prices that long.
+
     **Raises:**
 
-    `TypeError` for an unknown operation, `ValueError` for a negative price.
+    `TypeError` for an unknown operation, `ValueError` for a price that is no number, not finite,
+    or negative.
     """
     unknown = sorted(set(prices) - set(OPERATIONS))
     if unknown:
@@ -68,9 +78,10 @@ def costs(**prices: Any) -> Costs:
             f"costs() has no operation {', '.join(unknown)}; the operations are "
             f"{', '.join(OPERATIONS)}"
         )
-    negative = [
-        name for name, price in prices.items() if isinstance(price, int | float) and price < 0
-    ]
-    if negative:
-        raise ValueError(f"a price cannot be negative: {negative[0]}={prices[negative[0]]} pJ")
-    return Costs(**prices)
+    given = {
+        op: checked(value, f"price {op}", "pJ") for op, value in prices.items() if value is not None
+    }
+    shape = jnp.broadcast_shapes(*(v.shape for v in given.values()))
+    if shape:
+        given = {op: jnp.broadcast_to(v, shape) for op, v in given.items()}
+    return Costs(**given)

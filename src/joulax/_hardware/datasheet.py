@@ -1,36 +1,21 @@
-"""Datasheets: what is known about one piece of hardware, checked when it is read."""
+"""Datasheets: what is known about one piece of hardware, with source and evidence."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .operations import OPERATIONS
+from .._forms.rendered import Rendered
+from .scopes import SCOPES
+from .shown import sheet_parts
+from .written import to_toml
 
 EVIDENCE = ("measured silicon", "simulated", "derived", "vendor claim", "unsourced")  # best first
 VERIFIED = ("read", "second-hand", "derived", "unverified")  # most first
-UNITS = {
-    "fJ": 1e-3,
-    "pJ": 1.0,
-    "nJ": 1e3,
-    "uJ": 1e6,
-    "mJ": 1e9,
-    "pW": 1.0,
-    "nW": 1e3,
-    "uW": 1e6,
-    "mW": 1e9,
-    "W": 1e12,
-}  # to pJ or pW
-ALL_IN = "all-in"
-ARITHMETIC = "arithmetic only"
-
-
-_MEASURES = {  # by the scope of a sheet, unless it says otherwise
-    "per operation": "cores, dynamic",
-    ARITHMETIC: "arithmetic",
-    "marginal + static": "chip, total",
-    ALL_IN: "chip, total",
-    "lower bound": "chip, total",
+CHECKED = {  # how far a number was checked, as reports say it
+    "read": "read in its source",
+    "second-hand": "quoted second-hand",
+    "derived": "calculated",
+    "unverified": "from memory",
 }
 
 
@@ -62,9 +47,24 @@ class Quantity:
         return self.low is not None or self.high is not None
 
 
-@dataclass(frozen=True)
-class Datasheet:
-    """Everything that is known about one sheet of the catalogue. It never enters a trace."""
+@dataclass(frozen=True, repr=False)
+class Datasheet(Rendered):
+    """Everything that is known about one sheet of the catalogue. It never enters a trace.
+
+    **Attributes:**
+
+    - `costs`: prices by operation [pJ]; `call`: energy of a call, shared by its batch [pJ], which
+      holds for batches up to `batches` and networks up to `depth` layers.
+    - `static_power`: flows during a call whatever it computes; `busy_power`: all the power during a
+      call, operations included; `idle_power`: the power between calls [pW].
+    - `facts`: numbers that price nothing.
+    - `includes`, `excludes`, `unknown`: operations inside other prices, outside the scope, and
+      those of which nobody knows.
+    - `scope`: what a total contains; one of a closed list. `measures`: what a measurement must
+      contain to be comparable.
+    - `constants_of`: for a stand-in, the chip whose numbers these are.
+    - `note`: the caveat. `bibtex`: entries for sources of one's own.
+    """
 
     name: str
     title: str
@@ -72,12 +72,15 @@ class Datasheet:
     scope: str
     costs: Mapping[str, Quantity]
     static_power: Quantity | None = None
+    busy_power: Quantity | None = None
+    idle_power: Quantity | None = None
+    call: Quantity | None = None
     facts: Mapping[str, Quantity] = field(default_factory=dict)
     vendor: str | None = None
-    process_nm: int | None = None
+    process_nm: int | float | None = None
     default_of: str | None = None
     measures: str = ""
-    constants_of: str | None = None  # a stand-in: the numbers are those of another chip
+    constants_of: str | None = None
     includes: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     excludes_also: tuple[str, ...] = ()
@@ -86,23 +89,38 @@ class Datasheet:
     skips_zeros: float | None = None
     graded: float = 0.0
     accumulates: float | None = None
+    batches: float | None = None
+    depth: float | None = None
     note: str = ""
+    bibtex: str = ""
     unknown: tuple[str, ...] = ()
 
     @property
     def measured_scope(self) -> str:
         """What a measurement must contain to be comparable, like `"chip, total"`."""
-        return self.measures or _MEASURES.get(self.scope, "")
+        return self.measures or SCOPES.get(self.scope, "")
 
     @property
     def priced(self) -> bool:
-        """Whether there is a price of any operation; otherwise only facts are known."""
-        return bool(self.costs)
+        """Whether energies follow from it; otherwise only facts are known."""
+        return bool(self.charged)
+
+    @property
+    def numbers(self) -> dict[str, Quantity]:
+        """What energies are made of, by the name that the number has in a chip."""
+        power = self.static_power or self.busy_power
+        found = {"static_power": power, "call": self.call, "idle_power": self.idle_power}
+        return {**self.costs, **{name: q for name, q in found.items() if q is not None}}
+
+    @property
+    def charged(self) -> tuple[Quantity, ...]:
+        """The numbers that energies are made of: prices, powers and calls."""
+        return tuple(q for name, q in self.numbers.items() if name != "idle_power")
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:
         """All numbers of the sheet."""
-        return (*self.charged, *self.facts.values())
+        return (*self.numbers.values(), *self.facts.values())
 
     @property
     def evidence(self) -> str:
@@ -114,9 +132,13 @@ class Datasheet:
         )
 
     @property
-    def charged(self) -> tuple[Quantity, ...]:
-        """The numbers that energies are made of: prices and static power."""
-        return (*self.costs.values(), *((self.static_power,) if self.static_power else ()))
+    def verified(self) -> str:
+        """How far the least checked number was checked that is charged."""
+        return max(
+            (q.verified for q in self.charged or self.quantities),
+            key=VERIFIED.index,
+            default="unverified",
+        )
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -126,147 +148,10 @@ class Datasheet:
         """
         return tuple(dict.fromkeys(q.source for q in self.charged or self.quantities))
 
-    def __str__(self) -> str:
-        lines = [
-            f"{self.name}: {self.title}",
-            f"  scope {self.scope}; evidence {self.evidence}"
-            + ("" if self.priced else "; cannot price operations"),
-        ]
-        rows = [
-            *self.costs.items(),
-            *([("static power", self.static_power)] if self.static_power else []),
-            *self.facts.items(),
-        ]
-        lines += [_row(name, q) for name, q in rows]
-        for word, ops in (
-            ("includes", self.includes),
-            ("excludes", (*self.excludes, *self.excludes_also)),
-            ("unknown", self.unknown if self.priced else ()),
-        ):
-            if ops:
-                lines.append(f"  {word:<14} {', '.join(op.replace('_', ' ') for op in ops)}")
-        return "\n".join([*lines, *([f"  {self.note}"] if self.note else [])])
+    def to_toml(self) -> str:
+        """The sheet as a table that [`joulax.register`][] reads back."""
+        return to_toml(self)
 
-
-def _row(name: str, q: Quantity) -> str:
-    low, high = q.span
-    span = f" ({low:g}–{high:g})" if q.has_range else ""
-    return (
-        f"  {name.replace('_', ' '):<14} {q.value:g}{span} {q.unit}  {q.evidence}, "
-        f"{q.verified}: {q.source}, {q.where}"
-    )
-
-
-def parse(name: str, table: Mapping[str, Any]) -> Datasheet:
-    """Read and check one table of a catalogue.
-
-    **Raises:**
-
-    `ValueError` that names the sheet and what is wrong: an unknown key or operation, a price twice,
-    a
-    negative price, a range that misses its value, an unknown unit or grade, a term that the scope
-    forbids.
-    """
-    raw = dict(table)
-    unknown = sorted(set(raw) - _KEYS)
-    if unknown:
-        raise ValueError(
-            f"sheet {name!r}: unknown key {unknown[0]!r}; the keys are {', '.join(sorted(_KEYS))}"
-        )
-    costs = {op: _quantity(name, op, q, "pJ") for op, q in raw.pop("costs", {}).items()}
-    facts = {fact: _quantity(name, fact, q, None) for fact, q in raw.pop("facts", {}).items()}
-    static = (
-        _quantity(name, "static_power", raw.pop("static_power"), "pW")
-        if "static_power" in raw
-        else None
-    )
-    lists = {k: tuple(raw.pop(k, ())) for k in ("includes", "excludes", "excludes_also")}
-    known = (*costs, *lists["includes"], *lists["excludes"])
-    wrong = [op for op in known if op not in OPERATIONS] + [
-        op for op in OPERATIONS if known.count(op) > 1
-    ]
-    if wrong:
-        raise ValueError(
-            f"sheet {name!r}: {wrong[0]!r} is no operation, or is priced twice (double counting)"
-        )
-    unpriced = tuple(op for op in OPERATIONS if op not in known and op != "neuron_seconds")
-    fixed: dict[str, Any] = {"title": name, "kind": "user", "scope": "per operation"} | raw
-    sheet = Datasheet(
-        name, costs=costs, static_power=static, facts=facts, **lists, unknown=unpriced, **fixed
-    )
-    _check_scope(sheet)
-    return sheet
-
-
-_KEYS = {f for f in Datasheet.__dataclass_fields__ if f not in ("name", "unknown")}
-
-
-_OWN: dict[str, Any] = {
-    "source": "user",
-    "where": "given by the user",
-    "evidence": "unsourced",
-    "verified": "unverified",
-}
-
-
-def _quantity(sheet: str, what: str, raw: Any, unit: str | None) -> Quantity:
-    """One number in pJ or pW; a plain number is the user's own."""
-    table: dict[str, Any] = {"value": raw} if isinstance(raw, int | float) else dict(raw)
-    unknown = sorted(set(table) - set(Quantity.__dataclass_fields__))
-    if unknown:
-        raise ValueError(
-            f"sheet {sheet!r}, {what}: unknown key {unknown[0]!r}; the keys are "
-            f"{', '.join(Quantity.__dataclass_fields__)}"
-        )
-    if "value" not in table:
-        raise ValueError(f"sheet {sheet!r}, {what}: a number needs a value")
-    table = _OWN | table
-    given = table.get("unit", unit or "pJ")
-    if given not in UNITS or unit and given[-1] != unit[-1]:
-        raise ValueError(
-            f"sheet {sheet!r}, {what}: unit {given!r} is none of "
-            f"{', '.join(u for u in UNITS if not unit or u[-1] == unit[-1])}"
-        )
-    for key in ("value", "low", "high"):
-        number = table.get(key)
-        if number is not None and not (
-            isinstance(number, int | float) and math.isfinite(number) and number >= 0
-        ):
-            raise ValueError(
-                f"sheet {sheet!r}, {what}: {key} must be a finite number ≥ 0, got {number!r}"
-            )
-        if number is not None:
-            table[key] = float(number) * UNITS[given]
-    table["unit"] = "pW" if given.endswith("W") else "pJ"
-    quantity = Quantity(**table)
-    low, high = quantity.span
-    if not low <= quantity.value <= high:
-        raise ValueError(
-            f"sheet {sheet!r}, {what}: the value {quantity.value:g} lies outside its "
-            f"range {low:g} to {high:g}"
-        )
-    for key, grades in (("evidence", EVIDENCE), ("verified", VERIFIED)):
-        if table[key] not in grades:
-            raise ValueError(
-                f"sheet {sheet!r}, {what}: {key} {table[key]!r} is none of {', '.join(grades)}"
-            )
-    return quantity
-
-
-def _check_scope(sheet: Datasheet) -> None:
-    """Terms that a scope forbids would be counted twice."""
-    if not sheet.priced:
-        return
-    if sheet.scope == ALL_IN and (len(sheet.costs) > 1 or sheet.static_power or sheet.excludes):
-        raise ValueError(
-            f"sheet {sheet.name!r} is all-in: one price contains everything, further "
-            f"terms would be counted twice"
-        )
-    if sheet.scope == "marginal + static" and (len(sheet.costs) > 1 or not sheet.static_power):
-        raise ValueError(
-            f"sheet {sheet.name!r} is marginal + static: one price and static_power, nothing else"
-        )
-    if sheet.scope == ARITHMETIC and (set(sheet.costs) - {"ac", "mac"} or sheet.static_power):
-        raise ValueError(
-            f"sheet {sheet.name!r} is arithmetic only: it prices ac and mac, nothing else"
-        )
+    def parts(self) -> list[Any]:
+        """What is printed: every number with its range, grade and source."""
+        return sheet_parts(self)

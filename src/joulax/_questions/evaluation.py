@@ -1,25 +1,32 @@
 """One account on many chips: a labelled table of energies with holes where nobody knows."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
-from rich.table import Table
 
-from .._fidelity.uncertainty import ranged
-from .._hardware.catalogue import catalogue, named, sheets_of
+from .._activity.account import named_records
+from .._activity.shown import kept_axes, samples_of
+from .._fidelity.uncertainty import ends
+from .._forms.rendered import Rendered, pandas
+from .._forms.table import Value, unique
+from .._hardware.catalogue import catalogue, named
 from .._hardware.chip import Chip, Hardware
-from .._hardware.energy import Result, energy
+from .._hardware.energy import energy
 from .._hardware.operations import OPERATIONS
-from .._report.rendered import Rendered, joules, pandas
+from .._hardware.pricing import filled
+from .._hardware.provenance import Provenance, provenance
+from .._hardware.result import Result
+from .._hardware.variants import stack_hardware
+from .._report.chips import STATIC as STATIC_KEY, Line, chips_table
+from .._report.sources import Source, source_of
+from .._report.warned import partial_of
 
 STATIC = "static power"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation(Rendered):
     """Energies by chip, layer and operation [pJ]; NaN where a chip has no price for what occurs.
 
@@ -30,6 +37,9 @@ class Evaluation(Rendered):
     - `chips`, `layers`, `operations`: the labels.
     - `missing`: for each chip, why its total is not known, or nothing.
     - `ranges`: low and high end of each total [pJ], where published.
+    - `sources`: whose prices each chip has.
+    - `partial`: whether counts, and so energies, are lower bounds.
+    - `samples`: over how many the account was averaged.
     """
 
     energies: np.ndarray
@@ -38,6 +48,9 @@ class Evaluation(Rendered):
     operations: tuple[str, ...]
     missing: tuple[str, ...]
     ranges: tuple[tuple[float, float] | None, ...]
+    sources: tuple[Source, ...]
+    partial: bool = False
+    samples: int = 1
 
     @property
     def totals(self) -> dict[str, float]:
@@ -56,6 +69,9 @@ class Evaluation(Rendered):
             self.operations,
             pick(self.missing),
             pick(self.ranges),
+            pick(self.sources),
+            self.partial,
+            self.samples,
         )
 
     def to_pandas(self) -> Any:
@@ -66,40 +82,80 @@ class Evaluation(Rendered):
         `ImportError` with the install command, if pandas is missing.
         """
         pd = pandas()
-        index = pd.MultiIndex.from_product([self.chips, self.layers], names=["chip", "layer"])
-        return pd.DataFrame(
-            self.energies.reshape(-1, len(self.operations)),
-            index=index,
-            columns=list(self.operations),
-        )
+        rows = [
+            (*labels, *spent)
+            for labels, spent in zip(
+                [(c, n) for c in unique(self.chips) for n in self._rows()],
+                self.energies.reshape(-1, len(self.operations)).tolist(),
+                strict=True,
+            )
+        ]
+        frame = pd.DataFrame(rows, columns=["chip", "layer", *self.operations])
+        return frame.set_index(["chip", "layer"])
+
+    def _rows(self) -> tuple[str, ...]:
+        return unique(self.layers)
+
+    def lines(self) -> list[Line]:
+        """One line a chip."""
+        spent = self.energies.sum(axis=1)
+        names = [STATIC_KEY if op == STATIC else op for op in self.operations]
+        return [
+            Line(source, dict(zip(names, row.tolist(), strict=True)), _total(row.sum(), span))
+            for source, row, span in zip(self.sources, spent, self.ranges, strict=True)
+        ]
 
     def parts(self) -> list[Any]:
-        """One row a chip."""
-        table = Table()
-        for title in ("chip", *self.layers[:-1], STATIC, "total", "range", "scope", "evidence"):
-            table.add_column(
-                title, justify="left" if title in ("chip", "scope", "evidence") else "right"
-            )
-        for i, chip in enumerate(self.chips):
-            cells = [joules(v) for v in self.energies[i].sum(axis=1)]
-            sheet = next(iter(sheets_of(chip)), None)
-            span = self.ranges[i]
-            known = (sheet.scope, sheet.evidence) if sheet else ("", "given by the user")
-            table.add_row(
-                chip,
-                *cells,
-                joules(self.totals[chip]),
-                f"{joules(span[0])} – {joules(span[1])}" if span else "",
-                *known,
-            )
-        holes = [
-            f"n/a: {chip}: {why}" for chip, why in zip(self.chips, self.missing, strict=True) if why
+        """One line a chip, grouped by what a total contains; why some have no total."""
+        lines = self.lines()
+        reasons = zip(self.chips, self.missing, strict=True)
+        holes = [f"n/a: {c}: {why.removeprefix(f'{c}: ')}" for c, why in reasons if why]
+        averaged = f", mean of {self.samples} samples" if self.samples > 1 else ""
+        work = "one inference" if self.samples > 1 else "one call"
+        unsourced = [line.source.chip for line in lines if line.source.unsourced]
+        warned = f"{', '.join(unsourced)}: UNSOURCED prices, nobody has published them"
+        return [
+            f"Energy of {work} on {len(self.chips)} chips{averaged}",
+            chips_table(lines, self.partial),
+            "totals of different scopes contain different things",
+            *([f"warning: {warned}; do not quote these joules"] if unsourced else []),
+            *holes,
         ]
-        return [table, *holes]
+
+    def records(self) -> list[dict[str, Any]]:
+        """One dictionary a chip and layer: energies [pJ] by operation, marks, why a hole is one."""
+        found = []
+        sources = zip(unique(self.chips), self.sources, self.missing, strict=True)
+        for i, (chip, source, why) in enumerate(sources):
+            marks = {
+                "bound": "≥" if self.partial else "=",
+                "scope": source.scope,
+                "evidence": source.evidence,
+                "verified": source.verified,
+                "missing": why,
+            }
+            for name, spent in zip(self._rows(), self.energies[i], strict=True):
+                energies = dict(zip(self.operations, spent.tolist(), strict=True))
+                total = {"total": float(spent.sum())}
+                found.append({"chip": chip, "layer": name, **energies, **total, **marks})
+        return found
+
+    def scalars(self) -> dict[str, float]:
+        """Totals by chip [pJ], for loggers; unknown ones are NaN."""
+        return {f"{chip}/energy_pj": total for chip, total in self.totals.items()}
+
+
+def _total(value: float, span: tuple[float, float] | None) -> Value:
+    low, high = span or (None, None)
+    return Value(float(value), low=low, high=high)
 
 
 def evaluate(
-    account: Any, chips: Sequence[str | Hardware] | None = None, duration: Any = None
+    account: Any,
+    chips: Sequence[str | Hardware] | None = None,
+    duration: Any = None,
+    *,
+    batch: Any = None,
 ) -> Evaluation:
     """Price one account on many chips, by layer and operation.
 
@@ -107,66 +163,119 @@ def evaluate(
 
     - `account`: an account, or any pytree of records; samples on leading axes are averaged.
     - `chips`: names of the catalogue or hardware of any class; every target of the catalogue by
-      default.
+      default. Chips without a price for what occurs, and sheets that price nothing, are holes.
     - `duration`: length of the call [s]; without it, chips with static power are holes.
+    - `batch`: samples that share a call; without it, chips with an energy per call are holes.
 
     **Returns:**
 
     A [`joulax.Evaluation`][]: `print` it, sort it, or take `to_pandas()`.
+
+    **Raises:**
+
+    `ValueError` for no chips, an unknown name, or a number that makes no sense.
     """
-    machines = [
-        named(c) for c in ([n for n in catalogue() if "@" not in n] if chips is None else chips)
-    ]
-    if not machines:
+    wanted = [n for n in catalogue() if "@" not in n] if chips is None else list(chips)
+    if not wanted:
         raise ValueError("evaluate() needs at least one chip; joulax.catalogue() lists them")
-    results = [_one(account, machine, duration) for machine in machines]
-    layers, columns = (*results[0].order, STATIC), (*OPERATIONS, STATIC)
-    energies = np.stack([_array(r, layers) for r in results])
-    used = [
-        k for k in range(len(columns)) if np.any(energies[:, :, k] != 0) or k == len(columns) - 1
-    ]
+    known, refused = _known(wanted)
+    records = named_records(account)
+    layers = unique([*records, STATIC])
+    rows = {i: _hole(str(wanted[i]), why) for i, why in refused.items()}
+    shape = (len(wanted), len(layers), len(_NUMBERS))
+    energies = np.zeros(shape)
+    energies[list(refused), -1, -1] = np.nan
+    for at, machines in _alike(known):
+        result, energies[at] = _priced(account, machines, duration, batch, shape[1])
+        for i, found in zip(at, provenance(result.hardware), strict=True):
+            rows[i] = _row(found, energies[i], layers)
+    used = [*np.flatnonzero(np.any(energies[:, :, :-1] != 0, axis=(0, 1))), len(_NUMBERS) - 1]
+    missing, ranges, sheets = zip(*(rows[i] for i in range(len(wanted))), strict=True)
+    names = [known[i].called if i in known else str(chip) for i, chip in enumerate(wanted)]
+    columns = (*OPERATIONS, STATIC)
     return Evaluation(
         energies[:, :, used],
-        tuple(m.name for m in machines),
+        unique(names),
         layers,
         tuple(columns[k] for k in used),
-        tuple(_holes(e, layers, columns) for e in energies),
-        tuple(ranged(r) for r in results),
+        missing,
+        ranges,
+        sheets,
+        partial_of(account),
+        samples_of(records, kept_axes(records, getattr(account, "convention", None))),
     )
 
 
-def _one(account: Any, machine: Hardware, duration: Any) -> Result:
-    """A result in which what is not known is NaN."""
-    time = jnp.nan if duration is None else duration
-    if not isinstance(machine, Chip):
-        return energy(account, machine, time)
-    unknown = {
-        op: jnp.nan
-        for op in OPERATIONS
-        if getattr(machine.costs, op) is None and op != "neuron_seconds"
-    }
-    return energy(
-        account,
-        dataclasses.replace(machine, costs=dataclasses.replace(machine.costs, **unknown)),
-        time,
-    )
+Row = tuple[str, tuple[float, float] | None, Source]
 
 
-def _holes(energies: np.ndarray, layers: tuple[str, ...], columns: tuple[str, ...]) -> str:
+def _row(found: Provenance, energies: np.ndarray, layers: tuple[str, ...]) -> Row:
+    """What is missing, the range of the total, and the scope and evidence of one chip."""
+    spent = dict(zip(_NUMBERS, energies.sum(axis=0).tolist(), strict=True))
+    missing = _holes(energies, layers)
+    return missing, None if missing else ends(found, spent), source_of(found)
+
+
+def _hole(name: str, why: str) -> Row:
+    return why, None, Source(name, "no prices", "no prices")
+
+
+_NUMBERS = (*OPERATIONS, "static_power")
+
+
+def _known(wanted: Sequence[Any]) -> tuple[dict[int, Hardware], dict[int, str]]:
+    """Chips that can be priced, and for names of the catalogue that cannot, why."""
+    known, refused = {}, {}
+    targets = {n.split("@")[0] for n in catalogue(priced=None)} | {*catalogue(priced=None)}
+    for i, chip in enumerate(wanted):
+        try:
+            known[i] = named(chip)
+        except ValueError as error:
+            if chip not in targets:
+                raise
+            refused[i] = str(error)
+    return known, refused
+
+
+def _alike(known: dict[int, Hardware]) -> list[tuple[list[int], list[Hardware]]]:
+    """All chips of the catalogue are one stack; models are priced one by one."""
+    chips = [i for i, h in known.items() if isinstance(h, Chip)]
+    alone = [([i], [h]) for i, h in known.items() if not isinstance(h, Chip)]
+    return [(chips, [known[i] for i in chips]), *alone] if chips else alone
+
+
+def _priced(
+    account: Any, machines: list[Hardware], duration: Any, batch: Any, layers: int
+) -> tuple[Result, np.ndarray]:
+    """Energies (chips, layers and static, operations and static) in which the unknown is NaN."""
+    chips = filled(stack_hardware(machines), np.nan)
+    result = energy(account, chips, 0.0 if duration is None else duration, batch=batch or 1.0)
+    table = np.zeros((len(machines), layers, len(_NUMBERS)))
+    at = {name: i for i, name in enumerate(result.order)}
+    for group in result.priced:
+        rows = np.array([at[name] for name in group.names])
+        for k, op in enumerate(OPERATIONS):
+            if (value := getattr(group.energy, op)) is not None:
+                spent = np.asarray(value, np.float64)
+                table[:, rows, k] = spent.reshape(len(machines), -1, len(rows)).mean(1)
+    if result.static is not None:
+        static = np.asarray(result.static, np.float64)
+        table[:, -1, -1] = static.reshape(len(machines), -1).mean(1)
+    table[[_untold(m, duration, batch) for m in machines], -1, -1] = np.nan
+    return result, table
+
+
+def _untold(machine: Hardware, duration: Any, batch: Any) -> bool:
+    """Whether a chip needs the duration or the batch, which was not given."""
+    timed = machine.static_power is not None and duration is None
+    return timed or (machine.call is not None and batch is None)
+
+
+def _holes(energies: np.ndarray, layers: tuple[str, ...]) -> str:
     """What is not known, in words."""
     if np.isnan(energies[-1, -1]):
-        return "draws static power, and no duration was given"
-    unpriced = dict.fromkeys(columns[k] for k in np.argwhere(np.isnan(energies))[:, 1])
-    where = dict.fromkeys(layers[i] for i in np.argwhere(np.isnan(energies))[:, 0])
-    return f"no price for {', '.join(unpriced)} in {', '.join(where)}" if unpriced else ""
-
-
-def _array(result: Result, layers: tuple[str, ...]) -> np.ndarray:
-    """(layers, operations) of one chip."""
-    table = np.zeros((len(layers), len(OPERATIONS) + 1))
-    for i, name in enumerate(layers[:-1]):
-        for k, op in enumerate(OPERATIONS):
-            value = getattr(result.layers[name], op)
-            table[i, k] = 0.0 if value is None else np.mean(np.asarray(value, np.float64))
-    table[-1, -1] = 0.0 if result.static is None else np.mean(np.asarray(result.static, np.float64))
-    return table
+        return "draws static power or spends energy a call: give duration=, batch="
+    unpriced = dict.fromkeys(_NUMBERS[k] for k in np.argwhere(np.isnan(energies))[:, 1])
+    where = list(dict.fromkeys(layers[i] for i in np.argwhere(np.isnan(energies))[:, 0]))
+    few = ", ".join(where[:3]) + (f" and {len(where) - 3} more" if len(where) > 3 else "")
+    return f"no price for {', '.join(unpriced)} in {few}" if unpriced else ""

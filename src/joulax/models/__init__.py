@@ -20,20 +20,34 @@ from .memory import (
     sram as sram,
     sram_qkeras as sram_qkeras,
 )
+from .placement import (
+    CORES as CORES,
+    STATIC_CORE as STATIC_CORE,
+    Cores as Cores,
+    Placement as Placement,
+    placement as placement,
+    spinnaker_power as spinnaker_power,
+)
 from .routing import Routed as Routed
 from .scaling import stillmaker as stillmaker
 
 __all__ = [
+    "CORES",
+    "Cores",
     "DRAM",
     "Lemaire2022",
     "Memory",
     "PerCall",
+    "Placement",
     "REGISTER",
     "Routed",
+    "STATIC_CORE",
     "Terms",
     "bit_width",
     "lemaire_conv",
     "lemaire_dense",
+    "placement",
+    "spinnaker_power",
     "sram",
     "stillmaker",
 ]

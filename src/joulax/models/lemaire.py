@@ -3,23 +3,25 @@
 2022: operations, memory accesses and addressing of a layer.
 """
 
+import dataclasses
 from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 from jaxtyping import Array
 
-from .._activity.record import Activity, Number, number
-from .._hardware.chip import Hardware
+from .._activity.record import Activity, Number
+from .._hardware.chip import Hardware, Names
 from .._hardware.costs import Costs
+from .._hardware.numbers import DYNAMIC, Real, checked, entry
 from .._hardware.operations import Operations
 
 ADD, MULTIPLY = 0.1, 3.1  # pJ: 45 nm, int32, Horowitz 2014
+ACCESS, PER_BIT = 13.2, 1.09e-5  # pJ: a line through 10, 20 and 100 pJ at 8 kB, 32 kB and 1 MB
 FIFO = 1000  # elements of the queue of events, as the authors' program assumes
 
 
-def ram(elements: ArrayLike, bits: ArrayLike = 32) -> Array:
+def ram(elements: Real, bits: Real = 32) -> Array:
     """One access to a memory of so many elements [pJ].
 
     1.09e-5 pJ per bit stored, plus 13.2 pJ, whatever the width.
@@ -28,7 +30,7 @@ def ram(elements: ArrayLike, bits: ArrayLike = 32) -> Array:
         Lemaire et al., ICONIP 2022: a line through 10, 20 and 100 pJ at 8 kB, 32 kB and 1 MB of 45
         nm (Horowitz 2014).
     """
-    return 1.09e-5 * jnp.asarray(elements, jnp.result_type(float)) * bits + 13.2
+    return PER_BIT * jnp.asarray(elements, jnp.result_type(float)) * bits + ACCESS
 
 
 class Terms(eqx.Module):
@@ -69,15 +71,15 @@ class Terms(eqx.Module):
 
 
 def lemaire_dense(
-    inputs: ArrayLike,
-    outputs: ArrayLike,
+    inputs: Real,
+    outputs: Real,
     *,
-    steps: ArrayLike | None = None,
-    events_in: ArrayLike = 0.0,
-    events_out: ArrayLike = 0.0,
+    steps: Real = None,
+    events_in: Real = 0.0,
+    events_out: Real = 0.0,
     leaky: bool = False,
     bias: bool = True,
-    bits: ArrayLike = 32,
+    bits: Real = 32,
     paper_literal: bool = False,
     address_sum: bool = False,
 ) -> Terms:
@@ -104,54 +106,36 @@ def lemaire_dense(
     ??? cite "Reference"
         Lemaire et al., ICONIP 2022, arXiv:2210.13107, eqs. 2.1–2.4, 4–17.
     """
-    synapses = inputs * outputs
+    inputs, outputs, steps, events_in, events_out, bits = _checked(
+        ("inputs", "outputs", "steps", "events_in", "events_out", "bits"),
+        (inputs, outputs, steps, events_in, events_out, bits),
+    )
+    synapses, biases = inputs * outputs, outputs if bias else None
     if steps is None:
         addressing = ADD * (inputs + outputs if address_sum else synapses)
-        return _formal(
-            synapses,
-            outputs,
-            inputs * ram(inputs, bits),
-            synapses * ram(synapses, bits),
-            outputs,
-            bias,
-            bits,
-            addressing,
-        )
-    synops = events_in * outputs
-    acc = (
-        events_in * synapses + steps * outputs
-        if paper_literal
-        else synops + steps * outputs + events_out
-    )
-    return _spiking(
-        acc,
-        synops,
-        synapses,
-        steps * outputs,
-        outputs,
-        events_in,
-        events_out,
-        leaky,
-        bias,
-        bits,
-        ADD * synops,
-    )
+        read = (inputs * ram(inputs, bits), synapses * ram(synapses, bits))
+        return _formal(synapses, read, outputs, biases, bits, addressing)
+    synops, updates = events_in * outputs, steps * outputs
+    literal = events_in * synapses + updates
+    acc = literal if paper_literal else synops + updates + events_out
+    sizes = (synapses, outputs, updates, biases)
+    return _spiking(acc, synops, sizes, (events_in, events_out), leaky, bits)
 
 
 def lemaire_conv(
-    in_channels: ArrayLike,
-    out_channels: ArrayLike,
+    in_channels: Real,
+    out_channels: Real,
     kernel: tuple[int, int],
     in_size: tuple[int, int],
     out_size: tuple[int, int],
     *,
     stride: int = 1,
-    steps: ArrayLike | None = None,
-    events_in: ArrayLike = 0.0,
-    events_out: ArrayLike = 0.0,
+    steps: Real = None,
+    events_in: Real = 0.0,
+    events_out: Real = 0.0,
     leaky: bool = False,
     bias: bool = True,
-    bits: ArrayLike = 32,
+    bits: Real = 32,
 ) -> Terms:
     """A convolutional layer, per inference; arguments as in [`joulax.models.lemaire_dense`][].
 
@@ -163,92 +147,58 @@ def lemaire_conv(
     ??? cite "Reference"
         Lemaire et al., ICONIP 2022, arXiv:2210.13107, eqs. 1.1–1.4, 3–16.
     """
+    in_channels, out_channels, steps, events_in, events_out, bits = _checked(
+        ("in_channels", "out_channels", "steps", "events_in", "events_out", "bits"),
+        (in_channels, out_channels, steps, events_in, events_out, bits),
+    )
     taps, pixels = kernel[0] * kernel[1], out_size[0] * out_size[1]
     weights, neurons = in_channels * out_channels * taps, out_channels * pixels
+    biases = out_channels if bias else None
     if steps is None:
-        inputs = in_channels * in_size[0] * in_size[1]
-        mac = weights * pixels
+        inputs, mac = in_channels * in_size[0] * in_size[1], weights * pixels
         addressing = ADD * (inputs + neurons + out_channels * taps)
-        return _formal(
-            mac,
-            neurons,
-            mac * ram(inputs, bits),
-            mac * ram(weights, bits),
-            neurons,
-            bias,
-            bits,
-            addressing,
-            biases=out_channels,
-        )
-    reached = events_in * out_channels * taps
-    acc = (
-        events_in * -(-kernel[0] // stride) * -(-kernel[1] // stride) * out_channels
-        + steps * neurons
-        + events_out
-    )
-    addressing = (MULTIPLY + ADD) * 2 * events_in + ADD * reached
-    return _spiking(
-        acc,
-        reached,
-        weights,
-        steps * neurons,
-        neurons,
-        events_in,
-        events_out,
-        leaky,
-        bias,
-        bits,
-        addressing,
-        biases=out_channels,
-    )
+        read = (mac * ram(inputs, bits), mac * ram(weights, bits))
+        return _formal(mac, read, neurons, biases, bits, addressing)
+    reached, updates = events_in * out_channels * taps, steps * neurons
+    windows = -(-kernel[0] // stride) * -(-kernel[1] // stride)
+    acc = events_in * windows * out_channels + updates + events_out
+    sizes = (weights, neurons, updates, biases)
+    terms = _spiking(acc, reached, sizes, (events_in, events_out), leaky, bits)
+    steps_of_address = (MULTIPLY + ADD) * 2 * events_in
+    return dataclasses.replace(terms, addressing=terms.addressing + steps_of_address)
 
 
-def _formal(mac, acc, inputs, weights, neurons, bias, bits, addressing, biases=None) -> Terms:
-    each = neurons * ram(neurons if biases is None else biases, bits) if bias else 0.0
-    return Terms(
-        mac,
-        acc,
-        mac * (MULTIPLY + ADD) + acc * ADD,
-        inputs,
-        weights,
-        each,
-        0.0,
-        0.0,
-        neurons * ram(neurons, bits),
-        addressing,
-    )
+def _checked(names: tuple[str, ...], numbers: tuple[Any, ...]) -> list[Any]:
+    """Numbers of a layer by name; sizes are positive, steps may be absent."""
+    sizes = ("inputs", "outputs", "in_channels", "out_channels")
+    return [
+        None if name == "steps" and value is None else checked(value, name, positive=name in sizes)
+        for name, value in zip(names, numbers, strict=True)
+    ]
+
+
+def _formal(
+    mac: Any, read: tuple[Any, Any], neurons: Any, biases: Any, bits: Any, addressing: Any
+) -> Terms:
+    """A formal layer; `read` is the energy of inputs and weights, `biases` their number or none."""
+    each = 0.0 if biases is None else neurons * ram(biases, bits)
+    operations = mac * (MULTIPLY + ADD) + neurons * ADD
+    written = neurons * ram(neurons, bits)
+    return Terms(mac, neurons, operations, *read, each, 0.0, 0.0, written, addressing)
 
 
 def _spiking(
-    acc,
-    synops,
-    weights,
-    updates,
-    neurons,
-    events_in,
-    events_out,
-    leaky,
-    bias,
-    bits,
-    addressing,
-    biases=None,
+    acc: Any, synops: Any, sizes: tuple[Any, ...], events: tuple[Any, Any], leaky: bool, bits: Any
 ) -> Terms:
+    """A spiking layer; `sizes` are weights, neurons, updates, and biases or none."""
+    weights, neurons, updates, biases = sizes
     mac = updates if leaky else 0
     potential = (synops + updates) * ram(neurons, bits)
-    queue = ram(FIFO, bits)
-    biased = updates * ram(neurons if biases is None else biases, bits) if bias else 0.0
-    return Terms(
-        mac,
-        acc,
-        mac * (MULTIPLY + ADD) + acc * ADD,
-        events_in * queue,
-        synops * ram(weights, bits),
-        biased,
-        potential,
-        potential,
-        events_out * queue,
-        addressing,
-    )
+    queues = [count * ram(FIFO, bits) for count in events]
+    biased = 0.0 if biases is None else updates * ram(biases, bits)
+    operations = mac * (MULTIPLY + ADD) + acc * ADD
+    read = (queues[0], synops * ram(weights, bits), biased, potential, potential, queues[1])
+    return Terms(mac, acc, operations, *read, ADD * synops)
 
 
 class Lemaire2022(Hardware):
@@ -266,22 +216,37 @@ class Lemaire2022(Hardware):
     **Attributes:**
 
     - `bits`: width of every datum.
+    - `add`, `multiply`: one addition, one multiplication [pJ].
+    - `access`, `per_bit`: one access to a memory is `access + per_bit` times its bits [pJ].
     - `leaky`: leaky neurons multiply at each step; static.
     - `bias`: every neuron reads one at each step; static.
     - `paper_literal`: eq. 2.4 as printed; static.
     """
 
-    bits: Number = eqx.field(default=32, converter=number)
+    bits: Number = entry("bits", "bits", default=32.0)
+    add: Number = entry("add", "pJ", default=ADD, scales=DYNAMIC)
+    multiply: Number = entry("multiply", "pJ", default=MULTIPLY, scales=DYNAMIC)
+    access: Number = entry("access", "pJ", default=ACCESS, scales=DYNAMIC)
+    per_bit: Number = entry("per_bit", "pJ", default=PER_BIT, scales=DYNAMIC)
     leaky: bool = eqx.field(default=False, static=True)
     bias: bool = eqx.field(default=True, static=True)
     paper_literal: bool = eqx.field(default=False, static=True)
-    # pyright: ignore[reportIncompatibleMethodOverride]
-    name: str = eqx.field(default="Lemaire 2022", static=True)
+    name: Names = eqx.field(  # pyright: ignore[reportIncompatibleMethodOverride]
+        default="Lemaire 2022", static=True
+    )
 
     @property
     def costs(self) -> Costs:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Prices that do not depend on the layer: arithmetic at 45 nm, int32 [pJ]."""
-        return Costs(ac=number(ADD), mac=number(ADD + MULTIPLY))
+        return Costs(ac=self.add, mac=self.add + self.multiply)
+
+    def ram(self, elements: Any) -> Any:
+        """One access to a memory of so many elements [pJ]."""
+        return self.per_bit * elements * self.bits + self.access
+
+    def unpriced(self, executed: Operations) -> tuple[str, ...]:
+        """Nothing: every operation is priced by its layer."""
+        return ()
 
     def operations(self, activity: Activity) -> Operations:
         """Accumulates of synapses, of each update (bias) and of each reset.
@@ -296,7 +261,7 @@ class Lemaire2022(Hardware):
         ]
         if missing:
             raise ValueError(
-                f"{self.name} prices spiking layers counted with joulax.count(..., "
+                f"{self.called} prices spiking layers counted with joulax.count(..., "
                 f"events=True); a record lacks {', '.join(missing)}"
             )
         states = a.ac + a.updates
@@ -315,13 +280,13 @@ class Lemaire2022(Hardware):
         """Energy of one layer [pJ]; memories are as large as the layer needs."""
         a: Any = activity
         x: Any = executed
-        state = x.state_read * ram(a.neurons, self.bits)
+        state = x.state_read * self.ram(a.neurons)
+        biases = a.updates * self.ram(a.neurons) if self.bias else 0.0
         return {
-            "ac": (x.ac + a.ac) * ADD,
-            "mac": None if x.mac is None else x.mac * (ADD + MULTIPLY),
-            "spike": x.spike * ram(FIFO, self.bits),
-            "weight_read": a.ac * ram(a.synapses, self.bits)
-            + (a.updates * ram(a.neurons, self.bits) if self.bias else 0.0),
+            "ac": (x.ac + a.ac) * self.add,
+            "mac": None if x.mac is None else x.mac * (self.add + self.multiply),
+            "spike": x.spike * self.ram(FIFO),
+            "weight_read": a.ac * self.ram(a.synapses) + biases,
             "state_read": state,
             "state_write": state,
         }

@@ -1,20 +1,24 @@
 """Energy of memories, and chips whose weights and states live in a memory of a given size."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import equinox as eqx
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from .._activity.record import Activity, Number, number, plus
-from .._hardware.chip import Chip, Hardware
+from .._hardware.chip import Chip, Hardware, Names
 from .._hardware.costs import Costs
+from .._hardware.datasheet import Quantity
+from .._hardware.numbers import DYNAMIC, Real, checked, entry
 from .._hardware.operations import Operations
 
 DRAM = 1300.0 / 64  # pJ per bit: low end of an access of 64 bits at 45 nm, Horowitz 2014
 REGISTER = 0.002538  # pJ per bit: 32 nm, NeuroMC
 
 
-def sram(capacity: ArrayLike) -> Array:
+def sram(capacity: Real) -> Array:
     r"""Energy of reading one bit of an SRAM [pJ], smooth in its capacity.
 
     The parabola in $(\ln \text{bytes}, \ln E)$ through the three points of 45 nm: 10, 20 and 100 pJ
@@ -34,13 +38,13 @@ def sram(capacity: ArrayLike) -> Array:
     """
     x = [jnp.log(jnp.asarray(c)) for c in (8e3, 32e3, 1e6)]
     y = [jnp.log(jnp.asarray(e / 64)) for e in (10.0, 20.0, 100.0)]
-    at = jnp.log(jnp.asarray(capacity, jnp.result_type(float)))
+    at = jnp.log(checked(capacity, "capacity", "bytes", positive=True))
     slope = (y[1] - y[0]) / (x[1] - x[0])
     bend = ((y[2] - y[1]) / (x[2] - x[1]) - slope) / (x[2] - x[0])
     return jnp.exp(y[0] + (at - x[0]) * (slope + bend * (at - x[1])))
 
 
-def sram_qkeras(bits: ArrayLike) -> Array:
+def sram_qkeras(bits: Real) -> Array:
     """Energy of reading one bit of an SRAM [pJ], by the cubic of QKeras in log2 of its size [bits].
 
     It meets the same three points (8 KiB, 32 KiB, 1 MiB) and rises again below 3 KiB, where it
@@ -49,21 +53,21 @@ def sram_qkeras(bits: ArrayLike) -> Array:
     ??? cite "Reference"
         QKeras, qtools `config_public`, read as pJ per bit.
     """
-    x = jnp.log2(jnp.asarray(bits, jnp.result_type(float)))
+    x = jnp.log2(checked(bits, "bits", positive=True))
     return x * (0.208900804 + x * (-2.68847858e-2 + x * 9.02427321e-4))
 
 
-def add_qkeras(bits: ArrayLike) -> Array:
+def add_qkeras(bits: Real) -> Array:
     """Energy of a fixed-point addition of so many bits [pJ], 45 nm; QKeras."""
-    return 0.003125 * jnp.asarray(bits, jnp.result_type(float))
+    return 0.003125 * checked(bits, "bits")
 
 
-def multiply_qkeras(bits: ArrayLike) -> Array:
+def multiply_qkeras(bits: Real) -> Array:
     """Energy of a fixed-point multiplication of so many bits [pJ], 45 nm; QKeras.
 
     0.2 at 8 bits, 3.1 at 32.
     """
-    b = jnp.asarray(bits, jnp.result_type(float))
+    b = checked(bits, "bits")
     return b * (0.001041666667 + 0.002994791667 * b)
 
 
@@ -90,15 +94,29 @@ class Memory(Hardware):
     - `skips_zeros`: share of the multiply-accumulates with a zero input that are skipped.
     """
 
-    add: Number = eqx.field(default=0.9, converter=number)
-    multiply: Number = eqx.field(default=3.7, converter=number)
-    weight_bits: Number = eqx.field(default=32, converter=number)
-    state_bits: Number = eqx.field(default=32, converter=number)
-    weights: Number = eqx.field(default=DRAM, converter=number)
-    states: Number = eqx.field(default=0.0, converter=number)
-    skips_zeros: Number = eqx.field(default=0.0, converter=number)
-    # pyright: ignore[reportIncompatibleMethodOverride]
-    name: str = eqx.field(default="memory model", static=True)
+    linear: ClassVar[bool] = True
+    published: ClassVar[Mapping[str, Quantity]] = {
+        "weights": Quantity(
+            DRAM,
+            "horowitz2014",
+            "DRAM, one access of 64 bits: 1.3 to 2.6 nJ",
+            "simulated",
+            "unverified",
+            low=DRAM,
+            high=2 * DRAM,
+        )
+    }
+
+    add: Number = entry("add", "pJ", default=0.9, scales=DYNAMIC)
+    multiply: Number = entry("multiply", "pJ", default=3.7, scales=DYNAMIC)
+    weight_bits: Number = entry("weight_bits", "bits", default=32.0)
+    state_bits: Number = entry("state_bits", "bits", default=32.0)
+    weights: Number = entry("weights", "pJ per bit", default=DRAM, scales=DYNAMIC)
+    states: Number = entry("states", "pJ per bit", default=0.0, scales=DYNAMIC)
+    skips_zeros: Number = entry("skips_zeros", "", default=0.0, most=1.0)
+    name: Names = eqx.field(  # pyright: ignore[reportIncompatibleMethodOverride]
+        default="memory model", static=True
+    )
 
     @property
     def costs(self) -> Costs:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -130,7 +148,7 @@ class Memory(Hardware):
         )
 
 
-def bit_width(bits: ArrayLike, *, accumulator_bits: ArrayLike | None = None, **memory) -> Memory:
+def bit_width(bits: Real, *, accumulator_bits: Real = None, **memory) -> Memory:
     """Arithmetic whose energy follows from its width.
 
     The polynomials of QKeras at 45 nm, differentiable in the widths.

@@ -1,8 +1,8 @@
 """Factors on the energy of logic from one process and voltage to another."""
 
-import jax.numpy as jnp
-from jax.typing import ArrayLike
 from jaxtyping import Array
+
+from .._hardware.numbers import Real, checked
 
 _STILLMAKER = {
     "180": (24.64, -17.98, 0.0),
@@ -26,7 +26,7 @@ _STILLMAKER = {
 }
 
 
-def stillmaker(process: str, volts: ArrayLike, *, of: str = "HP45", at: ArrayLike = 0.9) -> Array:
+def stillmaker(process: str, volts: Real, *, of: str = "HP45", at: Real = 0.9) -> Array:
     r"""Factor on the energy of logic from one process and voltage to another.
 
     $$E_\mathrm{to} = E_\mathrm{from} \frac{f_\mathrm{to}(V)}{f_\mathrm{from}(V_0)},
@@ -56,7 +56,7 @@ def stillmaker(process: str, volts: ArrayLike, *, of: str = "HP45", at: ArrayLik
     return _energy(process, volts) / _energy(of, at)
 
 
-def _energy(process: str, volts: ArrayLike) -> Array:
+def _energy(process: str, volts: Real) -> Array:
     a2, a1, a0 = _STILLMAKER[process]
-    v = jnp.asarray(volts, jnp.result_type(float))
+    v = checked(volts, "volts", "V", positive=True)
     return v * (a2 * v + a1) + a0

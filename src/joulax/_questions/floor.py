@@ -1,0 +1,65 @@
+"""What a network costs when it is silent: no budget below it can be met by fewer spikes."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .._activity.account import Account, named_records
+from .._activity.record import Activity
+from .._hardware.chip import Hardware
+from .._hardware.energy import energy
+from .._hardware.numbers import Real
+
+_BY_EVENTS = ("ac", "ac_graded", "spikes", "spikes_graded", "touched", "events")
+
+
+def floor(
+    account: Any,
+    hardware: Hardware | str,
+    duration: Real = None,
+    **options: Any,
+) -> Float[Array, "..."]:
+    """Energy that remains when no spike is left [pJ].
+
+    Neuron updates, analog inputs, static power and calls go on, and so do the accumulates that a
+    chip executes without an event. A budget below the floor cannot be met by training spikes away:
+    remove neurons, steps or synapses, or choose another chip.
+
+    ```python
+    import joulax
+
+    account = {"hidden": joulax.activity(ac=1e6, spikes=1e3, updates=1e5)}
+    assert float(joulax.floor(account, "loihi")) == 1e5 * 81  # the updates
+    ```
+
+    **Arguments:**
+
+    - `account`: an account, or any pytree of records.
+    - `hardware`: a chip, a stack of chips, or a name of the catalogue.
+    - `duration`: length of the call [s].
+    - `options`: those of [`joulax.energy`][]: `batch`, `idle`, `others`, `assume_included`.
+
+    **Returns:**
+
+    The energy of the silent network [pJ], in the shape of `joulax.energy(...).total`;
+    differentiable in prices and sizes.
+
+    **Raises:**
+
+    `ValueError` as `joulax.energy` does.
+    """
+    records = {name: _silent(record) for name, record in named_records(account).items()}
+    if isinstance(account, Account):
+        return energy(
+            Account(records, account.convention, account.order), hardware, duration, **options
+        ).total
+    return energy(records, hardware, duration, **options).total
+
+
+def _silent(record: Activity) -> Activity:
+    """The same layer without an event."""
+    none = {f: getattr(record, f) for f in _BY_EVENTS if getattr(record, f) is not None}
+    return dataclasses.replace(record, **jax.tree.map(jnp.zeros_like, none))
