@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ..axes import IDLE, REPEATED, SOURCE, WEIGHT, Axes
-from ..findings import EVENTS, Context, Found, Operands, Site, Tap, mask
+from ..findings import EVENTS, Context, Found, Operands, Site, Tap, existing, mask
 from ..kinds import (
     NONE,
     TERNARY,
@@ -167,7 +167,7 @@ def _landed_taps(
 
     def total(ops: Operands) -> Array:
         if isinstance(updates, Parameter):
-            return mask(ops.values[2])
+            return existing(ops.values[2])
         return sum((ops.term(2, k) for k in keys[1:]), ops.term(2, keys[0]))
 
     ones = lambda ops: jnp.ones(jnp.shape(ops.values[2]), jnp.float32)

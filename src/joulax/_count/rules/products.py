@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 from ..axes import IDLE, REPEATED, VARIES, Axes
 from ..exact import LIMIT, MANY, Sum, total
-from ..findings import Context, Found, Operands, Site, Tap, graded, mask
+from ..findings import Context, Found, Operands, Site, Tap, existing, graded, mask
 from ..kinds import NONE, Analog, Data, Events, Parameter, Paths, Place, Value, Weight, varied
 from .births import union
 from .geometry import Geometry
@@ -168,7 +168,7 @@ def _taps(
             return lambda ops: weigh(events(ops), reach(ops), each * g.dense)
         bound = each * max(site.dense / max(math.prod(shape_of(eqn.outvars[0])), 1), 1.0)
         return lambda ops: ctx.resolution.summed(
-            product(ops, events(ops), mask(ops.values[here])), repeated, within, bound
+            product(ops, events(ops), existing(ops.values[here])), repeated, within, bound
         )
 
     def everything(ops: Operands) -> Sum:

@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from ..axes import SOURCE, VARIES, WEIGHT, Axes, combined
-from ..findings import Companions, Context, Found, Operands, Site, Tap, mask
+from ..findings import Companions, Context, Found, Operands, Site, Tap, existing, mask
 from ..kinds import (
     Analog,
     Cause,
@@ -86,7 +86,7 @@ def thinned(ops: Operands, out: Value) -> Companions:
 
 def _thinned(ops: Operands, term: Term) -> Any:
     for i, info in enumerate(ops.infos):
-        others = jnp.ones((), jnp.float32) if len(ops.infos) == 1 else mask(ops.values[1 - i])
+        others = jnp.ones((), jnp.float32) if len(ops.infos) == 1 else existing(ops.values[1 - i])
         if not isinstance(info, Data):
             continue
         for t in info.terms:
@@ -94,7 +94,7 @@ def _thinned(ops: Operands, term: Term) -> Any:
             if same and not t.counted:
                 return ops.term(i, t.key) * others
     i = 0 if isinstance(ops.infos[0], Data) else 1
-    return ops.there(i) * mask(ops.values[1 - i])
+    return ops.there(i) * existing(ops.values[1 - i])
 
 
 # -- leaves added where data say ---------------------------------------------------------
