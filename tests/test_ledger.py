@@ -138,3 +138,39 @@ def test_psum_over_devices():
         "JAX_PLATFORMS": "cpu",
     }
     subprocess.run([sys.executable, "-c", PSUM], check=True, env=environment)
+
+
+CONVENTION = joulax.count(lambda x: x @ jnp.ones((2, 2)), spikes=0)(jnp.ones(2))[1].convention
+
+
+def _of(ac):
+    layers = {"a": Activity(ac=jnp.asarray(ac, jnp.float32))}
+    return joulax.Account(layers, CONVENTION, ("a",))
+
+
+def test_many_samples_at_once():
+    """70 000 samples of 65 535 operations: 4 587 450 000, beyond 32 bits of the lowest limb."""
+    ledger = joulax.Ledger.init(_of(1.0)).add(_of(np.full(70_000, 65_535.0)))
+    assert ledger.totals()["a"]["ac"] == 70_000 * 65_535
+
+
+@pytest.mark.parametrize("odd", [np.nan, -1.0, 0.5, 2.0**48, np.inf])
+def test_what_it_cannot_hold_stays_an_error(odd):
+    ledger = joulax.Ledger.init(_of(1.0)).add(_of(odd)).add(_of(3.0))
+    assert np.isnan(float(ledger.value["a"].ac))
+    with pytest.raises(ValueError, match="cannot hold"):
+        ledger.totals()
+
+
+def test_a_sum_that_is_too_large_is_no_other_number():
+    half = joulax.Ledger.init(_of(1.0)).add(_of(2.0**47))
+    assert half.totals()["a"]["ac"] == 2**47
+    for both in (half.add(_of(2.0**47)), half.merge(half)):
+        assert np.isnan(float(both.value["a"].ac))
+
+
+def test_unequal_leading_axes_are_refused():
+    layers = {"a": joulax.activity(ac=np.ones(3)), "b": joulax.activity(ac=1.0)}
+    account = joulax.Account(layers, CONVENTION, ("a", "b"))
+    with pytest.raises(ValueError, match="one leading shape"):
+        joulax.Ledger.init(account).add(account)

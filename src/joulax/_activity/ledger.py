@@ -1,6 +1,7 @@
 """`Ledger`: accounts of many samples, steps and devices added up without losing one operation."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -37,6 +38,8 @@ class Ledger(eqx.Module):
     - `samples`, `sums`, `squares`: limbs of the number of samples, and of the measure and its
       square.
     - `histogram`: samples by their measure, 64 bins an octave.
+    - `lost`: how often a count came that a ledger cannot hold: NaN, negative, a fraction, or a sum
+      of 2⁴⁸ and more. Then `totals` is an error and `value` is NaN, for ever.
     """
 
     counts: dict[str, dict[str, UInt32[Array, " limbs"]]]
@@ -44,6 +47,7 @@ class Ledger(eqx.Module):
     sums: UInt32[Array, " limbs"]
     squares: UInt32[Array, " square_limbs"]
     histogram: Int[Array, " bins"]
+    lost: Int[Array, ""]
     convention: Convention = eqx.field(static=True)
     order: tuple[str, ...] = eqx.field(static=True)
     measure: Callable = eqx.field(static=True)
@@ -71,17 +75,19 @@ class Ledger(eqx.Module):
             zeros(LIMBS),
             zeros(SQUARE_LIMBS),
             histogram,
+            jnp.zeros((), jnp.int32),
             account.convention,
             tuple(account),
             measure,
         )
 
     def add(self, accounts: Account) -> "Ledger":
-        """Add one account, or one for each entry of its leading axes (up to 2¹⁶ of them).
+        """Add one account, or one for each entry of its leading axes.
 
         **Raises:**
 
-        `ValueError` while tracing, if the account has other layers or fields than the ledger.
+        `ValueError` while tracing, if the account has other layers or fields than the ledger, or
+        counts of unequal leading axes.
         """
         found = {
             name: {f for f in FIELDS if getattr(accounts[name], f) is not None} for name in accounts
@@ -91,24 +97,30 @@ class Ledger(eqx.Module):
                 f"a ledger adds accounts of one model; it was made for the layers "
                 f"{', '.join(self.order)}, got {', '.join(found)} or other fields"
             )
-        shape = jnp.broadcast_shapes(*(jnp.shape(leaf) for leaf in jax.tree.leaves(accounts)))
+        shape = _shape(accounts)
         flat = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, shape).reshape(-1), accounts)
         measured = jax.vmap(self.measure)(flat)
-        limbs = _limbs(measured)
-        counts = {
-            name: {f: _added(old, _limbs(getattr(flat[name], f))) for f, old in fields.items()}
-            for name, fields in self.counts.items()
-        }
+        limbs, odd = _limbs(jnp.round(measured))
+        counts, lost = {}, self.lost + odd
+        for name, fields in self.counts.items():
+            counts[name] = {}
+            for f, old in fields.items():
+                new, odd = _limbs(getattr(flat[name], f))
+                counts[name][f], over = _added(old, new)
+                lost += odd + over
         bins = jnp.floor(jnp.log2(1 + measured) * BINS_PER_OCTAVE).astype(jnp.int32)
-        return Ledger(
-            counts,
-            _added(self.samples, _limbs(jnp.ones(measured.shape))),
-            _added(self.sums, limbs),
-            _added(self.squares, _squared(limbs)),
-            self.histogram.at[jnp.clip(bins, 0, self.histogram.size - 1)].add(1),
-            self.convention,
-            self.order,
-            self.measure,
+        samples, _ = _limbs(jnp.ones(measured.shape))
+        many, far = _added(self.samples, samples)
+        sums, wide = _added(self.sums, limbs)
+        squares, wider = _added(self.squares, _squared(limbs))
+        return replace(
+            self,
+            counts=counts,
+            samples=many,
+            sums=sums,
+            squares=squares,
+            histogram=self.histogram.at[jnp.clip(bins, 0, self.histogram.size - 1)].add(1),
+            lost=lost + far + wide + wider,
         )
 
     def merge(self, other: "Ledger") -> "Ledger":
@@ -118,9 +130,28 @@ class Ledger(eqx.Module):
                 f"ledgers of different models: layers {', '.join(self.order)} and "
                 f"{', '.join(other.order)}"
             )
-        return jax.tree.map(
-            lambda a, b: _carried(a + b) if a.dtype == jnp.uint32 else a + b, self, other
+        both = jax.tree.map(lambda a, b: a + b, self, other)
+        limbs = (both.counts, both.samples, both.sums, both.squares)
+        leaves, structure = jax.tree.flatten(limbs)
+        carried = [_carried(leaf) for leaf in leaves]
+        counts, samples, sums, squares = jax.tree.unflatten(structure, [x for x, _ in carried])
+        over = sum((o for _, o in carried), jnp.zeros((), jnp.int32))
+        return replace(
+            both,
+            counts=counts,
+            samples=samples,
+            sums=sums,
+            squares=squares,
+            lost=both.lost + over,
         )
+
+    def _checked(self) -> None:
+        """Refuse to read integers from a ledger that has lost some."""
+        if int(self.lost):
+            raise ValueError(
+                "the ledger met counts that it cannot hold: NaN, negative numbers, fractions, or "
+                "2⁴⁸ operations and more; add fewer samples, or keep several ledgers"
+            )
 
     @property
     def value(self) -> Account:
@@ -128,7 +159,8 @@ class Ledger(eqx.Module):
 
         Sizes of layers are not added.
         """
-        number = jax.tree.map(_float, self.counts)
+        known = jnp.where(self.lost == 0, 1.0, jnp.nan).astype(jnp.float32)
+        number = jax.tree.map(lambda limbs: _float(limbs) * known, self.counts)
         n = jnp.maximum(_float(self.samples), 1)
         layers = {
             name: Activity(**{f: v / n if f in SIZES else v for f, v in fields.items()})
@@ -155,6 +187,7 @@ class Ledger(eqx.Module):
 
     def totals(self) -> dict[str, dict[str, int]]:
         """Every count as a Python integer, exactly; outside of `jit`."""
+        self._checked()
         return {
             name: {f: _integer(limbs) for f, limbs in self.counts[name].items() if f not in SIZES}
             for name in self.order
@@ -162,6 +195,7 @@ class Ledger(eqx.Module):
 
     def variance(self) -> float:
         """Variance of the measure over the samples; outside of `jit`."""
+        self._checked()
         n, s, q = _integer(self.samples), _integer(self.sums), _integer(self.squares)
         return (n * q - s * s) / (n * n) if n else float("nan")
 
@@ -181,31 +215,58 @@ class Ledger(eqx.Module):
         return float(2 ** ((place + 0.5) / BINS_PER_OCTAVE) - 1) if place else 0.0
 
 
-def _limbs(counts: Array) -> UInt32[Array, "samples limbs"]:
-    """Float counts as limbs of 16 bits.
+def _shape(accounts: Account) -> tuple[int, ...]:
+    """The leading axes that all counts share; sizes of layers may lack them."""
+    shapes = {
+        jnp.shape(value)
+        for name in accounts
+        for f in FIELDS
+        if f not in SIZES and (value := getattr(accounts[name], f)) is not None
+    }
+    if len(shapes) > 1:
+        raise ValueError(
+            f"a ledger adds counts of one leading shape, got {sorted(shapes)}; "
+            "sum the steps or neurons first"
+        )
+    return shapes.pop() if shapes else ()
+
+
+def _limbs(counts: Array) -> tuple[UInt32[Array, "samples limbs"], Int[Array, ""]]:
+    """Float counts as limbs of 16 bits, and how many are no whole numbers below 2⁴⁸.
 
     Powers of two, floors and differences are exact in floats.
     """
-    rest, limbs = jnp.round(counts.astype(jnp.float32)), []
+    rest, limbs = jnp.asarray(counts, jnp.float32), []
+    held = (rest >= 0) & (rest == jnp.round(rest)) & (rest < 2.0 ** (16 * LIMBS))
+    odd = jnp.sum(~held, dtype=jnp.int32)
+    rest = jnp.where(held, rest, 0.0)
     for k in reversed(range(LIMBS)):
         unit = np.float32(2.0 ** (16 * k))
         limb = jnp.floor(rest / unit)
         rest = rest - limb * unit
         limbs.append(limb.astype(jnp.uint32))
-    return jnp.stack(limbs[::-1], axis=-1)
+    return jnp.stack(limbs[::-1], axis=-1), odd
 
 
-def _carried(limbs: Array) -> Array:
-    """The same number with every limb below 2¹⁶."""
+def _carried(limbs: Array) -> tuple[Array, Array]:
+    """The same number with every limb below 2¹⁶, and whether it was too large."""
     carry, result = jnp.zeros(limbs.shape[:-1], jnp.uint32), []
     for k in range(limbs.shape[-1]):
         limb = limbs[..., k] + carry
         carry = limb >> 16
         result.append(limb & 0xFFFF)
-    return jnp.stack(result, axis=-1)
+    return jnp.stack(result, axis=-1), jnp.sum(carry != 0, dtype=jnp.int32)
 
 
-def _added(old: Array, samples: Array) -> Array:
+MANY = 2**15  # as many limbs of 16 bits can be added in 32 bits
+
+
+def _added(old: Array, samples: Array) -> tuple[Array, Array]:
+    """A number and those of all samples, in parts that cannot wrap, and whether it is too large."""
+    while len(samples) > MANY:
+        missing = -len(samples) % MANY
+        parts = jnp.pad(samples, ((0, missing), (0, 0))).reshape(-1, MANY, samples.shape[-1])
+        samples = _carried(parts.sum(axis=1, dtype=jnp.uint32))[0]
     return _carried(old + samples.sum(axis=0, dtype=jnp.uint32))
 
 
@@ -217,11 +278,11 @@ def _squared(limbs: Array) -> Array:
             product = limbs[..., i] * limbs[..., j]
             pieces[i + j] = pieces[i + j] + (product & 0xFFFF)
             pieces[i + j + 1] = pieces[i + j + 1] + (product >> 16)
-    return _carried(jnp.stack(pieces, axis=-1))
+    return _carried(jnp.stack(pieces, axis=-1))[0]
 
 
 def _float(limbs: Array) -> Array:
-    limbs = _carried(limbs).astype(jnp.float32)
+    limbs = _carried(limbs)[0].astype(jnp.float32)
     weights = np.float32(2.0) ** (16 * np.arange(limbs.shape[-1], dtype=np.float32))
     return jnp.sum(limbs * weights, axis=-1)
 
