@@ -1,0 +1,172 @@
+"""Constants and small rules that nothing else would notice."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import joulax
+from joulax import activity, energy, models
+from joulax.models.lemaire import ram
+
+FACTORS = {  # HP45 at 0.9 V to each process at 1 V: a2 + a1 + a0 over 0.69885, by hand
+    "180": 6.66 / 0.69885,
+    "130": 3.366 / 0.69885,
+    "90": 2.073 / 0.69885,
+    "65": 1.332 / 0.69885,
+    "HP45": 0.8612 / 0.69885,
+    "HP32": 0.5727 / 0.69885,
+    "HP20": 0.25584 / 0.69885,
+    "HP16": 0.20194 / 0.69885,
+    "HP14": 0.16194 / 0.69885,
+    "HP10": 0.13744 / 0.69885,
+    "HP7": 0.1111 / 0.69885,
+    "LP45": 1.0177 / 0.69885,
+    "LP32": 0.6446 / 0.69885,
+    "LP20": 0.19161 / 0.69885,
+    "LP16": 0.15159 / 0.69885,
+    "LP14": 0.12154 / 0.69885,
+    "LP10": 0.10199 / 0.69885,
+    "LP7": 0.07999 / 0.69885,
+}
+
+
+@pytest.mark.parametrize("process", FACTORS)
+def test_technology_constants(process):
+    """At 1 V the three coefficients add up; at 2 V they count 4, 2, 1."""
+    at = lambda volts: float(models.stillmaker(process, volts))
+    np.testing.assert_allclose(at(1.0), FACTORS[process], rtol=1e-4)
+    a2, a1, a0 = models.scaling._STILLMAKER[process]
+    np.testing.assert_allclose(at(2.0), (4 * a2 + 2 * a1 + a0) / 0.69885, rtol=1e-4)
+    assert a2 > 0 > a1
+
+
+UNITS = {
+    "fJ": 1e-3, "pJ": 1, "nJ": 1e3, "uJ": 1e6, "µJ": 1e6, "mJ": 1e9, "J": 1e12,
+}  # fmt: skip
+POWERS = {"pW": 1, "nW": 1e3, "uW": 1e6, "µW": 1e6, "mW": 1e9, "W": 1e12}
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_units_of_energy(unit):
+    table = {"costs": {"ac": {"value": 3.0, "low": 2.0, "high": 5.0, "unit": unit}}}
+    joulax.register({f"in {unit}": table})
+    q = joulax.datasheet(f"in {unit}").costs["ac"]
+    np.testing.assert_allclose((q.low, q.value, q.high), np.array([2, 3, 5]) * UNITS[unit])
+    assert q.unit == "pJ"
+    fit = joulax.calibrate(
+        [[activity(ac=1e6)], [activity(ac=2e6)]],
+        np.array([23.6e6, 47.2e6]) / UNITS[unit],
+        "loihi",
+        unit=unit,
+    )
+    np.testing.assert_allclose(float(fit.chip.costs.ac), 23.6, rtol=1e-3)
+
+
+@pytest.mark.parametrize("unit", POWERS)
+def test_units_of_power(unit):
+    static = {"value": 3.0, "unit": unit}
+    scope = {"scope": "operations + static", "costs": {"ac": 1.0}, "static_power": static}
+    joulax.register({f"power in {unit}": scope})
+    q = joulax.datasheet(f"power in {unit}").static_power
+    np.testing.assert_allclose(q.value, 3 * POWERS[unit])
+    assert q.unit == "pW"
+
+
+def test_prices_of_zero_among_ones_own():
+    """Zero is outside the scope, said so, and charged as zero."""
+    joulax.register({"with zeros": joulax.costs(ac=2.0, spike=0, hop=0.0, weight_read=1.0)})
+    sheet, chip = joulax.datasheet("with zeros"), joulax.hardware("with zeros")
+    assert set(sheet.costs) == {"ac", "weight_read"}
+    assert set(sheet.excludes) == {"spike", "hop"}
+    assert float(chip.costs.spike) == float(chip.costs.hop) == 0.0
+    assert chip.costs.neuron_update is None
+    total = energy([activity(ac=10.0, spikes=5.0)], chip, others=0).total
+    assert float(total) == 30.0
+
+
+def test_lemaire_convolution_without_steps():
+    """2 to 4 channels, 8 × 8, kernel 3: 4608 MACs; 128 inputs, 256 outputs, 72 weights."""
+    t = models.lemaire_conv(2, 4, (3, 3), (8, 8), (8, 8))
+    expected = {
+        "mac": 4608,
+        "acc": 256,
+        "operations": 4608 * 3.2 + 256 * 0.1,
+        "inputs": 4608 * float(ram(128)),
+        "weights": 4608 * float(ram(72)),
+        "bias": 256 * float(ram(4)),
+        "potential_read": 0.0,
+        "potential_write": 0.0,
+        "outputs": 256 * float(ram(256)),
+        "addressing": 0.1 * (128 + 256 + 36),
+    }
+    for name, value in expected.items():
+        np.testing.assert_allclose(float(getattr(t, name)), value, rtol=1e-6, err_msg=name)
+    np.testing.assert_allclose(float(t.total), sum(list(expected.values())[2:]), rtol=1e-6)
+    bare = models.lemaire_conv(2, 4, (3, 3), (8, 8), (8, 8), bias=False)
+    assert float(bare.bias) == 0.0
+    wide = models.lemaire_conv(2, 4, (3, 3), (8, 8), (4, 4), stride=2, steps=2, events_in=1)
+    assert float(wide.acc) == 2 * 2 * 4 + 2 * 64  # ⌈3/2⌉² windows of four channels, and two steps
+
+
+def test_ranges_of_batched_results():
+    """The range of a mean is the mean of the ranges."""
+    batch = activity(ac=jnp.array([100.0, 300.0]), updates=jnp.array([10.0, 30.0]))
+    result = energy([batch], "loihi")
+    assert "(" in joulax.report(result).headline()
+    low, high = joulax._fidelity.uncertainty.ranged(result)
+    np.testing.assert_allclose((low, high), (200 * 23.6 + 20 * 52, 200 * 23.6 + 20 * 81), rtol=1e-6)
+    power = energy([batch], "nucleo_l4r5zi", jnp.array([1.0, 3.0]))
+    sheet = joulax.datasheet("nucleo_l4r5zi").busy_power
+    np.testing.assert_allclose(
+        joulax._fidelity.uncertainty.ranged(power), 2 * np.array(sheet.span), rtol=1e-5
+    )
+
+
+def test_published_powers_and_calls():
+    """Numbers of the logs and of MLPerf Tiny that a reader can check."""
+    sheet = joulax.datasheet
+    call = lambda name: (sheet(name).call.value, sheet(name).costs["mac"].value)
+    np.testing.assert_allclose(call("quadro_k4000"), (27.8e9, 1420.0))
+    np.testing.assert_allclose(call("jetson_tx1"), (5.22e9, 115.0))
+    np.testing.assert_allclose(call("movidius"), (1.44e9, 917.0))
+    np.testing.assert_allclose(call("xeon_e5_2630"), (4.83e9, 6900.0))
+    assert (sheet("xeon_e5_2630").batches, sheet("quadro_k4000").depth) == (1, 3)
+    np.testing.assert_allclose(sheet("quadro_k4000@busy").busy_power.value, 24.2e12)
+    board = sheet("gap9").busy_power  # 5.252 µJ · 3682.97 /s, 18.561 · 1368.18, 27.711 · 1043.77
+    np.testing.assert_allclose(
+        (board.low, board.value, board.high), (19.34e9, 25.39e9, 28.92e9), rtol=1e-3
+    )
+    np.testing.assert_allclose(
+        sheet("brainscales2@ecg").busy_power.value, 192e-6 / 276e-6 * 1e12, rtol=1e-3
+    )
+    assert sheet("genn_rtx2080ti").costs["ac"].value == 250e3
+    assert sheet("inc3000").costs["ac"].value == 284e3
+    assert sheet("odin@mnist").facts["energy_per_inference"].value == 15e3
+    np.testing.assert_allclose(
+        [q.value for q in sheet("morphic@mnist").facts.values()], [205e6, 21.8e6]
+    )
+
+
+def test_grades_of_evidence():
+    """Estimated by their authors, or fitted: not measured."""
+    for name in ("genn_v100", "nest_xeon", "loihi@sana-fe"):
+        assert joulax.datasheet(name).evidence == "derived"
+    for name in ("loihi", "loihi2@davies2018"):
+        assert not joulax.datasheet(name).costs["ac"].has_range
+    assert not joulax.datasheet("truenorth").static_power.has_range
+    assert not joulax.datasheet("cpu").costs["mac"].has_range
+    assert joulax.datasheet("gpu").scope == "lower bound"
+
+
+@pytest.mark.parametrize(
+    "name", ["tianjic", "seneca", "reckon", "ubrain", "darwin3", "darwin_wafer"]
+)
+def test_what_nobody_knows_is_unknown(name):
+    record = activity(ac=10.0, spikes=1.0, updates=5.0)
+    with pytest.raises(ValueError, match=f"{name} has no price for what occurs"):
+        energy([record], name)
+    told = energy([record], name, assume_included=True)
+    np.testing.assert_allclose(
+        float(told.total), 10 * joulax.datasheet(name).costs["ac"].value, rtol=1e-6
+    )
+    assert "assume_included=True" in joulax.report(told).convention()
