@@ -332,12 +332,8 @@ def main(argv=None):
         f"{100 * args.target:.1f} %), accuracy {change:+.2f} points"
     )
 
-    # One account, every chip of the catalogue, one vmap
-    chips = joulax.stack([name for name in joulax.catalogue() if "@" not in name])
-    everywhere = jax.vmap(joulax.energy, in_axes=(None, 0, None))(
-        after.activity, chips, STEPS * 1e-3
-    )
-    print("\nOne inference on every chip, at 1 ms a step:", joulax.report(everywhere), sep="\n")
+    everywhere = joulax.evaluate(after.activity, duration=STEPS * 1e-3, batch=1)
+    print("\nOne inference on every chip, at 1 ms a step:", everywhere.sorted(), sep="\n")
 
     picture(
         before, after, {"baseline": history, "to target": lean_history}, goal, args.chip, args.out

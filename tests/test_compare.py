@@ -195,6 +195,17 @@ def test_one_line_an_epoch_without_a_terminal():
     assert monitor.history[0]["rate a"] == 0.1
 
 
+def test_a_budget_below_the_floor_is_said():
+    """50 updates of 81 pJ cost 4050 pJ in silence; half of that is no budget."""
+    out = io.StringIO()
+    result = energy({"a": activity(ac=100, updates=50, spikes=5)}, hardware("loihi"))
+    for budget in (2000.0, 4100.0):
+        joulax.Monitor(budget=budget, console=Console(file=out)).update(result=result)
+    first, second = out.getvalue().splitlines()
+    assert "below the floor: 4.05 nJ in silence" in first
+    assert "floor" not in second
+
+
 def test_live_in_a_terminal():
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=100)

@@ -1,30 +1,72 @@
-"""Every Python block of the README and the docs runs; examples in one file share their names."""
+"""Every Python block of the README and the docs runs, and prints what stands beneath it.
 
+Examples in one file share their names. A `text` block right after a Python block is its output;
+and a picture after one shows its `ax`; `DOCS=write pytest tests/test_docs.py` makes both.
+Times and paths have no place there.
+"""
+
+import os
 import pathlib
 import re
 
 import jax
+import matplotlib as mpl
+import matplotlib.pyplot
 import pytest
 
+import joulax
+from joulax._hardware import catalogue
+
+mpl.use("Agg")
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(
+    r"(?P<code>```python\n(?P<source>.*?)```\n)(?:\n?```text\n(?P<output>.*?)```\n)?"
+    r"(?=(?:\n!\[[^\]]*\]\((?P<image>assets/[^)]+)\))?)",
+    re.DOTALL,
+)
 
 
 @pytest.mark.parametrize(
     "page", [p for p in PAGES if "```python" in p.read_text()], ids=lambda p: p.name
 )
-def test_page(page, capsys):
-    names: dict = {}
+def test_page(page, capsys, monkeypatch):
+    monkeypatch.setattr(catalogue, "_registered", {})  # chips of one page are not those of another
     with (
         jax.numpy_dtype_promotion("standard"),
         jax.numpy_rank_promotion("allow"),
     ):  # as users have it
-        run(page, names)
+        made = run(page, capsys)
+    if os.environ.get("DOCS") == "write":
+        page.write_text(made)
+    if not jax.config.jax_enable_x64:  # printed digits are those of float32
+        assert made == page.read_text(), f"{page.name} shows another output; DOCS=write fills it in"
 
 
-def run(page, names):
-    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
-        exec(compile(block, str(page), "exec"), names)
+OPTIONAL = ("torch", "nir", "flax", "haiku", "penzai")
+
+
+def run(page, capsys) -> str:
+    """The page with the outputs of this run."""
+    names: dict = {}
+    mpl.pyplot.close("all")
+
+    def block(match: re.Match) -> str:
+        capsys.readouterr()
+        try:
+            exec(compile(match["source"], str(page), "exec"), names)
+        except ModuleNotFoundError as missing:
+            if (missing.name or "").split(".")[0] in OPTIONAL:
+                pytest.skip(f"{missing.name} is not installed")
+            raise
+        printed = capsys.readouterr().out.rstrip()
+        if match["image"] and os.environ.get("DOCS") == "write":
+            joulax.plot.save(names["ax"], page.parent / match["image"])
+        if match["output"] is None:
+            return match[0]
+        return f"{match['code']}\n```text\n{printed}\n```\n"
+
+    return BLOCK.sub(block, page.read_text())
 
 
 def test_readme_starts_with_the_two_commands():
@@ -37,3 +79,14 @@ def test_readme_starts_with_the_two_commands():
 def test_links_of_the_readme_exist():
     for target in re.findall(r"\]\((docs/[^)#]+)\)", (ROOT / "README.md").read_text()):
         assert (ROOT / target).exists(), target
+
+
+def test_pages_are_in_the_navigation():
+    """And pictures that pages show exist."""
+    listed = (ROOT / "mkdocs.yml").read_text()
+    for page in (ROOT / "docs").rglob("*.md"):
+        if page.name == "api.md":  # split into pages by topic
+            continue
+        assert page.relative_to(ROOT / "docs").as_posix() in listed, page.name
+        for target in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), target

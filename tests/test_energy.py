@@ -240,3 +240,9 @@ def test_jit_and_vmap_over_prices():
 )
 def test_counts_beyond_32_bits(count):
     np.testing.assert_allclose(np.asarray(joulax.activity(ac=count).ac).reshape(()), 3e9)
+
+
+def test_sizes_have_no_time_axis():
+    """Samples × steps of operations, one size a sample: 2 × 5 energies."""
+    steps = activity(ac=np.ones((2, 5)), neurons=np.full(2, 4.0), synapses=np.full(2, 12.0))
+    assert energy({"a": steps}, joulax.hardware("45nm")).total.shape == (2, 5)

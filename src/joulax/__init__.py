@@ -4,12 +4,15 @@ activity → operations → costs → energy → report: each arrow is a pure fu
 """
 
 from . import (
+    brainstate as brainstate,
     losses as losses,
     metrics as metrics,
     models as models,
     neurons as neurons,
+    nir as nir,
     plot as plot,
     rules as rules,
+    torch as torch,
 )
 from ._accountant import (
     EnergyAccountant as EnergyAccountant,
@@ -68,8 +71,11 @@ from ._questions.twin import (
     sensitivity as sensitivity,
     twin_bits as twin_bits,
 )
+from ._report.compared import Compared as Compared
 from ._report.explanation import Explanation as Explanation, explain as explain
 from ._report.report import Report as Report, report as report
+from ._report.summary import Summary as Summary, SummaryRow as SummaryRow, summary as summary
+from ._stored import load as load
 from ._training.constraint import (
     Constraint as Constraint,
     ConstraintState as ConstraintState,

@@ -39,11 +39,11 @@ Spike = Callable[[Array], Array]
 
 def _surrogate(slope: Callable[[Array], Array]) -> Spike:
     @jax.custom_jvp
-    def spike(v):
+    def spike(v: Array) -> Array:
         return jnp.asarray(v > 0).astype(jnp.result_type(v))
 
     @spike.defjvp
-    def _(primals, tangents):
+    def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
         (v,), (dv,) = primals, tangents
         return spike(v), slope(v) * dv
 
@@ -150,7 +150,7 @@ class IF(Neuron):
     hidden = 0
     early = True
 
-    def membrane(self, state, current):
+    def membrane(self, state: State, current: Array) -> tuple[Array, tuple[Array, ...]]:
         """Sum of the currents."""
         return state.membrane + current, ()
 
@@ -165,7 +165,7 @@ class LIF(Neuron):
     hidden = 0
     early = True
 
-    def membrane(self, state, current):
+    def membrane(self, state: State, current: Array) -> tuple[Array, tuple[Array, ...]]:
         """Decay and current."""
         return _like(self.beta, current) * state.membrane + current, ()
 
@@ -181,7 +181,7 @@ class Lapicque(Neuron):
     spike: Spike = eqx.field(default=fast_sigmoid, static=True)
     hidden = 0
 
-    def membrane(self, state, current):
+    def membrane(self, state: State, current: Array) -> tuple[Array, tuple[Array, ...]]:
         """Charge of the capacitor."""
         gain = _like(self.time_step / self.capacitance, current)
         kept = _like(1 - self.time_step / (self.resistance * self.capacitance), current)
@@ -198,7 +198,7 @@ class Synaptic(Neuron):
     spike: Spike = eqx.field(default=fast_sigmoid, static=True)
     hidden = 1
 
-    def membrane(self, state, current):
+    def membrane(self, state: State, current: Array) -> tuple[Array, tuple[Array, ...]]:
         """Decay and filtered current."""
         (synapse,) = state.currents
         synapse = _like(self.alpha, current) * synapse + current
@@ -218,7 +218,7 @@ class Alpha(Neuron):
     spike: Spike = eqx.field(default=fast_sigmoid, static=True)
     hidden = 2
 
-    def membrane(self, state, current):
+    def membrane(self, state: State, current: Array) -> tuple[Array, tuple[Array, ...]]:
         """Excitation minus inhibition, scaled to a peak of one."""
         excited, inhibited = state.currents
         a, b = _like(self.alpha, current), _like(self.beta, current)
@@ -226,7 +226,9 @@ class Alpha(Neuron):
         gain = jnp.log(a) / (jnp.log(b) - jnp.log(a)) + 1
         return gain * (excited + inhibited), (excited, inhibited)
 
-    def _reset(self, state, membrane, currents):
+    def _reset(
+        self, state: State, membrane: Array, currents: tuple[Array, ...]
+    ) -> tuple[Array, tuple[Array, ...]]:
         """Resets the currents, of which the membrane is made; in snnTorch's way."""
         fired, (excited, inhibited) = jax.lax.stop_gradient(state.spikes), currents
         if self.reset == "none":
@@ -253,14 +255,14 @@ class Adaptive(Neuron):
     hidden = 1
     early = True
 
-    def membrane(self, state, current):
+    def membrane(self, state: State, current: Array) -> tuple[Array, tuple[Array, ...]]:
         """Decay and current; the adaptation remembers the spikes."""
         (fatigue,) = state.currents
         return _like(self.beta, current) * state.membrane + current, (
             _like(self.decay, current) * fatigue + state.spikes,
         )
 
-    def __call__(self, state, current):
+    def __call__(self, state: State, current: Array) -> tuple[State, Array]:
         """One step: the new state and the spikes."""
         membrane, currents = self._stepped(state, current)
         raised = _like(self.threshold, membrane) + _like(self.strength, membrane) * currents[0]

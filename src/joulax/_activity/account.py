@@ -1,7 +1,6 @@
 """What `count` returns: one activity record per layer, and the convention they were counted by."""
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +8,10 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from .._forms.rendered import Rendered
+from .._forms.table import unique as unique
 from .record import FIELDS, Activity, is_activity
+from .shown import account_parts
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class Convention:
         )
 
 
-class Account(eqx.Module, Mapping):
+class Account(Rendered, eqx.Module, Mapping):
     """Activity of every layer of one call; indexes and iterates like `layers`.
 
     **Attributes:**
@@ -91,6 +93,10 @@ class Account(eqx.Module, Mapping):
     def partial(self) -> bool:
         """Whether synapses stand in no record: every count is a lower bound."""
         return self.convention.partial
+
+    def parts(self) -> list[Any]:
+        """What is printed: a table by layer, means over samples; shapes while tracing."""
+        return account_parts({name: self.layers[name] for name in self.order}, self.convention)
 
     def exact(self) -> dict[str, dict[str, Any]]:
         """Every count as a Python integer, exact to 2⁴⁸; outside of `jit`.
@@ -140,6 +146,11 @@ def named_records(records: Any) -> dict[str, Activity]:
     """Activity records of any pytree by name: an account, a dict, a list, a single record."""
     if isinstance(records, Account):
         return {name: records.layers[name] for name in records}
+    if isinstance(records, tuple) and any(isinstance(r, Account) for r in records):
+        raise ValueError(
+            "this is what joulax.count(fn) returned, (output, account); take the account: "
+            "output, account = joulax.count(fn)(x), or joulax.count(fn)(x)[1]"
+        )
     found = jax.tree_util.tree_leaves_with_path(records, is_leaf=is_activity)
     wrong = [leaf for _, leaf in found if not is_activity(leaf)]
     if wrong or not found:
@@ -149,19 +160,6 @@ def named_records(records: Any) -> dict[str, Activity]:
         )
     names = unique([_name(path) for path, _ in found])
     return {name: leaf for name, (_, leaf) in zip(names, found, strict=True)}
-
-
-def unique(names: Sequence[str]) -> tuple[str, ...]:
-    """The same names, where equal ones follow each other as `a`, `a (2)`, `a (3)`."""
-    taken, made = set(names), []
-    seen: set[str] = set()
-    for name in names:
-        tries = (f"{name} ({k})" for k in itertools.count(2))
-        new = name if name not in seen else next(t for t in tries if t not in taken)
-        seen.add(new)
-        taken.add(new)
-        made.append(new)
-    return tuple(made)
 
 
 def _name(path: Any) -> str:

@@ -12,6 +12,8 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from .._forms.printed import Fields
+
 Count = Float[Array, "..."] | None
 Number = Float[Array, "..."]
 
@@ -28,7 +30,7 @@ def optional() -> Any:
     return eqx.field(default=None, converter=number)
 
 
-class Activity(eqx.Module):
+class Activity(Fields, eqx.Module):
     """Counts at one layer; they know nothing of any hardware.
 
     Every field is an array with any leading axes (samples, steps, chips), or `None` where the

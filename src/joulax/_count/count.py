@@ -25,6 +25,7 @@ def count(
     steps: int | None = None,
     touched: bool = False,
     events: bool = False,
+    pruning: float | None = None,
     strict: bool = True,
 ) -> "Counter":
     """Count what a JAX function does while it runs.
@@ -57,6 +58,9 @@ def count(
     - `touched`: also count the neurons that received an event, step by step.
     - `events`: also count the events that arrive, before any fan-out: spikes, or nonzero analog
       inputs.
+    - `pruning`: a width, in units of the weights: counts stay exact, and the existence of a synapse
+      gets the slope of `w² / (w² + width²)`, so that the gradient of an energy with respect to a
+      weight is the energy of the events it would meet, times that slope. `None`: no slope.
     - `strict`: raise if there are synapses that stand in no record, with their source lines. With
       `strict=False` counting goes on, and everything made of the account says `≥`.
 
@@ -73,7 +77,9 @@ def count(
     """
     if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
         raise ValueError(f"steps= takes the length of a scan, a positive number, got {steps!r}")
-    resolution = Resolution(neurons, steps, touched, events)
+    if pruning is not None and not 0 < pruning < float("inf"):
+        raise ValueError(f"pruning= takes a width of weights, a positive number, got {pruning!r}")
+    resolution = Resolution(neurons, steps, touched, events, pruning)
     return Counter(fn, names_of(weights, "weights"), spikes, strict, resolution)
 
 

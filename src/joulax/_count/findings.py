@@ -8,7 +8,9 @@ flow.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -46,7 +48,7 @@ class Operands:
         """Fan-out of a site: the one found before the loop, if its weights do not change in it."""
         if path in self._fanouts:
             return self._fanouts[path]
-        return jax.lax.stop_gradient(compute())
+        return fixed(compute())
 
     def companions(self, i: int) -> Companions:
         """What travels beside operand i."""
@@ -102,6 +104,34 @@ def graded(events: Array) -> Array:
 def once(value: Array) -> Array:
     """One event where a value is nonzero, with the slope of min(|value|, 1)."""
     return graded(magnitude(value))
+
+
+_WIDTH: ContextVar[float | None] = ContextVar("pruning width", default=None)
+
+
+@contextmanager
+def pruning(width: float | None) -> Iterator[None]:
+    """Inside, the existence of a synapse has the slope of a smooth bump of this width."""
+    token = _WIDTH.set(width)
+    try:
+        yield
+    finally:
+        _WIDTH.reset(token)
+
+
+def existing(weight: Any) -> Array:
+    """1 where a synapse exists; with `pruning=`, the slope of w² / (w² + width²) beside it."""
+    there, width = mask(weight), _WIDTH.get()
+    if width is None or not jnp.issubdtype(jnp.result_type(weight), jnp.inexact):
+        return there
+    square = jnp.square(jnp.asarray(weight).astype(jnp.float32))
+    soft = square / (square + width**2)
+    return there + (soft - jax.lax.stop_gradient(soft))
+
+
+def fixed(fanout: Array) -> Array:
+    """A fan-out: without gradient, unless the existence of synapses has a slope."""
+    return jax.lax.stop_gradient(fanout) if _WIDTH.get() is None else fanout
 
 
 def mask(value: Any) -> Array:

@@ -14,6 +14,7 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from .._activity.account import Account
 from .._activity.record import Activity
 from .arguments import Arguments, Names, argument_values
+from .findings import pruning
 from .kinds import Data
 from .layers import Layers
 from .names import Leaves, Same, is_array
@@ -66,7 +67,9 @@ class Program:
 
     def _counted(self, *leaves: Any) -> tuple[list[Any], dict[str, Activity], dict[str, Activity]]:
         """Outputs and records; called while tracing."""
-        outs, there, taps = Runner(self.walker).run(self.plan, leaves, [None] * len(leaves))
+        with pruning(self.walker.resolution.pruning):
+            runner = Runner(self.walker)
+            outs, there, taps = runner.run(self.plan, leaves, [None] * len(leaves))
         del there
         return outs, *self._layers.records(taps)
 

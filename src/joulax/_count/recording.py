@@ -9,7 +9,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array
 
 from .._activity.record import Activity
-from .count import count
+from .count import Counter, count
 
 
 def activity_of(
@@ -74,7 +74,7 @@ def _records(counter: Callable, flat: Array) -> tuple[list[str], Any]:
     return list(account), account
 
 
-def _leading(counter, x: Array, leading: int | None) -> int:
+def _leading(counter: Counter, x: Array, leading: int | None) -> int:
     """Axes to remove until the layer accepts the rest.
 
     As many as possible, so that steps stay apart.

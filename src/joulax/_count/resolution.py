@@ -17,12 +17,14 @@ class Resolution:
       batch or time axis of this length.
     - `touched`: count the neurons that received an event, too.
     - `events`: count the events that arrive, before any fan-out, too.
+    - `pruning`: width of the bump that gives the existence of a synapse a slope.
     """
 
     neurons: bool = False
     steps: int | None = None
     touched: bool = False
     events: bool = False
+    pruning: float | None = None
 
     @property
     def total(self) -> bool:

@@ -10,7 +10,7 @@ from jaxtyping import Array
 
 from . import exact
 from .exact import Sum
-from .findings import COUNTING, EVENTS, Companions, Key, Operands, events_of
+from .findings import COUNTING, EVENTS, Companions, Key, Operands, events_of, fixed
 from .kinds import Data, Events, Parameter, Path, Value
 
 Taps = dict[tuple[Path, str], Sum]  # (site or birth, field) -> count
@@ -174,7 +174,7 @@ class Runner:
         with jax.named_scope(COUNTING):
             for path, weight in _weights(plan, _Scope(plan, known)):
                 if path not in found:
-                    found[path] = jax.lax.stop_gradient(tables.fanouts[path](weight))
+                    found[path] = fixed(tables.fanouts[path](weight))
             new = [p for p in found if p not in self.fanouts]
             counts = {(p, "nonzero"): found[p].sum() / tables.sites[p].copies for p in new}
             return Runner(self.walker, found), {k: _sum(v) for k, v in counts.items()}

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from .._forms.rendered import Rendered
 from .._hardware.catalogue import named
 from .._hardware.chip import Chip, Hardware
 from .._hardware.datasheet import Datasheet, Quantity
@@ -24,12 +25,13 @@ from .._hardware.provenance import provenance
 from .._hardware.scopes import OPERATIONS_STATIC, PER_OPERATION
 from .._hardware.stored import UNITS, parse
 from .._hardware.variants import Path, get, rebuilt, renamed, scalable
+from .fitted import fitted_parts
 
 _SIGMAS = 1.959964  # a range of a sheet is read as 95 %
 
 
-@dataclass(frozen=True)
-class Calibration:
+@dataclass(frozen=True, repr=False)
+class Calibration(Rendered):
     """Fitted numbers and how sure they are.
 
     **Attributes:**
@@ -57,11 +59,12 @@ class Calibration:
             n: float(np.sqrt(v)) for n, v in zip(self.names, np.diag(self.covariance), strict=True)
         }
 
-    def sample(self, key: Array, samples: int = 1000) -> Any:
-        """The hardware many times, its numbers drawn together from the fitted distribution.
+    def parts(self) -> list[Any]:
+        """What is printed: fitted numbers with their errors, and how well they fit."""
+        return fitted_parts(self, numbers_of(self.chip))
 
-        Leaves of shape (samples,).
-        """
+    def sample(self, key: Array, samples: int = 1000) -> Any:
+        """The hardware many times, its numbers drawn together: leaves of shape (samples,)."""
         n = whole(samples, "samples")
         spread = jax.random.multivariate_normal(
             key,

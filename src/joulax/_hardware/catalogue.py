@@ -14,6 +14,7 @@ from .chip import Chip, Hardware
 from .costs import Costs
 from .datasheet import EVIDENCE, Datasheet
 from .operations import OPERATIONS
+from .shown import Listing
 from .stored import parse
 
 _registered: dict[str, Datasheet] = {}
@@ -39,7 +40,7 @@ def catalogue(
     process_nm: int | None = None,
     evidence: str | None = None,
     priced: bool | None = True,
-) -> tuple[str, ...]:
+) -> Listing:
     """Names of targets and of all further sheets, like `"loihi"` and `"loihi@keras-spiking"`.
 
     A target without `@` stands for its best-evidenced sheet. Targets of which nobody published
@@ -70,9 +71,13 @@ def catalogue(
         and priced in (None, sheet.priced)
     )
     targets = {target: _sheets()[name] for target, name in _defaults().items()}
-    return tuple(
-        name for group in (targets, _sheets()) for name in sorted(group) if wanted(group[name])
-    )
+    found = {
+        name: group[name]
+        for group in (targets, _sheets())
+        for name in sorted(group)
+        if wanted(group[name])
+    }
+    return Listing(found)
 
 
 def datasheet(name: str) -> Datasheet:

@@ -14,9 +14,11 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from .._activity.record import Activity, plus
+from .._forms.rendered import Rendered
 from .costs import Costs, Price
 from .numbers import DYNAMIC, STATIC, entry
 from .operations import OPERATIONS, Operations
+from .shown import hardware_parts
 
 ABSENT = {  # what a chip without the number does, as a stack writes it down
     "static_power": 0.0,
@@ -34,7 +36,7 @@ Scalar = Float[Array, "*chips"] | None
 Names = str | tuple[str, ...]
 
 
-class Hardware(eqx.Module):
+class Hardware(Rendered, eqx.Module):
     """Anything that turns activity into operations and has a price for them.
 
     Implement `operations` and give `costs`; everything else follows, and may be changed: `spent`
@@ -75,6 +77,10 @@ class Hardware(eqx.Module):
     def name(self) -> Names:
         """How errors and reports call it; a tuple for a stack of chips."""
         return type(self).__name__
+
+    def parts(self) -> list[Any]:
+        """What is printed: prices [pJ], powers and shares; shapes while tracing."""
+        return hardware_parts(self)
 
     @property
     def chips(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from .._forms.printed import Fields
 from .numbers import DYNAMIC, STATIC, checked, entry
 from .operations import OPERATIONS
 
@@ -17,7 +18,7 @@ def _price(op: str, unit: str = "pJ", scales: str = DYNAMIC) -> Any:
     return entry(f"price {op}", unit, optional=True, holes=True, scales=scales)
 
 
-class Costs(eqx.Module):
+class Costs(Fields, eqx.Module):
     """Price list of one chip: the energy of one operation of each kind [pJ].
 
     A price is an array, so it can be differentiated, stacked and fitted. `None` means that nobody

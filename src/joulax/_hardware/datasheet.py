@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from .._forms.rendered import Rendered
 from .scopes import SCOPES
+from .shown import sheet_parts
 from .written import to_toml
 
 EVIDENCE = ("measured silicon", "simulated", "derived", "vendor claim", "unsourced")  # best first
@@ -44,8 +47,8 @@ class Quantity:
         return self.low is not None or self.high is not None
 
 
-@dataclass(frozen=True)
-class Datasheet:
+@dataclass(frozen=True, repr=False)
+class Datasheet(Rendered):
     """Everything that is known about one sheet of the catalogue. It never enters a trace.
 
     **Attributes:**
@@ -149,36 +152,6 @@ class Datasheet:
         """The sheet as a table that [`joulax.register`][] reads back."""
         return to_toml(self)
 
-    def __str__(self) -> str:
-        lines = [
-            f"{self.name}: {self.title}",
-            f"  scope {self.scope}; evidence {self.evidence}"
-            + ("" if self.priced else "; cannot price operations"),
-        ]
-        rows = [*self.costs.items(), *self._powers(), *self.facts.items()]
-        lines += [_row(name, q) for name, q in rows]
-        for word, ops in (
-            ("includes", self.includes),
-            ("excludes", (*self.excludes, *self.excludes_also)),
-            ("unknown", self.unknown if self.priced else ()),
-        ):
-            if ops:
-                lines.append(f"  {word:<14} {', '.join(op.replace('_', ' ') for op in ops)}")
-        return "\n".join([*lines, *([f"  {self.note}"] if self.note else [])])
-
-    def _powers(self) -> list[tuple[str, Quantity]]:
-        names = ("static_power", "busy_power", "idle_power", "call")
-        return [(name, q) for name in names if (q := getattr(self, name)) is not None]
-
-
-_PREFIXES = ((1e12, ""), (1e9, "m"), (1e6, "µ"), (1e3, "n"), (1.0, "p"))
-
-
-def _row(name: str, q: Quantity) -> str:
-    scale, prefix = next((p for p in _PREFIXES if q.value >= p[0]), _PREFIXES[-1])
-    value, low, high = (f"{x / scale:.4g}" for x in (q.value, *q.span))
-    span = f" ({low}–{high})" if q.has_range else ""
-    return (
-        f"  {name.replace('_', ' '):<14} {value}{span} {prefix}{q.unit[1:]}  {q.evidence}, "
-        f"{CHECKED[q.verified]}: {q.source}, {q.where}"
-    )
+    def parts(self) -> list[Any]:
+        """What is printed: every number with its range, grade and source."""
+        return sheet_parts(self)

@@ -3,10 +3,12 @@
 import equinox as eqx
 from jaxtyping import Array, Float
 
+from .._forms.printed import Fields
+
 Count = Float[Array, "..."] | None
 
 
-class Operations(eqx.Module):
+class Operations(Fields, eqx.Module):
     """Operations executed at one layer; `None` where none can occur.
 
     **Attributes:**

@@ -30,12 +30,16 @@ def leading(records: Mapping[str, Activity], exact: bool) -> tuple[int, ...]:
     """
     if not any(leaf.shape for leaf in jax.tree.leaves(records)):
         return ()
+    counts = [(n, x) for n, field, x in _values(records) if field not in _SIZES]
+    sizes = [(n, x) for n, field, x in _values(records) if field in _SIZES]
     shapes: dict[tuple[int, ...], str] = {}
-    for name, record in records.items():
-        for field in FIELDS:
-            value = getattr(record, field)
-            if value is not None and (jnp.ndim(value) or (exact and field not in _SIZES)):
-                shapes.setdefault(jnp.shape(value), f"layer {name!r}")
+    for name, value in counts:
+        if jnp.ndim(value) or exact:
+            shapes.setdefault(jnp.shape(value), f"layer {name!r}")
+    for name, value in sizes:  # a size has no time axis: it is the same at every step
+        own = jnp.shape(value)
+        if not any(own == shape[: len(own)] for shape in shapes):
+            shapes.setdefault(own, f"layer {name!r}")
     if len(shapes) > 1:
         (first, one), (second, two) = list(shapes.items())[:2]
         raise ValueError(
@@ -43,6 +47,12 @@ def leading(records: Mapping[str, Activity], exact: bool) -> tuple[int, ...]:
             f"{second}; sum one of them first"
         )
     return next(iter(shapes), ())
+
+
+def _values(records: Mapping[str, Activity]) -> list[tuple[str, str, Any]]:
+    """Layer, field and value of everything that was counted."""
+    every = ((n, f, getattr(r, f)) for n, r in records.items() for f in FIELDS)
+    return [(n, f, x) for n, f, x in every if x is not None]
 
 
 def forms(records: Mapping[str, Activity], shape: tuple[int, ...]) -> list[Form]:
@@ -67,10 +77,16 @@ def forms(records: Mapping[str, Activity], shape: tuple[int, ...]) -> list[Form]
     ]
 
 
+def _widened(value: Any, shape: tuple[int, ...]) -> Array:
+    """A size of a layer, the same at every further axis (steps)."""
+    own = jnp.shape(value)
+    return jnp.broadcast_to(jnp.reshape(value, (*own, *(1,) * (len(shape) - len(own)))), shape)
+
+
 def _stacked(leaves: tuple[Any, ...], shape: tuple[int, ...]) -> Array:
     if not shape and not any(isinstance(leaf, Tracer) for leaf in leaves):
         return jnp.asarray(np.stack([np.asarray(leaf) for leaf in leaves]))
-    wide = (jnp.broadcast_to(x, shape) if jnp.shape(x) != shape else x for x in leaves)
+    wide = (_widened(x, shape) if jnp.shape(x) != shape else x for x in leaves)
     joined = jnp.stack(list(wide), axis=-1)
     # a compiler that fuses a thousand operands into each use compiles for a minute
     return lax.optimization_barrier(joined) if len(leaves) > 32 else joined

@@ -11,13 +11,16 @@ from jaxtyping import Array, Float
 
 from .._activity.account import Convention
 from .._activity.record import Activity, total
+from .._forms.printed import Fields
+from .._forms.rendered import Rendered
 from .chip import Hardware, Names
 from .operations import OPERATIONS, Operations
+from .shown import result_parts
 
 Joules = Float[Array, "..."] | None
 
 
-class Energy(eqx.Module):
+class Energy(Fields, eqx.Module):
     """Energy of one layer by operation [pJ]; the fields are those of [`joulax.Operations`][].
 
     **Attributes:** `ac`, `mac`, `neuron_update`, `spike`, `weight_read`, `weight_write`,
@@ -57,7 +60,7 @@ class Priced(eqx.Module):
     names: tuple[str, ...] = eqx.field(static=True)
 
 
-class Result(eqx.Module):
+class Result(Rendered, eqx.Module):
     """What `energy` returns.
 
     **Attributes:**
@@ -79,6 +82,10 @@ class Result(eqx.Module):
     order: tuple[str, ...] = eqx.field(static=True)
     convention: Convention | None = eqx.field(static=True)
     assumed: tuple[str, ...] = eqx.field(default=(), static=True)
+
+    def parts(self) -> list[Any]:
+        """What is printed: joules by layer and operation; shapes while tracing."""
+        return result_parts(self)
 
     @property
     def chip(self) -> Names:

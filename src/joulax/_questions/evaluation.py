@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from rich.table import Table
-from rich.text import Text
 
-from .._activity.account import named_records, unique
+from .._activity.account import named_records
+from .._activity.shown import kept_axes, samples_of
 from .._fidelity.uncertainty import ends
+from .._forms.rendered import Rendered, pandas
+from .._forms.table import Value, unique
 from .._hardware.catalogue import catalogue, named
 from .._hardware.chip import Chip, Hardware
 from .._hardware.energy import energy
@@ -18,12 +19,14 @@ from .._hardware.pricing import filled
 from .._hardware.provenance import Provenance, provenance
 from .._hardware.result import Result
 from .._hardware.variants import stack_hardware
-from .._report.rendered import Rendered, joules, pandas
+from .._report.chips import STATIC as STATIC_KEY, Line, chips_table
+from .._report.sources import Source, source_of
+from .._report.warned import partial_of
 
 STATIC = "static power"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation(Rendered):
     """Energies by chip, layer and operation [pJ]; NaN where a chip has no price for what occurs.
 
@@ -34,7 +37,9 @@ class Evaluation(Rendered):
     - `chips`, `layers`, `operations`: the labels.
     - `missing`: for each chip, why its total is not known, or nothing.
     - `ranges`: low and high end of each total [pJ], where published.
-    - `sheets`: scope and evidence of each chip.
+    - `sources`: whose prices each chip has.
+    - `partial`: whether counts, and so energies, are lower bounds.
+    - `samples`: over how many the account was averaged.
     """
 
     energies: np.ndarray
@@ -43,7 +48,9 @@ class Evaluation(Rendered):
     operations: tuple[str, ...]
     missing: tuple[str, ...]
     ranges: tuple[tuple[float, float] | None, ...]
-    sheets: tuple[tuple[str, str], ...]
+    sources: tuple[Source, ...]
+    partial: bool = False
+    samples: int = 1
 
     @property
     def totals(self) -> dict[str, float]:
@@ -62,7 +69,9 @@ class Evaluation(Rendered):
             self.operations,
             pick(self.missing),
             pick(self.ranges),
-            pick(self.sheets),
+            pick(self.sources),
+            self.partial,
+            self.samples,
         )
 
     def to_pandas(self) -> Any:
@@ -73,36 +82,72 @@ class Evaluation(Rendered):
         `ImportError` with the install command, if pandas is missing.
         """
         pd = pandas()
-        index = pd.MultiIndex.from_product([self.chips, self.layers], names=["chip", "layer"])
-        return pd.DataFrame(
-            self.energies.reshape(-1, len(self.operations)),
-            index=index,
-            columns=list(self.operations),
-        )
+        rows = [
+            (*labels, *spent)
+            for labels, spent in zip(
+                [(c, n) for c in unique(self.chips) for n in self._rows()],
+                self.energies.reshape(-1, len(self.operations)).tolist(),
+                strict=True,
+            )
+        ]
+        frame = pd.DataFrame(rows, columns=["chip", "layer", *self.operations])
+        return frame.set_index(["chip", "layer"])
+
+    def _rows(self) -> tuple[str, ...]:
+        return unique(self.layers)
+
+    def lines(self) -> list[Line]:
+        """One line a chip."""
+        spent = self.energies.sum(axis=1)
+        names = [STATIC_KEY if op == STATIC else op for op in self.operations]
+        return [
+            Line(source, dict(zip(names, row.tolist(), strict=True)), _total(row.sum(), span))
+            for source, row, span in zip(self.sources, spent, self.ranges, strict=True)
+        ]
 
     def parts(self) -> list[Any]:
-        """One row a chip; many layers are one column."""
-        few = len(self.layers) <= 9
-        parts = (*self.layers[:-1], STATIC) if few else ("all layers", STATIC)
-        table = Table()
-        for title in ("chip", *parts, "total", "range", "scope", "evidence"):
-            table.add_column(
-                Text(title), justify="left" if title in ("chip", "scope", "evidence") else "right"
-            )
-        for i, chip in enumerate(self.chips):
-            costs = self.energies[i].sum(axis=1)
-            cells = costs if few else (costs[:-1].sum(), costs[-1])
-            span = self.ranges[i]
-            table.add_row(
-                Text(chip),
-                *map(joules, cells),
-                joules(self.totals[chip]),
-                f"{joules(span[0])} – {joules(span[1])}" if span else "",
-                *self.sheets[i],
-            )
+        """One line a chip, grouped by what a total contains; why some have no total."""
+        lines = self.lines()
         reasons = zip(self.chips, self.missing, strict=True)
         holes = [f"n/a: {c}: {why.removeprefix(f'{c}: ')}" for c, why in reasons if why]
-        return [table, *holes]
+        averaged = f", mean of {self.samples} samples" if self.samples > 1 else ""
+        work = "one inference" if self.samples > 1 else "one call"
+        unsourced = [line.source.chip for line in lines if line.source.unsourced]
+        warned = f"{', '.join(unsourced)}: UNSOURCED prices, nobody has published them"
+        return [
+            f"Energy of {work} on {len(self.chips)} chips{averaged}",
+            chips_table(lines, self.partial),
+            "totals of different scopes contain different things",
+            *([f"warning: {warned}; do not quote these joules"] if unsourced else []),
+            *holes,
+        ]
+
+    def records(self) -> list[dict[str, Any]]:
+        """One dictionary a chip and layer: energies [pJ] by operation, marks, why a hole is one."""
+        found = []
+        sources = zip(unique(self.chips), self.sources, self.missing, strict=True)
+        for i, (chip, source, why) in enumerate(sources):
+            marks = {
+                "bound": "≥" if self.partial else "=",
+                "scope": source.scope,
+                "evidence": source.evidence,
+                "verified": source.verified,
+                "missing": why,
+            }
+            for name, spent in zip(self._rows(), self.energies[i], strict=True):
+                energies = dict(zip(self.operations, spent.tolist(), strict=True))
+                total = {"total": float(spent.sum())}
+                found.append({"chip": chip, "layer": name, **energies, **total, **marks})
+        return found
+
+    def scalars(self) -> dict[str, float]:
+        """Totals by chip [pJ], for loggers; unknown ones are NaN."""
+        return {f"{chip}/energy_pj": total for chip, total in self.totals.items()}
+
+
+def _total(value: float, span: tuple[float, float] | None) -> Value:
+    low, high = span or (None, None)
+    return Value(float(value), low=low, high=high)
 
 
 def evaluate(
@@ -134,10 +179,12 @@ def evaluate(
     if not wanted:
         raise ValueError("evaluate() needs at least one chip; joulax.catalogue() lists them")
     known, refused = _known(wanted)
-    layers = unique([*named_records(account), STATIC])
-    rows = {i: _hole(why) for i, why in refused.items()}
+    records = named_records(account)
+    layers = unique([*records, STATIC])
+    rows = {i: _hole(str(wanted[i]), why) for i, why in refused.items()}
     shape = (len(wanted), len(layers), len(_NUMBERS))
-    energies = np.full(shape, np.nan)
+    energies = np.zeros(shape)
+    energies[list(refused), -1, -1] = np.nan
     for at, machines in _alike(known):
         result, energies[at] = _priced(account, machines, duration, batch, shape[1])
         for i, found in zip(at, provenance(result.hardware), strict=True):
@@ -154,22 +201,23 @@ def evaluate(
         missing,
         ranges,
         sheets,
+        partial_of(account),
+        samples_of(records, kept_axes(records, getattr(account, "convention", None))),
     )
 
 
-Row = tuple[str, tuple[float, float] | None, tuple[str, str]]
+Row = tuple[str, tuple[float, float] | None, Source]
 
 
 def _row(found: Provenance, energies: np.ndarray, layers: tuple[str, ...]) -> Row:
     """What is missing, the range of the total, and the scope and evidence of one chip."""
     spent = dict(zip(_NUMBERS, energies.sum(axis=0).tolist(), strict=True))
-    known = (found.sheet.scope if found.sheet else "", found.evidence)
     missing = _holes(energies, layers)
-    return missing, None if missing else ends(found, spent), known
+    return missing, None if missing else ends(found, spent), source_of(found)
 
 
-def _hole(why: str) -> Row:
-    return why, None, ("", "no prices")
+def _hole(name: str, why: str) -> Row:
+    return why, None, Source(name, "no prices", "no prices")
 
 
 _NUMBERS = (*OPERATIONS, "static_power")

@@ -5,13 +5,15 @@ from typing import Any
 
 import jax
 import numpy as np
-from rich.table import Table
 
 from .._activity.account import named_records
 from .._activity.record import Activity
+from .._forms.rendered import Rendered
+from .._forms.table import COUNT, ENERGY, SHARE, Column, Row, table
+from .._forms.units import joules, number
 from .._hardware.operations import OPERATIONS
 from .._hardware.result import Result
-from .._report.rendered import Rendered, joules, number
+from .._report.warned import partial_of
 
 _BY_EVENTS = ("ac", "mac", "weight_read", "hop", "spike")
 
@@ -27,6 +29,7 @@ class Spot:
     - `cost`: energy [pJ], or synaptic operations where no price was given.
     - `share`: of the total.
     - `silencing`: what no event arriving there would save: the part that scales with events.
+    - `axes`: what the numbers of the index count: samples, steps, neurons.
     """
 
     layer: str
@@ -34,9 +37,16 @@ class Spot:
     cost: float
     share: float
     silencing: float
+    axes: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Layer, sample, step and neuron in words."""
+        named = zip(self.axes, self.index, strict=False)
+        return ", ".join([self.layer, *(f"{axis} {i}" for axis, i in named)])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class HotSpots(Rendered):
     """The most expensive places; iterate over `spots`, or `print`.
 
@@ -46,26 +56,30 @@ class HotSpots(Rendered):
     - `savings`: with a gradient, parameter by parameter: what pruning it away, or raising a
       threshold by a tenth, would save to first order.
     - `priced`: whether costs are energies [pJ] or synaptic operations.
+    - `partial`: whether they are lower bounds.
     """
 
     spots: tuple[Spot, ...]
     savings: dict[str, float]
     priced: bool
+    partial: bool = False
 
     def __iter__(self):
         return iter(self.spots)
 
     def parts(self) -> list[Any]:
         """The table, and the savings."""
-        text = joules if self.priced else number
-        table = Table()
-        for title in ("where", "energy" if self.priced else "synops", "share", "saved if silent"):
-            table.add_column(title, justify="left" if title == "where" else "right")
-        for s in self.spots:
-            place = s.layer + (f" {list(s.index)}" if s.index else "")
-            table.add_row(place, text(s.cost), f"{100 * s.share:.1f} %", text(s.silencing))
+        text, kind = (joules, ENERGY) if self.priced else (number, COUNT)
+        columns = [
+            Column("place", "where"),
+            Column("cost", "energy" if self.priced else "synops", kind),
+            Column("share", "share", SHARE),
+            Column("silencing", "saved if silent", kind),
+        ]
+        rows = [Row((s.place, s.cost, s.share, s.silencing)) for s in self.spots]
         return [
-            table,
+            f"The {len(self.spots)} most expensive places",
+            table(columns, rows, partial=self.partial),
             *(f"{what}: saves about {text(saved)}" for what, saved in self.savings.items()),
         ]
 
@@ -101,6 +115,7 @@ def hotspots(
         raise ValueError("give both model= and gradient=: savings are their products")
     priced = isinstance(activity_or_result, Result)
     places = _energies(activity_or_result) if priced else _synops(activity_or_result)
+    convention = getattr(activity_or_result, "convention", None)
     whole = sum(float(cost.sum()) for cost, _ in places.values()) or 1.0
     spots = [
         Spot(
@@ -109,14 +124,27 @@ def hotspots(
             float(cost[index]),
             float(cost[index]) / whole,
             float(silent[index]),
+            _axes(convention, cost.ndim),
         )
         for layer, (cost, silent) in places.items()
         for index in np.ndindex(cost.shape)
     ]
     spots.sort(key=lambda s: -s.cost)
     return HotSpots(
-        tuple(spots[:top]), {} if model is None else _savings(model, gradient, top), priced
+        tuple(spots[:top]),
+        {} if model is None else _savings(model, gradient, top),
+        priced,
+        partial_of(activity_or_result),
     )
+
+
+def _axes(convention: Any, count: int) -> tuple[str, ...]:
+    """Names of the axes of a cost: samples first, then what `count` kept."""
+    options = {name for name, _ in convention.options} if convention is not None else set()
+    kept = ("step",) * ("steps" in options)
+    if "neurons" in options:
+        kept += ("neuron",) if count <= len(kept) + 2 else ("neuron",) * (count - len(kept))
+    return (*("sample",) * (count - len(kept)), *kept)
 
 
 def _array(value: Any) -> np.ndarray:

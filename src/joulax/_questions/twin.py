@@ -9,14 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from rich.table import Table
 
 from .._activity.account import named_records
 from .._activity.record import Activity, is_synaptic, total
+from .._forms.rendered import Rendered
+from .._forms.table import ENERGY, NUMBER, Column, Row, table
 from .._hardware.catalogue import hardware, named
 from .._hardware.chip import Hardware
 from .._hardware.energy import energy
-from .._report.rendered import Rendered, joules
+from .._report.warned import partial_of
 from ..models.memory import DRAM, Memory, sram
 
 _EVENTS = ("ac", "ac_graded", "spikes", "spikes_graded", "events", "touched")
@@ -145,7 +146,7 @@ def sensitivity(
     return {"snn": elasticities(snn_chip, slopes[0]), "ann": elasticities(ann_chip, slopes[1])}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TwinReport(Rendered):
     """A spiking network against its analog twin; `print` it.
 
@@ -155,103 +156,169 @@ class TwinReport(Rendered):
       break-even
       `factor` on the rate, and `rate`, the spikes per synapse and step at which both cost the same.
     - `rate`: spikes per synapse and step that were measured.
-    - `steps`, `bits`: time steps of the spiking network, bits of its twin's activations.
+    - `steps`, `bits`: time steps of the spiking network, bits of its twin's activations; `None`
+      where an analog network of one's own was given.
+    - `partial`: whether counts are lower bounds.
     """
 
     rows: Mapping[str, Mapping[str, float]]
     rate: float
-    steps: int
-    bits: int
+    steps: int | None
+    bits: int | None
+    partial: bool = False
 
     def parts(self) -> list[Any]:
-        """Heading, table, verdicts."""
-        table = Table()
-        for title in ("hardware", "spiking", "analog", "spiking / analog", "break-even rate"):
-            table.add_column(title, justify="left" if title == "hardware" else "right")
-        for name, r in self.rows.items():
-            even = (
-                "never"
-                if r["rate"] <= 0
-                else "always cheaper"
-                if r["rate"] > 1
-                else f"{100 * r['rate']:.2g} %"
-            )
-            table.add_row(name, joules(r["snn"]), joules(r["ann"]), f"{r['ratio']:.2g}", even)
+        """Heading, table, verdict."""
+        columns = [
+            Column("hardware", "hardware"),
+            Column("snn", "spiking", ENERGY),
+            Column("ann", "analog", ENERGY),
+            Column("ratio", "spiking / analog", NUMBER),
+            Column("even", "break-even rate"),
+        ]
+        rows = [
+            Row((name, r["snn"], r["ann"], r["ratio"], _even(r["rate"])))
+            for name, r in self.rows.items()
+        ]
         wins = [name for name, r in self.rows.items() if r["ratio"] < 1]
-        verdict = (
-            "everywhere" if len(wins) == len(self.rows) else ", ".join(wins) if wins else "nowhere"
+        everywhere = len(wins) == len(self.rows)
+        verdict = "everywhere" if everywhere else ", ".join(wins) if wins else "nowhere"
+        return [
+            self.headline(),
+            table(columns, rows, partial=self.partial),
+            f"the spiking network is cheaper: {verdict}",
+        ]
+
+    def headline(self) -> str:
+        """What stands against what."""
+        steps = f"{self.steps} steps at " if self.steps else ""
+        against = (
+            "the analog network that was counted"
+            if self.bits is None
+            else f"one pass of {self.bits}-bit activations"
         )
-        head = (
-            f"{self.steps} steps at {100 * self.rate:.3g} % spikes per synapse and step, "
-            f"against one pass of {self.bits}-bit activations"
-        )
-        return [head, table, f"the spiking network is cheaper: {verdict}"]
+        rate = f"{100 * self.rate:.3g} % spikes per synapse and step"
+        return f"{steps}{rate}, against {against}"
+
+    def records(self) -> list[dict[str, Any]]:
+        """One dictionary a row: energies [pJ], their ratio, break-even factor and rate."""
+        return [{"hardware": name, **row} for name, row in self.rows.items()]
+
+
+def _even(rate: float) -> str:
+    """The break-even rate in words."""
+    return "never" if rate <= 0 else "always cheaper" if rate > 1 else f"{100 * rate:.2g} %"
 
 
 def compare(
     account: Any,
-    steps: int,
+    against: Any = None,
     pairs: Mapping[str, tuple[Any, Any]] | None = None,
     duration: Any = None,
     *,
+    steps: int | None = None,
     bits: int = 8,
 ) -> TwinReport:
-    """Compare a spiking network with its analog twin, arithmetic-only and with memory side by side.
+    """Compare a spiking with an analog network, arithmetic-only and with memory side by side.
 
     **Arguments:**
 
-    - `account`: of the spiking network, over `steps` time steps; samples on leading axes are
-      averaged.
-    - `steps`: time steps of its inference.
+    - `account`: of the spiking network; samples on leading axes are averaged.
+    - `against`: the account of an analog network of your own; or the time steps of the spiking
+      network, and its analog twin is made ([`joulax.ann_twin`][]).
     - `pairs`: further pairs of chips by name, the first for the spiking network, like `{"deployed":
       ("loihi", "arm")}`.
     - `duration`: length of an inference [s], for chips with static power.
+    - `steps`: time steps of the spiking network.
     - `bits`: of the weights of both.
 
     **Returns:**
 
     A [`joulax.TwinReport`][] with the rows *arithmetic only* (45 nm, int8), *weights on chip* (SRAM
-    as large
-    as the weights), *weights off chip* (DRAM), and those of `pairs`.
+    as large as the weights), *weights off chip* (DRAM), and those of `pairs`.
+
+    **Raises:**
+
+    `ValueError` if no layer is driven by spikes, or neither steps nor an analog network is given.
     """
-    records = jax.tree.map(
-        lambda x: jnp.mean(x), {n: r for n, r in named_records(account).items() if r.ac is not None}
-    )
-    if not records:
+    if isinstance(against, int):
+        against, steps = None, against
+    records, other = _opponents(account, against, steps)
+    chosen = _chosen([_synapses(records), _synapses(other)], bits) | {
+        name: (named(a), named(b)) for name, (a, b) in (pairs or {}).items()
+    }
+    rate = _rate(records)
+    rows = {
+        name: _compared(records, other, chips, duration, rate) for name, chips in chosen.items()
+    }
+    twin = None if against is not None else twin_bits(steps or 0)
+    return TwinReport(rows, rate, steps, twin, partial_of(account) or partial_of(against))
+
+
+def _synapses(records: Mapping[str, Activity]) -> Array:
+    return total([r.synapses for r in records.values()])
+
+
+def _rate(records: Mapping[str, Activity]) -> float:
+    """Spikes per synapse and step."""
+    spiking = [r for r in records.values() if r.ac is not None]
+    return float(total([r.ac for r in spiking]) / total([r.dense for r in spiking]))
+
+
+def _opponents(
+    account: Any, against: Any, steps: int | None
+) -> tuple[dict[str, Activity], dict[str, Activity]]:
+    """Records of the spiking network, and of the analog one: given, or its twin."""
+    records = _spiking(account, against is not None)
+    if against is not None:
+        return records, _averaged(against)
+    if steps is None:
+        raise ValueError(
+            "compare() needs something to compare with: the account of an analog network, "
+            "compare(snn_account, ann_account), or steps= for the analog twin"
+        )
+    return records, ann_twin(records, steps)
+
+
+def _averaged(account: Any) -> dict[str, Activity]:
+    return jax.tree.map(jnp.mean, named_records(account))
+
+
+def _spiking(account: Any, all_layers: bool) -> dict[str, Activity]:
+    """Records of the spiking network: for its twin, the layers that are driven by spikes."""
+    records = _averaged(account)
+    if not any(r.ac is not None for r in records.values()):
         raise ValueError(
             "compare() needs a layer that is driven by spikes; is the input "
             "declared? joulax.count(model, spikes=0)"
         )
-    twin = ann_twin(records, steps)
-    synapses = total([r.synapses for r in records.values()])
+    return records if all_layers else {n: r for n, r in records.items() if r.ac is not None}
+
+
+def _chosen(synapses: list[Any], bits: int) -> dict[str, tuple[Any, Any]]:
+    """Arithmetic alone, and with weights in memory, each network in one of its own size."""
     arithmetic = hardware("45nm@int8")
-    on_chip, off_chip = (
-        _memory(bits, weights) for weights in (sram(jnp.maximum(synapses * bits / 8, 1e3)), DRAM)
-    )
-    chosen = {
+    snn, ann = (_memory(bits, sram(jnp.maximum(s * bits / 8, 1e3))) for s in synapses)
+    off_chip = _memory(bits, DRAM)
+    return {
         "arithmetic only, int8": (arithmetic, arithmetic),
-        "weights on chip": (on_chip, on_chip),
+        "weights on chip": (snn, ann),
         "weights off chip": (off_chip, off_chip),
     }
-    chosen |= {name: (named(a), named(b)) for name, (a, b) in (pairs or {}).items()}
-    rate = float(
-        total([r.ac for r in records.values()]) / total([r.dense for r in records.values()])
-    )
-    rows = {}
-    for name, (snn_chip, ann_chip) in chosen.items():
-        snn, ann = (
-            float(energy(records, snn_chip, duration).total),
-            float(energy(twin, ann_chip, duration).total),
-        )
-        factor = float(break_even_rate(records, twin, snn_chip, ann_chip, duration))
-        rows[name] = {
-            "snn": snn,
-            "ann": ann,
-            "ratio": snn / ann,
-            "factor": factor,
-            "rate": factor * rate,
-        }
-    return TwinReport(rows, rate, steps, twin_bits(steps))
+
+
+def _compared(
+    snn: Any, ann: Any, chips: tuple[Any, Any], duration: Any, rate: float
+) -> dict[str, float]:
+    spent = [float(energy(x, c, duration).total) for x, c in zip((snn, ann), chips, strict=True)]
+    factor = float(break_even_rate(snn, ann, *chips, duration))
+    return {
+        "snn": spent[0],
+        "ann": spent[1],
+        "ratio": spent[0] / spent[1],
+        "factor": factor,
+        "rate": factor * rate,
+    }
 
 
 def _memory(bits: int, weights: Any) -> Memory:

@@ -4,14 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rich.table import Table
-
 from .._activity.account import Convention, SiteNote
 from .._count import count
-from .rendered import Rendered
+from .._forms.rendered import Rendered
+from .._forms.table import COUNT, NUMBER, Column, Row, table
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation(Rendered):
     """One row per synaptic site; `print` it, or read `rows`."""
 
@@ -28,22 +27,23 @@ class Explanation(Rendered):
         return self.convention.uncounted
 
     def parts(self) -> list[Any]:
-        """The table and the remarks, for rich."""
-        table = Table(title="What is counted, and why", title_justify="left")
-        for column in ("layer", "where", "input", "because"):
-            table.add_column(column, overflow="fold")
-        for column in ("fan-out", "neurons"):
-            table.add_column(column, justify="right")
-        for n in self.rows:
-            table.add_row(
-                n.layer,
-                n.source,
-                n.kind,
-                n.cause,
-                "–" if n.fanout is None else f"{n.fanout:g}",
-                f"{n.neurons:g}",
-            )
-        return [table, *(f"not counted: {u}" for u in self.uncounted)]
+        """The table and the remarks."""
+        columns = [
+            Column("layer", "layer"),
+            Column("source", "where"),
+            Column("kind", "input"),
+            Column("cause", "because"),
+            Column("fanout", "fan-out", NUMBER),
+            Column("neurons", "neurons", COUNT),
+        ]
+        rows = [Row((n.layer, n.source, n.kind, n.cause, n.fanout, n.neurons)) for n in self.rows]
+        lost = self.convention.lost
+        return [
+            "What is counted, and why",
+            table(columns, rows),
+            *(f"lost, so every count is a lower bound (≥): {u}" for u in lost),
+            *(f"not counted: {u}" for u in self.uncounted),
+        ]
 
 
 def explain(fn: Callable, **options: Any) -> Callable[..., Explanation]:
@@ -59,7 +59,7 @@ def explain(fn: Callable, **options: Any) -> Callable[..., Explanation]:
     A function with the arguments of `fn`, arrays or `jax.ShapeDtypeStruct`s, that returns an
     [`joulax.Explanation`][]: name, source line, kind, the deciding equation, mean fan-out, neurons.
     """
-    counter = count(fn, **options)
+    counter = count(fn, **{"strict": False, **options})
 
     def explained(*args: Any, **kwargs: Any) -> Explanation:
         return Explanation(counter.convention(*args, **kwargs))

@@ -1,397 +1,327 @@
 """`report`: an energy result as a table, with what one must know to quote it."""
 
-import json
-from collections.abc import Callable
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import jax
 import numpy as np
 from jax.core import Tracer
-from rich.table import Table
 
-from .._fidelity.uncertainty import ranged
-from .._hardware.operations import OPERATIONS
-from .._hardware.provenance import bibtex, provenance
+from .._activity.account import Account
+from .._fidelity.uncertainty import ends
+from .._forms.rendered import Rendered
+from .._forms.table import (
+    COUNT,
+    ENERGY,
+    RATE,
+    SHARE,
+    TOTAL,
+    Column,
+    Row,
+    Table,
+    Value,
+    table,
+    unique,
+)
+from .._forms.units import joules, with_range, with_spread
+from .._hardware.figures import Figures, Layer, figures
+from .._hardware.provenance import Provenance, bibtex, provenance
 from .._hardware.result import Result
-from .rendered import Rendered, joules, number, pandas, with_range
-from .sources import evidence, outside_short, priced_by
+from .chips import STATIC, Line, chips_table
+from .compared import Compared
+from .records import records_of, scalars_of
+from .sources import Source, paragraph, sentences, sources
+from .warned import partial_of, warnings_of
 
 
 @dataclass(frozen=True)
 class Report(Rendered):
-    """A result for people; `print` it, or show it in a notebook."""
+    """A result for people; `print` it, or show it in a notebook.
+
+    **Attributes:**
+
+    - `result`: what [`joulax.energy`][] returned.
+    - `duration`: length of one inference [s], if it is to be said.
+    """
 
     result: Result
+    duration: float | None = None
+
+    @functools.cached_property
+    def figures(self) -> Figures:
+        """The numbers on the host."""
+        return figures(self.result)
+
+    @functools.cached_property
+    def sources(self) -> tuple[Source, ...]:
+        """Whose prices these are, by chip."""
+        return sources(self.result.hardware)
+
+    @functools.cached_property
+    def provenance(self) -> tuple[Provenance, ...]:
+        """The same with every number that is cited or changed."""
+        return provenance(self.result.hardware)
+
+    def _known(self, chip: int) -> Value:
+        """The mean total of a chip [pJ], with the ends of the published ranges of its prices."""
+        found, value = self.figures, float(self.figures.total[chip].mean())
+        spent = {op: float(e[chip]) for op, e in found.operations.items()}
+        if found.static is not None:
+            spent[STATIC] = float(found.static[chip])
+        span = ends(self.provenance[chip], spent) if value == value else None
+        return Value(value) if span is None else Value(value, low=span[0], high=span[1])
 
     @property
     def chips(self) -> list[str]:
         """Names of the chips."""
-        return list(self.result.chips)
+        return list(self.figures.chips)
 
     @property
     def samples(self) -> int:
         """Samples over which everything is averaged."""
-        return int(np.size(self._total()) // len(self.chips))
+        return self.figures.samples
+
+    @property
+    def partial(self) -> bool:
+        """Whether synapses stand in no record: every number is a lower bound."""
+        return partial_of(self.result)
 
     @property
     def dominant_layer(self) -> str | None:
         """The layer that costs most on average."""
-        costs = {name: _mean(e) for name, e in self.result.per_layer.items()}
-        return max(costs, key=lambda name: costs[name]) if costs else None
-
-    def _total(self) -> np.ndarray:
-        return np.asarray(self.result.total, np.float64)
+        layers = self.figures.layers
+        return max(layers, key=lambda layer: layer.total.mean()).name if layers else None
 
     def parts(self) -> list[Any]:
         """Heading, table, conventions and warnings."""
-        table = self._layers() if len(self.chips) == 1 else self._compared()
         return [
             self.headline(),
-            table,
-            *self._convention(),
+            self.table(),
+            *self.notes(),
             *(f"warning: {w}" for w in self.warnings()),
         ]
+
+    def __repr__(self) -> str:
+        return f"<{self.headline()}>"
 
     def headline(self) -> str:
         """Energy of the call, or mean ± standard deviation over samples."""
         if len(self.chips) > 1:
-            return f"Energy on {len(self.chips)} chips" + (
-                f", mean over {self.samples} samples" if self.samples > 1 else ", one call"
-            )
-        total = self._total()
-        mean = joules(total.mean())
-        span = ranged(self.result)
+            return f"Energy of {self._unit_of_work()} on {len(self.chips)} chips" + self._averaged()
+        total = self.figures.total[0]
+        found = self._known(0)
+        mark = "≥ " if self.partial else ""
+        known, span = joules(found.value), found.low is not None
+        if found.low is not None and found.high is not None:
+            known = with_range(found.value, found.low, found.high)
         if self.samples == 1:
-            return (
-                f"Energy on {self.result.hardware.called}: "
-                f"{with_range(total.mean(), *span) if span else mean} for this call"
-            )
-        known = f"; with the ranges of its prices {with_range(total.mean(), *span)}" if span else ""
+            return f"Energy on {self.chips[0]}: {mark}{known} {self._once()}"
+        spread = with_spread(found.value, float(total.std()))
+        within = f"; with the ranges of its prices {mark}{known}" if span else ""
         return (
-            f"Energy on {self.result.hardware.called}: {mean} ± {joules(total.std())} per sample "
-            f"(mean ± standard deviation over {self.samples} samples){known}"
+            f"Energy on {self.chips[0]}: {mark}{spread} per inference "
+            f"(mean ± standard deviation over {self.samples} samples){within}"
         )
 
-    def _operations(self) -> list[str]:
-        """Operations that cost anything."""
-        spent = self.result.per_operation
-        return [op for op in OPERATIONS if (v := getattr(spent, op)) is not None and _mean(v) != 0]
+    def _unit_of_work(self) -> str:
+        return "one inference" if self.samples > 1 or self._is_mean else "one call"
+
+    def _averaged(self) -> str:
+        return f", mean of {self.samples} samples" if self.samples > 1 else ""
+
+    def _once(self) -> str:
+        return "per inference, a mean" if self._is_mean else "for this call"
+
+    @property
+    def _is_mean(self) -> bool:
+        """Whether counts are fractions, as those that were averaged before."""
+        counts = [layer.did[f] for layer in self.figures.layers for f in ("ac", "mac", "spikes")]
+        return any(c is not None and c % 1 > 1e-6 for c in counts) and self.samples == 1
+
+    def table(self) -> Table:
+        """Layers of one chip, or one line for each of several chips."""
+        return self._layers() if len(self.chips) == 1 else self._many()
 
     def _layers(self) -> Table:
-        columns = self._operations()
-        table = Table()
-        table.add_column("layer")
-        for title in (
-            *(c.replace("_", " ") for c in columns),
-            "total",
-            "share",
-            "synops",
-            "spikes",
-            "rate",
-        ):
-            table.add_column(title, justify="right")
-        whole, layers = _mean(self.result.total) or 1.0, self.result.layers
-        for name in self.result.order:
-            spent, did = layers[name], self.result.activity[name]
-            cells = [_cell(getattr(spent, op), joules) for op in columns]
-            cost = _mean(spent.total)
-            share = "n/a" if cost != cost else f"{100 * cost / whole:.1f} %"
-            table.add_row(
-                name,
-                *cells,
-                joules(cost),
-                share,
-                number(_mean(did.synops)),
-                _cell(did.spikes, number),
-                self._rate(name),
-            )
-        if self.result.static is not None:
-            static = _mean(self.result.static)
-            table.add_row(
-                "static power",
-                *[""] * len(columns),
-                joules(static),
-                f"{100 * static / whole:.1f} %",
-                "",
-                "",
-                "",
-            )
-        sums = [_cell(getattr(self.result.per_operation, op), joules) for op in columns]
-        synops = sum(_mean(a.synops) for a in self.result.activity.values())
-        spikes = sum(_mean(a.spikes) for a in self.result.activity.values() if a.spikes is not None)
-        table.add_section()
-        table.add_row(
-            "total",
-            *sums,
-            joules(_mean(self.result.total)),
-            "100 %",
-            number(synops),
-            number(spikes),
-            "",
-        )
-        return table
+        found, columns = self.figures, self.figures.columns
+        whole = float(found.total.mean())
+        heads = [
+            Column("layer", "layer"),
+            *(Column(op, op.replace("_", " "), ENERGY) for op in columns),
+            Column("total", "total", ENERGY),
+            Column("share", "share", SHARE),
+            Column("synops", "synops", COUNT),
+            Column("spikes", "spikes", COUNT),
+            Column("rate", "rate", RATE),
+        ]
+        names = unique([layer.name for layer in found.layers])
+        rows = [
+            self._row(name, layer, whole) for name, layer in zip(names, found.layers, strict=True)
+        ]
+        blank = [""] * len(columns)
+        if found.static is not None:
+            static = float(found.static[0])
+            part = static / whole if whole else 0.0
+            rows.append(Row(("static power", *blank, static, part, "", "", "")))
+        sums = [float(found.operations[op][0]) for op in columns]
+        synops = [s for layer in found.layers if (s := layer.synops) is not None]
+        spikes = found.summed("spikes")
+        rows.append(Row(("total", *sums, self._spread(), 1.0, sum(synops), spikes, ""), TOTAL))
+        return table(heads, rows, partial=self.partial)
 
-    def _compared(self) -> Table:
-        table = Table()
-        table.add_column("chip")
-        for name in (
-            *self.result.order,
-            *(["static power"] if self.result.static is not None else []),
-            "total",
-        ):
-            table.add_column(name, justify="right", no_wrap=True)
-        for name in ("scope", "evidence", "excludes"):
-            table.add_column(name)
-        whose = provenance(self.result.hardware)
-        for i, chip in enumerate(self.chips):
-            cells = [_cell(e[i], joules) for e in self.result.per_layer.values()]
-            static = (
-                []
-                if self.result.static is None
-                else [_cell(s, joules) if _mean(s := self.result.static[i]) else "–"]
-            )
-            found = whose[i]
-            known = (
-                (found.sheet.scope, found.evidence, outside_short(found.sheet))
-                if found.sheet
-                else ("", "given by the user", "")
-            )
-            table.add_row(chip, *cells, *static, joules(_mean(self.result.total[i])), *known)
-        return table
+    def _row(self, name: str, layer: Layer, whole: float) -> Row:
+        excluded = self.sources[0].excluded
+        cost = float(layer.total[0])
+        energies = [
+            None if op not in layer.energies or op in excluded else float(layer.energies[op][0])
+            for op in self.figures.columns
+        ]
+        part = cost / whole if whole else 0.0
+        return Row((name, *energies, cost, part, layer.synops, layer.did["spikes"], layer.rate))
 
-    def _rate(self, name: str) -> str:
-        rate = firing_rate(self.result, name)
-        return "–" if rate is None else f"{rate:.3g}"
+    def _spread(self) -> Value | float:
+        total = self.figures.total[0]
+        mean = float(total.mean())
+        return Value(mean, std=float(total.std())) if self.samples > 1 else mean
 
-    def rows(self) -> dict[str, dict[str, float]]:
-        """Mean energies by layer and operation [pJ] of one chip, with `total` last.
+    def lines(self) -> list[Line]:
+        """One line a chip."""
+        found = self.figures
+        lines = []
+        for i, source in enumerate(self.sources):
+            spent = {op: float(found.operations[op][i]) for op in found.columns}
+            if found.static is not None:
+                spent[STATIC] = float(found.static[i])
+            lines.append(Line(source, spent, self._known(i)))
+        return lines
 
-        By chip and layer of several.
-        """
-        if len(self.chips) > 1:
-            return {
-                c: {n: _mean(e[i]) for n, e in self.result.per_layer.items()}
-                | {"total": _mean(self.result.total[i])}
-                for i, c in enumerate(self.chips)
-            }
-        columns = self._operations()
-        table = {
-            name: {op: 0.0 if (v := getattr(spent, op)) is None else _mean(v) for op in columns}
-            | {"total": _mean(spent.total)}
-            for name, spent in self.result.layers.items()
-        }
-        if self.result.static is not None:
-            table["static power"] = dict.fromkeys(columns, 0.0) | {
-                "total": _mean(self.result.static)
-            }
-        sums = {op: sum(row[op] for row in table.values()) for op in (*columns, "total")}
-        return table | {"total": sums}
+    def _many(self) -> Table:
+        return chips_table(self.lines(), self.partial)
 
-    def to_markdown(self) -> str:
-        """The table in Markdown, energies with their units."""
-        rows = self.rows()
-        columns = list(next(iter(rows.values())))
+    def notes(self) -> list[str]:
+        """What must be known to quote the numbers."""
         lines = [
-            f"| {'chip' if len(self.chips) > 1 else 'layer'} | "
-            + " | ".join(c.replace("_", " ") for c in columns)
-            + " |"
+            "synaptic operations: one event reaching one existing synapse (zero weights are none), "
+            "input layer included",
+            "rate: spikes per neuron and time step; energies in pJ and SI multiples of J",
         ]
-        lines.append("|---" * (len(columns) + 1) + "|")
-        return "\n".join(
-            [
-                *lines,
-                *(
-                    f"| {name} | " + " | ".join(joules(row[c]) for c in columns) + " |"
-                    for name, row in rows.items()
-                ),
-            ]
+        if len(self.chips) > 1:
+            return [*lines[:1], "totals of different scopes contain different things"]
+        if (layer := self.dominant_layer) is not None and len(self.figures.layers) > 1:
+            cost = max(float(x.total[0]) for x in self.figures.layers)
+            share = cost / (float(self.figures.total.mean()) or 1.0)
+            lines.append(f"dominant layer: {layer} ({100 * share:.0f} %)")
+        said = [line for p in self.provenance for line in sentences(p)]
+        return [*lines, *said, *(f"assumed: {text}" for text in self.result.assumed)]
+
+    def convention(self) -> str:
+        """A paragraph for papers: what was counted, whose prices, what they leave out."""
+        counted = (
+            "Synaptic operations count one event reaching one existing (nonzero) synapse, with "
+            "the input layer; neuron updates count every neuron in every time step."
         )
+        assumed = [f"Assumed: {text}." for text in self.result.assumed]
+        return " ".join([counted, *map(paragraph, self.provenance), *assumed])
 
-    def to_latex(self) -> str:
-        """The table in LaTeX (`booktabs`), energies with their units."""
-        rows = self.rows()
-        columns = list(next(iter(rows.values())))
-        safe = lambda text: text.replace("_", r"\_").replace("µ", r"\textmu{}").replace("%", r"\%")
-        head = " & ".join(["", *(c.replace("_", " ") for c in columns)]) + r" \\"
-        body = [
-            " & ".join([safe(name), *(safe(joules(row[c])) for c in columns)]) + r" \\"
-            for name, row in rows.items()
-        ]
-        form = "l" + "r" * len(columns)
-        return "\n".join(
-            [
-                rf"\begin{{tabular}}{{{form}}}",
-                r"\toprule",
-                head,
-                r"\midrule",
-                *body,
-                r"\bottomrule",
-                r"\end{tabular}",
-            ]
-        )
-
-    def to_pandas(self) -> Any:
-        """The table as a `pandas.DataFrame` [pJ].
-
-        **Raises:**
-
-        `ImportError` with the install command, if pandas is missing.
-        """
-        pd = pandas()
-        return pd.DataFrame.from_dict(self.rows(), orient="index")
-
-    def to_json(self) -> str:
-        """Everything in JSON.
-
-        Energies [pJ], chip, convention, warnings; unknown energies are null.
-        """
-        rows = {
-            n: {c: None if v != v else v for c, v in row.items()} for n, row in self.rows().items()
-        }
-        return json.dumps(
-            {
-                "unit": "pJ",
-                "chips": self.chips,
-                "energies": rows,
-                "convention": self.convention(),
-                "warnings": self.warnings(),
-            }
-        )
+    def _caption(self) -> str:
+        chips = ", ".join(self.chips)
+        spread = "mean ± standard deviation of" if self.samples > 1 else ""
+        work = f"{self._unit_of_work()} on {chips}"
+        averaged = f" ({spread} {self.samples} samples)" if self.samples > 1 else ""
+        time = f", {self.duration:g} s each" if self.duration is not None else ""
+        bound = " Counts are incomplete: every number is a lower bound." if self.partial else ""
+        return f"Energy of {work}{averaged}{time}.{bound} {self.convention()}"
 
     def bibtex(self) -> str:
         """Bibliography entries behind the prices, in BibTeX."""
         return bibtex(self.result.hardware)
 
-    def convention(self) -> str:
-        """How this was counted and priced: a paragraph to paste into a paper."""
-        result = self.result
-        sheets = [p for p in provenance(result.hardware) if p.sheet]
-        counted = "Operations were given by hand and priced with Joulax"
-        if c := result.convention:
-            options = ", ".join(f"{k}={v}" for k, v in c.options) or "no options"
-            counted = (
-                f"Operations were counted by Joulax {c.version} from the traced program "
-                f"({options}; coverage {100 * c.coverage:.0f} %)"
-            )
-        words = [
-            f"{counted}: a synaptic operation is one event reaching one existing "
-            f"(nonzero) synapse, an accumulate if the event is a spike and a "
-            "multiply-accumulate if it is analog; the input layer is included, and "
-            "every neuron is updated at every step.",
-            *map(priced_by, sheets),
-        ]
-        if not sheets:
-            words.append(f"Prices are those of {result.hardware.called}, which has no datasheet.")
-        words += [f"Assumed: {text}." for text in result.assumed]
-        words.append(f"{self.headline()}.")
-        return " ".join(words)
-
-    def _convention(self) -> list[str]:
-        lines = [
-            "synops: one event reaching one existing synapse; zero weights and padding are none; "
-            "rate: spikes per neuron and time step; energies in pJ and SI multiples of J",
-        ]
-        if len(self.chips) > 1:
-            return lines
-        if self.dominant_layer is not None:
-            share = _mean(self.result.per_layer[self.dominant_layer]) / (
-                _mean(self.result.total) or 1.0
-            )
-            lines.append(f"dominant layer: {self.dominant_layer} ({100 * share:.0f} %)")
-        sheets = [p for p in provenance(self.result.hardware) if p.sheet]
-        return [
-            *lines,
-            *(
-                [line for p in sheets for line in evidence(p)]
-                if sheets
-                else [
-                    f"{self.result.hardware.called}: no datasheet, prices are those of a "
-                    "model or of the user"
-                ]
-            ),
-        ]
-
     def warnings(self) -> list[str]:
         """What a reader should not miss."""
-        found = []
-        for name in self.result.order:
-            did = self.result.activity[name]
-            rate = firing_rate(self.result, name)
-            if did.spikes is not None and _mean(did.spikes) == 0:
-                found.append(f"layer {name!r} never fired")
-            if rate is not None and rate > 1:
-                found.append(
-                    f"layer {name!r} fires {rate:.3g} spikes per neuron and step, more than one"
-                )
-        first = next(
-            (n for n in self.result.order if self.result.activity[n].synapses is not None), None
-        )
-        spiking = any(a.ac is not None for a in self.result.activity.values())
-        if first and spiking and self.result.activity[first].mac is not None:
-            why = f" ({self.result.convention.why(first)})" if self.result.convention else ""
-            found.append(
-                f"the first layer {first!r} takes an analog input{why}: its operations are MACs"
-            )
-        convention = self.result.convention
-        if convention and convention.uncounted:
-            found.append(
-                f"coverage {100 * convention.coverage:.0f} %, not counted: "
-                f"{'; '.join(convention.uncounted)}"
-            )
-        whose = [p for p in provenance(self.result.hardware) if p.sheet]
-        unsourced = [p.sheet.name for p in whose if p.sheet and p.evidence == "unsourced"]
-        found += [f"{p.chip}: {p.changed}" for p in whose if p.changes]
-        found += [f"assumed: {text}" for text in self.result.assumed]
-        if unsourced:
-            found.append(
-                f"{', '.join(unsourced)}: UNSOURCED prices, nobody has published "
-                f"them; do not quote these joules"
-            )
-        if np.isnan(self._total()).any():
-            found.append("n/a: a chip has no price for an operation that occurs; it is not zero")
-        return found
+        return warnings_of(self.result, self.figures, self.sources)
+
+    def records(self) -> list[dict[str, Any]]:
+        """One dictionary a chip and layer: energies [pJ] by operation, counts, marks."""
+        return records_of(self.figures, self.sources, self.partial)
+
+    def _index(self, columns: list[str]) -> list[str]:
+        return ["chip", "layer"]
+
+    def scalars(self) -> dict[str, float]:
+        """A flat dictionary for loggers: energies [pJ], synops, spikes, rates, by layer too."""
+        return scalars_of(self.figures, self.partial)
+
+    def diff(
+        self, other: "Report | Result", names: tuple[str, str] = ("before", "after")
+    ) -> Compared:
+        """Put another report beside this one, with the change.
+
+        **Arguments:**
+
+        - `other`: the later one.
+        - `names`: how the two are called.
+
+        **Returns:**
+
+        A [`joulax.Compared`][].
+        """
+        return report(dict(zip(names, (self, other), strict=True)))
 
 
-def firing_rate(result: Result, name: str) -> float | None:
-    """Spikes per neuron and time step of a layer, or `None` without neurons that fire."""
-    did = result.activity[name]
-    if did.spikes is None or did.updates is None or _mean(did.updates) == 0:
-        return None
-    return _mean(did.spikes) / _mean(did.updates)
-
-
-def _cell(value: Any, text: Callable[[float], str]) -> str:
-    return "–" if value is None else text(_mean(value))
-
-
-def _mean(value: Any) -> float:
-    return float(np.mean(np.asarray(value, np.float64)))
-
-
-def report(result: Result) -> Report:
+@overload
+def report(result: Mapping[str, Any], *, duration: Any = None) -> Compared: ...
+@overload
+def report(result: Result | Report, *, duration: Any = None) -> Report: ...
+def report(result: Any, *, duration: Any = None) -> Report | Compared:
     """A readable account of an energy result.
 
     **Arguments:**
 
-    - `result`: what [`joulax.energy`][] returned, outside of `jit`; with a leading axis of samples
-      the
-      report gives means and the standard deviation of the total; with a stack of chips, one row a
-      chip.
+    - `result`: what [`joulax.energy`][] returned, outside of `jit`. With a leading axis of samples
+      the report gives means and standard deviations; with a stack of chips, one line a chip. A
+      mapping of names to results (`{"snn": …, "ann": …}`) puts them side by side.
+    - `duration`: length of one inference [s], to be said in captions.
 
     **Returns:**
 
-    A [`joulax.Report`][]: `print(report)` in a terminal, shown as HTML in a notebook.
+    A [`joulax.Report`][], or a [`joulax.Compared`][] for a mapping: `print` it in a terminal,
+    leave it as the last line of a cell in a notebook.
 
     **Raises:**
 
     `ValueError` inside a trace, where there are no numbers yet.
     """
+    if isinstance(result, Report):
+        return result
+    if isinstance(result, Mapping) and not isinstance(result, Account):
+        return Compared({name: _single(name, one) for name, one in result.items()})
     if not isinstance(result, Result):
-        raise ValueError(f"report() takes what joulax.energy returned, got {type(result).__name__}")
+        raise ValueError(f"report() takes what joulax.energy returned, got {_hint(result)}")
     if any(isinstance(x, Tracer) for x in jax.tree.leaves(result)):
         raise ValueError(
             "report() needs numbers: return the result from the jitted function and "
             "report it outside"
         )
-    return Report(result)
+    return Report(result, None if duration is None else float(np.asarray(duration)))
+
+
+def _single(name: str, result: Any) -> Report:
+    made = report(result)
+    if not isinstance(made, Report) or len(made.chips) > 1:
+        raise ValueError(f"report({{{name!r}: …}}) puts results of one chip each side by side")
+    return made
+
+
+def _hint(given: Any) -> str:
+    """What came instead, and the likely slip."""
+    kind = type(given).__name__
+    if isinstance(given, tuple) and any(isinstance(x, Account) for x in given):
+        return (
+            f"{kind}: what joulax.count returned is (output, account); price the second: "
+            "joulax.energy(counted[1], chip)"
+        )
+    if isinstance(given, Account):
+        return f"{kind}: price it first, joulax.energy(account, chip)"
+    return kind

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._report.figure import COLOURS, axes
+from .._report.figure import COLOURS, QUIET, axes
 
 
 def history(
@@ -27,20 +27,17 @@ def history(
     """
     ax = axes(ax)
     epochs = [row["epoch"] for row in rows]
-    ax.plot(
-        epochs,
-        [row.get("energy", float("nan")) / 1e3 for row in rows],
-        color=COLOURS[0],
-        label="energy",
-    )
+    spent = [row.get("energy", float("nan")) / 1e3 for row in rows]
+    lines = ax.plot(epochs, spent, color=COLOURS[0], label="energy")
     if budget is not None:
-        ax.axhline(budget / 1e3, color=COLOURS[1], ls="--", lw=1, label="budget")
+        lines.append(ax.axhline(budget / 1e3, color=QUIET, ls="--", lw=1, label="budget"))
     ax.set(xlabel="epoch", ylabel="energy [nJ]", yscale="log")
-    ax.legend(loc="upper left")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     if any("accuracy" in row for row in rows):
         right = ax.twinx()
-        right.plot(
-            epochs, [100 * row.get("accuracy", float("nan")) for row in rows], color=COLOURS[2]
-        )
-        right.set_ylabel("accuracy [%]", color=COLOURS[2])
+        right.spines["top"].set_visible(False)
+        accuracy = [100 * row.get("accuracy", float("nan")) for row in rows]
+        lines += right.plot(epochs, accuracy, color=COLOURS[1], ls="-.", label="accuracy")
+        right.set_ylabel("accuracy [%]")
+    ax.legend(handles=lines, loc="best", frameon=False, fontsize="small")
     return ax

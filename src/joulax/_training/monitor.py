@@ -6,17 +6,21 @@ from typing import Any
 import jax
 import numpy as np
 from jax.core import Tracer
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
+from .._forms.rendered import Rendered
+from .._forms.table import COUNT, ENERGY, RATE, SHARE, TOTAL, Column, Row, Table, table, unique
+from .._forms.units import joules, number
+from .._hardware.figures import figures
 from .._hardware.result import Result
-from .._report.rendered import joules, number, pandas
-from .._report.report import firing_rate
+from .._questions.floor import floor
+from .._report.warned import partial_of
 from .history import history
+from .notebook import Notebook
+
+_LAYERED = ("energy ", "synops ", "rate ")
 
 
-class Monitor:
+class Monitor(Rendered):
     """Follows a training run: live in a terminal or notebook, one line an epoch elsewhere.
 
     ```python
@@ -30,27 +34,34 @@ class Monitor:
     assert monitor.history[-1]["energy"] > 5e3
     ```
 
-    Everything is read once an epoch: nothing is added to the training step.
+    Everything is read once an epoch: nothing is added to the training step. In a notebook the
+    last table stays in the saved file; afterwards the monitor shows its whole history.
 
     **Arguments:**
 
     - `epochs`: how many there will be, if known.
-    - `budget`: energy [pJ] or synops that training aims at; shown beside what is spent.
+    - `budget`: energy [pJ] that training aims at; shown beside what is spent. A budget below the
+      [floor][joulax.floor] is said: no network can meet it by spiking less.
     - `console`: a rich console to write to; the standard one by default.
     """
 
-    def __init__(
-        self, epochs: int | None = None, budget: float | None = None, console: Console | None = None
-    ):
+    def __init__(self, epochs: int | None = None, budget: float | None = None, console: Any = None):
         if budget is not None and not budget > 0:
             raise ValueError(f"a budget must be positive, got {budget}")
         self.epochs, self.budget = epochs, budget
         self.history: list[dict[str, Any]] = []
-        self._console = Console() if console is None else console
-        self._live: Live | None = None
+        self._console = _console() if console is None else console
+        self._given = console is not None
+        self._live: Any = None
+        self._partial = False
+        self._floor = 0.0
 
     def __enter__(self) -> "Monitor":
-        if self._console.is_terminal or self._console.is_jupyter:
+        if not self._given and Notebook.running():
+            self._live = Notebook()
+        elif self._console.is_terminal:
+            from rich.live import Live
+
             self._live = Live(console=self._console, auto_refresh=False)
             self._live.start()
         return self
@@ -89,21 +100,28 @@ class Monitor:
         }
         if result is not None:
             row |= _figures(result)
+            self._partial |= partial_of(result)
+            self._floor = _silent(result) if self.budget else 0.0
         self.history.append(row)
         if self._live is not None:
-            self._live.update(self._table(row), refresh=True)
+            self._live.update(_Epoch(self._line(row), self._layers(row)), refresh=True)
         else:
             self._console.print(self._line(row), highlight=False, markup=False, soft_wrap=True)
 
-    def to_pandas(self) -> Any:
-        """The history as a `pandas.DataFrame`, one row an epoch.
+    def parts(self) -> list[Any]:
+        """The last epoch by layer, and all epochs."""
+        if not self.history:
+            return ["no epoch yet"]
+        last = self.history[-1]
+        return [self._line(last), self._layers(last), self._epochs()]
 
-        **Raises:**
+    def scalars(self) -> dict[str, float]:
+        """The last epoch as a flat dictionary for loggers."""
+        return dict(self.history[-1]) if self.history else {}
 
-        `ImportError` with the install command, if pandas is missing.
-        """
-        pd = pandas()
-        return pd.DataFrame(self.history).set_index("epoch")
+    def records(self) -> list[dict[str, Any]]:
+        """The history, one dictionary an epoch."""
+        return list(self.history)
 
     def plot(self, ax: Any = None) -> Any:
         """Energy and accuracy over epochs, with the budget.
@@ -123,46 +141,97 @@ class Monitor:
             and not k.startswith(_LAYERED)
         ]
         if "energy" in row:
+            mark = "≥ " if self._partial else ""
             words += [
-                f"energy {joules(row['energy'])}{self._against(row['energy'])}",
-                f"synops {number(row['synops'])}",
+                f"energy {mark}{joules(row['energy'])}{self._against(row['energy'])}",
+                f"synops {mark}{number(row['synops'])}",
             ]
         return f"{head}: {', '.join(words)}"
 
     def _against(self, spent: float) -> str:
-        return f" ({100 * spent / self.budget:.0f} % of the budget)" if self.budget else ""
+        if not self.budget:
+            return ""
+        below = (
+            f"; it is below the floor: {joules(self._floor)} in silence"
+            if self.budget < self._floor
+            else ""
+        )
+        return f" ({100 * spent / self.budget:.0f} % of the budget{below})"
 
-    def _table(self, row: Mapping[str, Any]) -> Table:
-        """One epoch as a table by layer, under its line."""
-        table = Table(title=self._line(row), title_justify="left")
-        for title in ("layer", "rate", "synops", "energy"):
-            table.add_column(title, justify="left" if title == "layer" else "right")
-        for key in row:
-            if key.startswith("energy "):
-                name = key.removeprefix("energy ")
-                rate = row.get(f"rate {name}")
-                table.add_row(
+    def _layers(self, row: Mapping[str, Any]) -> Table:
+        """One epoch by layer."""
+        columns = [
+            Column("layer", "layer"),
+            Column("rate", "rate", RATE),
+            Column("synops", "synops", COUNT),
+            Column("energy", "energy", ENERGY),
+            Column("share", "share", SHARE),
+        ]
+        whole = row.get("energy") or 1.0
+        names = [k.removeprefix("energy ") for k in row if k.startswith("energy ")]
+        rows = [
+            Row(
+                (
                     name,
-                    "–" if rate is None else f"{rate:.3g}",
-                    number(row[f"synops {name}"]),
-                    joules(row[key]),
+                    row.get(f"rate {name}"),
+                    row[f"synops {name}"],
+                    row[f"energy {name}"],
+                    row[f"energy {name}"] / whole,
                 )
-        return table
+            )
+            for name in names
+        ]
+        if "energy" in row:
+            rows.append(Row(("total", "", row["synops"], row["energy"], 1.0), TOTAL))
+        return table(columns, rows, partial=self._partial)
+
+    def _epochs(self) -> Table:
+        kinds = {"energy": ENERGY, "synops": COUNT}
+        keys = [
+            k
+            for k in dict.fromkeys(k for row in self.history for k in row)
+            if not k.startswith(_LAYERED)
+        ]
+        columns = [Column(k, k, kinds.get(k, "number")) for k in keys]
+        shown = self.history[-10:]
+        rows = [Row(tuple(row.get(k) for k in keys)) for row in shown]
+        return Table(tuple(columns), tuple(rows), partial=self._partial)
 
 
-_LAYERED = ("energy ", "synops ", "rate ")
+def _silent(result: Result) -> float:
+    """What the network would cost without a spike [pJ]; no budget below it can be met so."""
+    dynamic = floor(result.activity, result.hardware, 0.0, batch=1.0)
+    static = 0.0 if result.static is None else np.mean(np.asarray(result.static))
+    return float(np.mean(np.asarray(dynamic)) + static)
+
+
+def _console() -> Any:
+    """The standard console of rich, which is loaded when it is needed."""
+    from rich.console import Console
+
+    return Console()
+
+
+class _Epoch(Rendered):
+    """What stands on the screen while training."""
+
+    def __init__(self, line: str, layers: Table):
+        self._parts = [line, layers]
+
+    def parts(self) -> list[Any]:
+        return self._parts
 
 
 def _figures(result: Result) -> dict[str, float]:
     """Energy, synops and rates of a result, in total and by layer."""
-    mean = lambda x: float(np.mean(np.asarray(x, np.float64)))
+    found = figures(result)
+    names = unique([layer.name for layer in found.layers])
     row = {
-        "energy": mean(result.total),
-        "synops": sum(mean(r.synops) for r in result.activity.values()),
+        "energy": float(found.total.mean()),
+        "synops": float(sum(layer.synops or 0.0 for layer in found.layers)),
     }
-    for name, spent in result.per_layer.items():
-        row |= {f"energy {name}": mean(spent), f"synops {name}": mean(result.activity[name].synops)}
-        rate = firing_rate(result, name)
-        if rate is not None:
-            row[f"rate {name}"] = rate
+    for name, layer in zip(names, found.layers, strict=True):
+        row |= {f"energy {name}": float(layer.total.mean()), f"synops {name}": layer.synops or 0.0}
+        if layer.rate is not None:
+            row[f"rate {name}"] = layer.rate
     return row

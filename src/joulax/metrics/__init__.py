@@ -7,6 +7,7 @@ samples stay, and sums of accounts
 ([`joulax.Ledger`][]) give sums of figures.
 """
 
+from .harness import Harness as Harness, harness as harness
 from .keras_spiking import layer_energy as layer_energy, model_energy as model_energy
 from .learning import learning as learning
 from .neurobench import (
@@ -24,10 +25,12 @@ from .neurobench import (
 from .sinabs import synops_table as synops_table
 
 __all__ = [
+    "Harness",
     "activation_sparsity",
     "connection_sparsity",
     "counted_neuron_operations",
     "footprint",
+    "harness",
     "layer_energy",
     "learning",
     "membrane_updates",

@@ -9,6 +9,7 @@ from jaxtyping import Array
 
 from .._activity.account import Account
 from .._activity.record import Activity, is_synaptic, total
+from .._forms.printed import Named
 from .._hardware.catalogue import hardware
 from .._hardware.energy import energy
 from .sinabs import steps_of
@@ -113,7 +114,7 @@ def model_energy(
         if unknown:
             raise ValueError(f"no column {unknown[0]!r}; the columns are {', '.join(row)}")
         rows[name] = row if columns is None else {c: row[c] for c in columns}
-    return rows
+    return Named(rows)
 
 
 def _device_columns(record: Activity, device: str, steps: Any) -> dict[str, Array]:

@@ -13,6 +13,7 @@ from .._activity.account import Account, named_records
 from .._activity.record import Activity, is_synaptic, total
 from .._count import count
 from .._count.names import is_array
+from .._forms.printed import Named
 from .._hardware.catalogue import hardware
 from .._hardware.chip import Chip
 from .._hardware.scopes import ARITHMETIC
@@ -47,10 +48,13 @@ def synaptic_operations(account: Any, *, per_layer: bool = False) -> dict[str, A
         if is_synaptic(r)
     }
     if per_layer:
-        return layers
-    return {
-        word: total([layer[word] for layer in layers.values()]) for word in (*_OPERATIONS, "Dense")
-    }
+        return Named(layers)
+    return Named(
+        {
+            word: total([layer[word] for layer in layers.values()])
+            for word in (*_OPERATIONS, "Dense")
+        }
+    )
 
 
 def membrane_updates(membranes: Array) -> Array:
@@ -103,10 +107,12 @@ def neuron_operations(membranes: Array, neuron: str, reset: str = "subtract") ->
         )
     each = _TABLE[neuron][reset == "zero"]
     dense = jnp.asarray(float(membranes.size))
-    return {
-        "Effective Neuron Ops": each * membrane_updates(membranes),
-        "Neuron Dense Ops": each * dense,
-    }
+    return Named(
+        {
+            "Effective Neuron Ops": each * membrane_updates(membranes),
+            "Neuron Dense Ops": each * dense,
+        }
+    )
 
 
 def counted_neuron_operations(account: Account) -> dict[str, dict[str, Array]]:
@@ -129,7 +135,7 @@ def counted_neuron_operations(account: Account) -> dict[str, dict[str, Array]]:
         if each and record.updates is not None:
             counts = {kind: n * record.updates for kind, n in each.items()}
             result[name] = counts | {"total": total(list(counts.values()))}
-    return result
+    return Named(result)
 
 
 def update_price(operations: Mapping[str, float], chip: str | Chip) -> Array:
@@ -180,7 +186,7 @@ def activation_sparsity(activations: Any, *, per_layer: bool = False) -> Any:
     """
     counts = _outputs(activations)
     if per_layer:
-        return {name: 1 - nonzero / size for name, (nonzero, size) in counts.items()}
+        return Named({name: 1 - nonzero / size for name, (nonzero, size) in counts.items()})
     return 1 - total([n for n, _ in counts.values()]) / total([s for _, s in counts.values()])
 
 
@@ -274,4 +280,4 @@ def workload(model: Callable, *inputs: Any, **options: Any) -> dict[str, Any]:
         "PerUpdate": {name: account.convention.per_update(name) for name in counted},
         "Neuron Dense Ops": sum(float(jnp.mean(c["total"])) for c in counted.values()),
     }
-    return figures
+    return Named(figures)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from .._activity.account import Account, named_records
 from .._activity.record import is_synaptic
+from .._forms.printed import Named
 
 
 def synops_table(
@@ -58,7 +59,7 @@ def synops_table(
             row["Firing rate"] = jnp.mean(r.spikes) / jnp.mean(r.updates)
             row["Spikes/s"] = row["Firing rate"] / dt
         rows[name] = row
-    return rows
+    return Named(rows)
 
 
 def steps_of(account: Any) -> Any:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ..axes import IDLE, REPEATED
-from ..findings import Context, Found, Operands, Tap, graded, mask
+from ..findings import Context, Found, Operands, Tap, existing, graded
 from ..kinds import Analog, Data, Events, Value, varied
 from .births import datas, union
 from .products import current, is_spiking, ops_events, ops_nonzero, weights_in
@@ -58,7 +58,7 @@ def _site(
 
 def _existing(ops: Operands, stored: float) -> Array:
     """Synapses that exist; one weight may be shared by all of them."""
-    there = mask(ops.values[0])
+    there = existing(ops.values[0])
     return there.sum() * (stored / there.size)
 
 
@@ -68,7 +68,7 @@ def _dense(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     over = 1 if eqn.params["transpose"] else 0
 
     def reached(ops: Operands, events: Array) -> Array:
-        return mask(ops.values[0]).sum(over) * _each(events)
+        return existing(ops.values[0]).sum(over) * _each(events)
 
     return _site(eqn, ins, ctx, 1, float(math.prod(shape_of(eqn.invars[0]))), reached)
 
@@ -84,7 +84,7 @@ def _csr(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
             jnp.arange(len(pointers) - 1), jnp.diff(pointers), total_repeat_length=int(stored)
         )
         pre = rows if eqn.params["transpose"] else indices
-        return mask(ops.values[0]) * _each(events)[pre]
+        return existing(ops.values[0]) * _each(events)[pre]
 
     return _site(eqn, ins, ctx, 3, stored, reached)
 

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..findings import EVENTS, Companions, Context, Found, Operands, mask
+from ..findings import EVENTS, Companions, Context, Found, Operands, existing
 from ..kinds import (
     SPIKE,
     TERNARY,
@@ -128,7 +128,7 @@ def _gated(eqn: Any, ins: Sequence[Value], ctx: Context, chosen: int) -> Found:
 
     def events(ops: Operands) -> list[Companions]:
         there = ops.events(0) if chosen else 1 - ops.events(0)
-        return [{EVENTS: there * mask(ops.values[1 + chosen])}]
+        return [{EVENTS: there * existing(ops.values[1 + chosen])}]
 
     return Found([out], events=events)
 

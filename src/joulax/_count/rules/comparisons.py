@@ -27,7 +27,7 @@ def _converted(eqn: Any, ins: Sequence[Value]) -> list[Value]:
     assert isinstance(p, Parameter)
     if eqn.params["new_dtype"] == jnp.bool_:
         return [p.but(values=mapped(lambda v: float(v != 0), p.values) or SPIKE)]
-    whole = p.values is not None and all(v == int(v) for v in p.values)
+    whole = p.values is not None and all(float(v).is_integer() for v in p.values)
     exact = whole or jnp.issubdtype(eqn.params["new_dtype"], jnp.inexact)
     return [p if exact else p.but(values=None, number=-1, form=None)]
 
@@ -43,7 +43,9 @@ def _convert(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
                 values=SPIKE, nonneg=True, beside=False, scale=UNIT, terms=frozenset(), loose=False
             )
             return Found([out.but(number=-1, form=None)])
-        if not to_integer or (info.values is not None and all(v == int(v) for v in info.values)):
+        if not to_integer or (
+            info.values is not None and all(float(v).is_integer() for v in info.values)
+        ):
             return same(info, 0)
         return None
     if new == jnp.bool_:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..findings import Context, Found, mask
+from ..findings import Context, Found, existing
 from ..kinds import Value, varied
 from .products import Geometry, bilinear, bind, products_of_parameters
 from .registry import rule, shape_of
@@ -48,7 +48,7 @@ def dot_geometry(eqn: Any) -> Geometry:
         return _sum(x, free[i], batch[i], contract[i])
 
     def fanout(w: int, weight: Any, values: Sequence[Any]) -> Array:
-        reached = part(w, mask(weight))  # batch dimensions, then contracted ones
+        reached = part(w, existing(weight))  # batch dimensions, then contracted ones
         places = [*batch[1 - w], *contract[1 - w]]
         order = sorted(range(len(places)), key=lambda i: places[i])
         shape = tuple(n if i in places else 1 for i, n in enumerate(shapes[1 - w]))
@@ -103,7 +103,7 @@ def conv_geometry(eqn: Any) -> Geometry:
         return found
 
     def fanout(w: int, weight: Any, values: Sequence[Any]) -> Array:
-        fixed = mask(weight)
+        fixed = existing(weight)
         if w == 0:  # data in the place of the kernel: at full size
             return adjoint(lambda kernel: product(fixed, kernel), k, y)
         if batches > 1:

@@ -50,7 +50,7 @@ def declared_synapses(eqn: Any, info: Value, ctx: Context) -> Found:
     kind = "ac" if spiking else "mac"
     count = lambda make: lambda ops: ctx.resolution.summed(make(ops), every, within)
     there = (lambda ops: ops.term(0, terms[0].key)) if terms else (lambda ops: ops.there(0))
-    ones = lambda ops: jnp.ones(shape)
+    ones = lambda ops: jnp.ones(shape, jnp.float32)
     taps = [
         Tap(ctx.path, f"dense_{kind}", size if ctx.resolution.total else count(ones)),
         Tap(ctx.path, kind, count(there)),

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ..axes import IDLE, REPEATED, SOURCE, VARIES, WEIGHT, Axes
-from ..findings import EVENTS, Context, Found, Operands, Site, Tap, mask
+from ..findings import EVENTS, Context, Found, Operands, Site, Tap, existing
 from ..kinds import (
     NONE,
     TERNARY,
@@ -141,9 +141,9 @@ def _look_up(eqn: Any, table: Parameter, index: Sequence[Value], ctx: Context) -
     within = ctx.within_steps()
     every = (True,) * len(shape)
     count = float(math.prod(shape))
-    read = lambda ops: ctx.resolution.summed(jnp.ones(shape), every, within, 1.0)
+    read = lambda ops: ctx.resolution.summed(jnp.ones(shape, jnp.float32), every, within, 1.0)
     tap = Tap(ctx.path, "lookups", count if ctx.resolution.total else read)
-    picked = lambda ops: [{term.key: _again(eqn, mask(ops.values[0]), ops)}]
+    picked = lambda ops: [{term.key: _again(eqn, existing(ops.values[0]), ops)}]
     return Found([out], taps=(tap,), sites=(site,), events=picked)
 
 

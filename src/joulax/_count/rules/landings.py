@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ..axes import IDLE, REPEATED, SOURCE, WEIGHT, Axes
-from ..findings import EVENTS, Context, Found, Operands, Site, Tap, mask
+from ..findings import EVENTS, Context, Found, Operands, Site, Tap, existing, mask
 from ..kinds import (
     NONE,
     TERNARY,
@@ -161,16 +161,16 @@ def _landed_taps(
     out = axes.shape
 
     def landed(counts: Array, ops: Operands) -> Any:
-        found = again(eqn, jnp.zeros(out), ops.values[1], counts)[0]
+        found = again(eqn, jnp.zeros(out, jnp.float32), ops.values[1], counts)[0]
         each = max(counts.size / max(found.size, 1), 1.0) * 16
         return ctx.resolution.summed(found, repeated, within, each)
 
     def total(ops: Operands) -> Array:
         if isinstance(updates, Parameter):
-            return mask(ops.values[2])
+            return existing(ops.values[2])
         return sum((ops.term(2, k) for k in keys[1:]), ops.term(2, keys[0]))
 
-    ones = lambda ops: jnp.ones(jnp.shape(ops.values[2]))
+    ones = lambda ops: jnp.ones(jnp.shape(ops.values[2]), jnp.float32)
     dense = site.dense if ctx.resolution.total else lambda ops: landed(ones(ops), ops)
     taps = [
         Tap(site.path, f"dense_{kind}", dense),

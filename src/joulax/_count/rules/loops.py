@@ -1,7 +1,7 @@
 """Loops: their states are a least fixpoint, their counts add up over the steps."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -141,10 +141,26 @@ def _while(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
     def place(k: int) -> int | None:
         return nc + k if k < nb or _forwarded(plan, nb, len(start), k) else None
 
+    goal = [*tests, *fixed, *state]
+    run = _turns(plan, test, place, (ins, goal, state), (nc, nb))
+    inner = ((plan, place), (test, lambda k: k if k < nc else None))
+    return Found(out, run=run, inner=inner)
+
+
+def _turns(
+    plan: Any,
+    test: Any,
+    place: Callable[[int], int | None],
+    infos: tuple[Sequence[Value], Sequence[Value], Sequence[Value]],
+    sizes: tuple[int, int],
+) -> Callable[..., Any]:
+    """The loop with counts in its state; `infos`: kinds outside, inside, and of the state."""
+    (ins, goal, state), (nc, nb) = infos, sizes
+
     def run(runner: Runner, values: list, companions: list) -> Any:
         known = lambda k: values[nc + k] if place(k) is not None else None
         runner, early = runner.hoisting(plan, known)
-        beside = runner.companions(ins, [*tests, *fixed, *state], values, companions)
+        beside = runner.companions(ins, goal, values, companions)
 
         def tested(values_: list, there: list) -> Any:
             outs, _, found = runner.run(test, [*values[:nc], *values_], [*beside[:nc], *there])
@@ -171,8 +187,7 @@ def _while(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
         (outs, there, _), found = jax.lax.while_loop(lambda c: c[0][2], body, loop)
         return outs, there, merged(found, early)
 
-    inner = ((plan, place), (test, lambda k: k if k < nc else None))
-    return Found(out, run=run, inner=inner)
+    return run
 
 
 def _chosen(eqn: Any, out: Value) -> Value:

@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 from ..axes import IDLE, REPEATED, VARIES, Axes
 from ..exact import LIMIT, MANY, Sum, total
-from ..findings import Context, Found, Operands, Site, Tap, graded, mask
+from ..findings import Context, Found, Operands, Site, Tap, existing, graded, mask
 from ..kinds import NONE, Analog, Data, Events, Parameter, Paths, Place, Value, Weight, varied
 from .births import union
 from .geometry import Geometry
@@ -168,11 +168,11 @@ def _taps(
             return lambda ops: weigh(events(ops), reach(ops), each * g.dense)
         bound = each * max(site.dense / max(math.prod(shape_of(eqn.outvars[0])), 1), 1.0)
         return lambda ops: ctx.resolution.summed(
-            product(ops, events(ops), mask(ops.values[here])), repeated, within, bound
+            product(ops, events(ops), existing(ops.values[here])), repeated, within, bound
         )
 
     def everything(ops: Operands) -> Sum:
-        ones = product(ops, jnp.ones(shapes[1 - w]), jnp.ones(shapes[w]))
+        ones = product(ops, *(jnp.ones(s, jnp.float32) for s in (shapes[1 - w], shapes[w])))
         return ctx.resolution.summed(ones, repeated, within, MANY)
 
     arriving_ = ops_events if site.spiking else ops_nonzero
@@ -250,7 +250,7 @@ def _pair(eqn: Any, ins: Sequence[Value], ctx: Context, g: Geometry) -> Found:
             g.product(make(ops, 0), make(ops, 1), ops.values), repeated, within, MANY
         )
 
-    ones = lambda ops, i: jnp.ones(shapes[i])
+    ones = lambda ops, i: jnp.ones(shapes[i], jnp.float32)
     kind = "ac" if spiking else "mac"
     each = lambda ops, i: (ops_events if is_spiking(ins[i]) else ops_nonzero)(ops, g.places[i])
     once_ = lambda ops, i: mask(each(ops, i))

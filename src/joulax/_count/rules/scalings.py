@@ -5,7 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ..findings import EVENTS, Context, Found, mask
+from ..findings import EVENTS, Context, Found, existing
 from ..kinds import (
     TERNARY,
     UNIT,
@@ -116,7 +116,7 @@ def _scaled(eqn: Any, ins: Sequence[Value], ctx: Context, i: int, divide: bool) 
     if everywhere:
         shape = axes.shape
         return Found([out], events=lambda ops: [{EVENTS: jnp.broadcast_to(ops.events(i), shape)}])
-    return Found([out], events=lambda ops: [{EVENTS: ops.events(i) * mask(ops.values[1 - i])}])
+    return Found([out], events=lambda ops: [{EVENTS: ops.events(i) * existing(ops.values[1 - i])}])
 
 
 def _leaf(eqn: Any, ins: Sequence[Value], divide: bool, axes: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ..findings import Context, Found, mask
+from ..findings import Context, Found, existing
 from ..kinds import NONE, Analog, Data, Events, Value, varied
 from .products import Geometry, bilinear, products_of_parameters
 from .registry import because, rule, shape_of
@@ -35,7 +35,7 @@ def _geometry(
 
     def fanout(w: int, weight: Any, values: Sequence[Any]) -> Array:
         like = shape_of(eqn.invars[places[1 - w]])
-        fixed = mask(weight)
+        fixed = existing(weight)
         order = lambda x: (x, fixed) if w == 1 else (fixed, x)
         return _adjoint(lambda x: product(*order(x), values), like, out)
 

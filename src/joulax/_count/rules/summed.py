@@ -180,15 +180,15 @@ def _sum_taps(
 ) -> tuple[Tap, ...]:
     keys = list(dict.fromkeys(t.key for t in found))
     within, repeated = ctx.within_steps(), axes.wholly(IDLE)
-    positions = sum(t.positions for t in found)
+    many = sum(t.positions for t in found)
 
     def added(counts: Array, ops: Operands) -> Any:
         out = again(eqn, counts, *ops.values[1:])[0]
-        each = positions * max(counts.size / max(out.size, 1), 1.0) * 2
+        each = many * max(counts.size / max(out.size, 1), 1.0) * 2
         return ctx.resolution.summed(out, repeated, within, each)
 
     total = lambda ops: sum(ops.term(0, k) for k in keys[1:]) + ops.term(0, keys[0])
-    ones = lambda ops: jnp.full(jnp.shape(ops.values[0]), positions)
+    ones = lambda ops: jnp.full(jnp.shape(ops.values[0]), many, jnp.float32)
     kind = "ac" if site.spiking else "mac"
     dense = site.dense if ctx.resolution.total else lambda ops: added(ones(ops), ops)
     taps = [

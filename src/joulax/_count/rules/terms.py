@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from ..axes import SOURCE, VARIES, WEIGHT, Axes, combined
-from ..findings import Companions, Context, Found, Operands, Site, Tap, mask
+from ..findings import Companions, Context, Found, Operands, Site, Tap, existing, mask
 from ..kinds import (
     Analog,
     Cause,
@@ -86,7 +86,7 @@ def thinned(ops: Operands, out: Value) -> Companions:
 
 def _thinned(ops: Operands, term: Term) -> Any:
     for i, info in enumerate(ops.infos):
-        others = jnp.ones(()) if len(ops.infos) == 1 else mask(ops.values[1 - i])
+        others = jnp.ones((), jnp.float32) if len(ops.infos) == 1 else existing(ops.values[1 - i])
         if not isinstance(info, Data):
             continue
         for t in info.terms:
@@ -94,7 +94,7 @@ def _thinned(ops: Operands, term: Term) -> Any:
             if same and not t.counted:
                 return ops.term(i, t.key) * others
     i = 0 if isinstance(ops.infos[0], Data) else 1
-    return ops.there(i) * mask(ops.values[1 - i])
+    return ops.there(i) * existing(ops.values[1 - i])
 
 
 # -- leaves added where data say ---------------------------------------------------------
@@ -272,7 +272,9 @@ def _hand_taps(
         def count(ops: Operands) -> Any:
             shape = ops.outs[0].shape
             parts = [jnp.broadcast_to(make(ops, i, key), shape) for i, key in keys]
-            return ctx.resolution.summed(sum(parts, jnp.zeros(shape)), repeated, within, each)
+            return ctx.resolution.summed(
+                sum(parts, jnp.zeros(shape, jnp.float32)), repeated, within, each
+            )
 
         return count
 
@@ -289,4 +291,4 @@ def _hand_taps(
 
 def _ones(new: Sequence[tuple[int, Term]]) -> Any:
     positions = {(i, t.key): t.positions for i, t in new}
-    return lambda ops, i, key: jnp.full((), positions[i, key])
+    return lambda ops, i, key: jnp.full((), positions[i, key], jnp.float32)

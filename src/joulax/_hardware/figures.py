@@ -1,0 +1,108 @@
+"""The numbers of a result, in double precision, by chip and layer, averaged over samples."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from .._activity.shown import COUNTS, count_of, kept_axes
+from .operations import OPERATIONS
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: energies by operation (chips,) [pJ], their spread, and what it did."""
+
+    name: str
+    energies: Mapping[str, np.ndarray]
+    total: np.ndarray
+    std: np.ndarray
+    did: Mapping[str, float | None]
+
+    @property
+    def synops(self) -> float | None:
+        """Synaptic operations that were executed because of events."""
+        found = [v for f in ("ac", "mac") if (v := self.did[f]) is not None]
+        return sum(found) if found else None
+
+    @property
+    def sparsity(self) -> float | None:
+        """Share of the dense operations that did not occur."""
+        dense, synops = self.did["dense"], self.synops
+        return None if not dense or synops is None else 1 - synops / dense
+
+    @property
+    def rate(self) -> float | None:
+        """Spikes per neuron and time step; `None` without neurons that fire."""
+        spikes, updates = self.did["spikes"], self.did["updates"]
+        return None if spikes is None or not updates else spikes / updates
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Everything that is printed of a result.
+
+    `total` has the shape (chips, samples), `operations` and `static` (chips,).
+    """
+
+    chips: tuple[str, ...]
+    layers: tuple[Layer, ...]
+    operations: Mapping[str, np.ndarray]
+    static: np.ndarray | None
+    total: np.ndarray
+
+    @property
+    def samples(self) -> int:
+        """Samples over which everything is averaged."""
+        return self.total.shape[1]
+
+    @property
+    def columns(self) -> list[str]:
+        """Operations that cost anything anywhere."""
+        return [op for op, e in self.operations.items() if np.any(e != 0)]
+
+    def summed(self, field: str) -> float | None:
+        """A count over all layers; `None` where it cannot occur."""
+        found = [v for layer in self.layers if (v := layer.did[field]) is not None]
+        return sum(found) if found else None
+
+
+def figures(result: Any) -> Figures:
+    """The numbers of a result on the host."""
+    host = jax.device_get(result)
+    chips = result.chips
+    stacked = len(chips) if isinstance(result.chip, tuple) else 0
+    spent = host.layers
+    kept = kept_axes(result.activity, result.convention)
+    layers = tuple(
+        _layer(name, spent[name], host.activity[name], stacked, kept) for name in host.order
+    )
+    operations = {
+        op: np.sum([layer.energies[op] for layer in layers if op in layer.energies], axis=0)
+        for op in OPERATIONS
+        if any(op in layer.energies for layer in layers)
+    }
+    static = None if host.static is None else _flat(host.static, stacked, 0).mean(1)
+    return Figures(chips, layers, operations, static, _flat(result.total, stacked, kept))
+
+
+def _flat(x: Any, stacked: int, kept: int) -> np.ndarray:
+    """(chips, samples)."""
+    a = np.asarray(x, np.float64)
+    if stacked and a.shape[:1] != (stacked,):  # samples lead where chips were mapped inside them
+        a = np.moveaxis(a, next(i for i, n in enumerate(a.shape) if n == stacked), 0)
+    a = a if stacked else a[None]
+    last = tuple(range(max(1, a.ndim - kept), a.ndim))
+    return a.sum(axis=last).reshape(a.shape[0], -1)
+
+
+def _layer(name: str, spent: Any, did: Any, stacked: int, kept: int) -> Layer:
+    parts = {
+        op: _flat(e, stacked, kept) for op in OPERATIONS if (e := getattr(spent, op)) is not None
+    }
+    total = np.asarray(sum(parts.values())) if parts else np.zeros((1, 1))
+    counts = {f: count_of(did, f, kept) for f in COUNTS}
+    means = {op: e.mean(1) for op, e in parts.items()}
+    return Layer(name, means, total.mean(1), total.std(1), counts)

@@ -1,0 +1,89 @@
+"""Results side by side."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .._forms.rendered import Rendered
+from .._forms.table import ENERGY, NUMBER, TOTAL, Column, Row, Table, table, unique
+from .sources import sentences
+
+
+@dataclass(frozen=True)
+class Compared(Rendered):
+    """Reports side by side, layer by layer; of two, with the change.
+
+    **Attributes:**
+
+    - `reports`: [`joulax.Report`][]s of one chip each, by name.
+    """
+
+    reports: Mapping[str, Any]
+
+    def __post_init__(self):
+        if not self.reports:
+            raise ValueError("report({}) has nothing to put side by side")
+
+    def parts(self) -> list[Any]:
+        """Energies by layer, then by operation, and whose prices they are."""
+        names = " against ".join(f"{n} ({r.chips[0]})" for n, r in self.reports.items())
+        whose = [p for r in self.reports.values() for p in r.provenance]
+        chips = dict.fromkeys(line for p in whose for line in sentences(p))
+        said = [f"{n}: {w}" for n, r in self.reports.items() for w in r.warnings()]
+        return [
+            f"Energy of one inference: {names}",
+            self._table("layer", self._by_layer()),
+            self._table("operation", self._by_operation()),
+            *chips,
+            *(f"warning: {w}" for w in said),
+        ]
+
+    def _table(self, what: str, rows: dict[str, list[float | None]]) -> Table:
+        names = unique(list(self.reports))
+        pair = len(names) == 2
+        columns = [Column(what, what), *(Column(n, n, ENERGY) for n in names)]
+        if pair:
+            columns += [Column("change", "change", ENERGY), Column("factor", "factor", NUMBER)]
+        last = [float(r.figures.total.mean()) for r in self.reports.values()]
+        made = [
+            Row((name, *cells, *(_change(cells) if pair else ()))) for name, cells in rows.items()
+        ]
+        made.append(Row(("total", *last, *(_change(last) if pair else ())), TOTAL))
+        partial = any(r.partial for r in self.reports.values())
+        return table(columns, made, partial=partial)
+
+    def _by_layer(self) -> dict[str, list[float | None]]:
+        found = [
+            {layer.name: float(layer.total[0]) for layer in r.figures.layers}
+            | ({} if (s := r.figures.static) is None else {"static power": float(s[0])})
+            for r in self.reports.values()
+        ]
+        return _joined(found)
+
+    def _by_operation(self) -> dict[str, list[float | None]]:
+        found = [
+            {op.replace("_", " "): float(r.figures.operations[op][0]) for op in r.figures.columns}
+            | ({} if (s := r.figures.static) is None else {"static power": float(s[0])})
+            for r in self.reports.values()
+        ]
+        return _joined(found)
+
+    def scalars(self) -> dict[str, float]:
+        """The scalars of every report under its name."""
+        return {
+            f"{name}/{key}": value
+            for name, r in self.reports.items()
+            for key, value in r.scalars().items()
+        }
+
+
+def _joined(found: list[dict[str, float]]) -> dict[str, list[float | None]]:
+    names = dict.fromkeys(n for each in found for n in each)
+    return {n: [each.get(n) for each in found] for n in names}
+
+
+def _change(cells: list[Any]) -> tuple[float | None, float | None]:
+    before, after = cells
+    if before is None or after is None:
+        return None, None
+    return after - before, after / before if before else None

@@ -1,0 +1,73 @@
+"""What a reader of a report should not miss."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from .._hardware.figures import Figures
+from .._hardware.result import Result
+from .sources import Source
+
+
+def partial_of(result: Any) -> bool:
+    """Whether synapses stand in no record: every number is a lower bound."""
+    convention = getattr(result, "convention", None)
+    return bool(convention is not None and convention.partial)
+
+
+def warnings_of(result: Result, figures: Figures, sources: tuple[Source, ...]) -> list[str]:
+    """One sentence each."""
+    return [*_partial(result), *_firing(figures), *_analog(result), *_prices(figures, sources)]
+
+
+def _partial(result: Result) -> Iterator[str]:
+    convention = result.convention
+    if convention is None:
+        return
+    if convention.partial:
+        yield (
+            f"every number is a lower bound (≥): synapses that stand in no record: "
+            f"{'; '.join(convention.lost)}"
+        )
+    if convention.uncounted:
+        yield (
+            f"coverage {100 * convention.coverage:.0f} %, not counted: "
+            f"{'; '.join(convention.uncounted)}"
+        )
+
+
+def _firing(figures: Figures) -> Iterator[str]:
+    for layer in figures.layers:
+        if layer.did["spikes"] == 0:
+            yield f"layer {layer.name!r} never fired"
+        if layer.rate is not None and layer.rate > 1:
+            yield (
+                f"layer {layer.name!r} fires {layer.rate:.3g} spikes per neuron and step, "
+                "more than one"
+            )
+
+
+def _analog(result: Result) -> Iterator[str]:
+    records = result.activity
+    first = next((n for n in result.order if records[n].synapses is not None), None)
+    if first is None or records[first].mac is None:
+        return
+    if any(a.ac is not None for a in records.values()):
+        why = f" ({result.convention.why(first)})" if result.convention else ""
+        yield f"the first layer {first!r} takes an analog input{why}: its operations are MACs"
+
+
+def _prices(figures: Figures, sources: tuple[Source, ...]) -> Iterator[str]:
+    yield from (f"{s.chip}: {s.changed}" for s in sources if s.changed)
+    unsourced = [s.chip for s in sources if s.unsourced]
+    if unsourced:
+        yield (
+            f"{', '.join(unsourced)}: UNSOURCED prices, nobody has published them; "
+            "do not quote these joules"
+        )
+    remembered = [s.chip for s in sources if "from memory" in s.verified and not s.unsourced]
+    if remembered:
+        yield f"{', '.join(remembered)}: prices from memory, not checked against their source"
+    if np.isnan(figures.total).any():
+        yield "n/a: a chip has no price for an operation that occurs; it is not zero"

@@ -1,0 +1,93 @@
+"""Energy by layer and operation."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .._forms.table import unique
+from .._hardware.figures import Figures, figures
+from .._hardware.operations import OPERATIONS
+from .._hardware.result import Result
+from .._report.figure import axes, colour, hatch, names_below, unit
+
+_STATIC = "static power"
+
+
+def layers(results: Result | Mapping[str, Result], *, ax: Any = None) -> Any:
+    """Energy of each layer as stacked bars, one colour and pattern an operation.
+
+    **Arguments:**
+
+    - `results`: one result, or several by name, whose bars stand side by side; samples are
+      averaged.
+    - `ax`: matplotlib axes to draw into; new ones by default.
+
+    **Returns:**
+
+    The axes; the unit stands at the axis.
+
+    **Raises:**
+
+    `ImportError` with the install command, if matplotlib is missing.
+    """
+    given = {"": results} if isinstance(results, Result) else dict(results)
+    many = {title: _bars(figures(result)) for title, result in given.items()}
+    ax = axes(ax)
+    every = [(name, spent) for bars in many.values() for name, spent in bars.items()]
+    names = list(dict.fromkeys(name for name, _ in every))
+    scale, prefix = unit([sum(spent.values()) for _, spent in every])
+    operations = [op for op in (*OPERATIONS, _STATIC) if any(s.get(op) for _, s in every)]
+    width = 0.8 / len(many)
+    for k, (title, bars) in enumerate(many.items()):
+        places = [names.index(n) + (k - (len(many) - 1) / 2) * width for n in bars]
+        tops = _stack(ax, places, bars, operations, scale, width, label=k == 0)
+        for place, top in zip(places, tops, strict=True):
+            ax.annotate(title, (place, top), (0, 2), textcoords="offset points", **_SMALL)
+    names_below(ax, names)
+    ax.set_ylabel(f"energy [{prefix}]")
+    ax.margins(y=0.12)
+    ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+_SMALL: Any = {"ha": "center", "fontsize": "x-small"}
+
+
+def _bars(found: Figures) -> dict[str, dict[str, float]]:
+    """Energies [pJ] by layer and operation; static power stands by itself."""
+    names = unique([layer.name for layer in found.layers])
+    bars = {
+        name: {op: float(e.mean()) for op, e in layer.energies.items()}
+        for name, layer in zip(names, found.layers, strict=True)
+    }
+    if found.static is not None and found.static.any():
+        bars[_STATIC] = {_STATIC: float(found.static.mean())}
+    return bars
+
+
+def _stack(
+    ax: Any,
+    places: list[float],
+    bars: dict[str, dict[str, float]],
+    operations: list[str],
+    scale: float,
+    width: float,
+    label: bool,
+) -> np.ndarray:
+    base = np.zeros(len(places))
+    for i, op in enumerate(operations):
+        heights = np.array([spent.get(op, 0.0) for spent in bars.values()]) / scale
+        ax.bar(
+            places,
+            heights,
+            0.9 * width,
+            bottom=base,
+            color=colour(i),
+            hatch=hatch(i),
+            edgecolor="white",
+            linewidth=0.5,
+            label=op.replace("_", " ") if label else None,
+        )
+        base += np.nan_to_num(heights)
+    return base
