@@ -17,6 +17,24 @@ if (
     jax.config.update("jax_numpy_dtype_promotion", "strict")
 install_import_hook("joulax", "tests.typechecker.check").__enter__()
 
+
+SMOKE = ("idioms/test_births.py", "test_energy.py", "test_sites.py::test_dense", "test_pruning.py")
+
+
+def pytest_collection_modifyitems(items: list) -> None:
+    """`-m smoke`: one file for each word of the sentence, in under half a minute."""
+    for item in items:
+        if any(item.nodeid.startswith(f"tests/{name}") for name in SMOKE):
+            item.add_marker(pytest.mark.smoke)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forgotten():
+    """Compiled programs are dropped after each file, so that the suite stays small."""
+    yield
+    jax.clear_caches()
+
+
 CASES = pathlib.Path(__file__).parent / "cases"
 
 
