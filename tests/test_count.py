@@ -316,3 +316,13 @@ def test_pruning_never_adds():
     _, less = joulax.count(pruned, spikes=0)(X)
     assert float(less["readout"].ac) < float(full["readout"].ac)
     assert float(less["readout"].dense_ac) == float(full["readout"].dense_ac)
+
+
+def test_constants_made_inside_a_traced_function():
+    """Whether a constant only moves values is found out while another trace is going on."""
+    model = lambda x: x @ jnp.eye(3)[::-1] @ jnp.ones((3, 2))
+    shapes = jax.eval_shape(lambda x: joulax.count(model, spikes=0)(x)[1], jnp.ones(3))
+    account = jax.jit(lambda x: joulax.count(model, spikes=0)(x)[1])(jnp.ones(3))
+    (record,) = account.values()
+    assert float(record.ac) == 6
+    assert next(iter(shapes.values())).ac.shape == ()

@@ -58,6 +58,11 @@ from ._hardware.provenance import (
 )
 from ._hardware.result import Energy as Energy, Result as Result
 from ._hardware.variants import scaled as scaled, stack as stack, variants as variants
+from ._questions.dataset import (
+    DatasetEvaluation as DatasetEvaluation,
+    Spread as Spread,
+    evaluate_dataset as evaluate_dataset,
+)
 from ._questions.estimate import estimate as estimate
 from ._questions.evaluation import Evaluation as Evaluation, evaluate as evaluate
 from ._questions.floor import floor as floor

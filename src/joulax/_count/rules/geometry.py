@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 
@@ -27,7 +28,7 @@ class Geometry:
     fixed: bool = True  # nothing but the weight decides the fan-out
     out: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
 
-    def here(self, a: Any, b: Any) -> Any:
+    def here(self, a: Any, b: Any) -> np.ndarray:
         """The product of two constants, while the program is planned."""
         with jax.ensure_compile_time_eval():
-            return self.product(jnp.asarray(a), jnp.asarray(b), ())
+            return np.asarray(self.product(jnp.asarray(a), jnp.asarray(b), ()))
