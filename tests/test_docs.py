@@ -39,7 +39,8 @@ def test_page(page, capsys, monkeypatch):
         made = run(page, capsys)
     if os.environ.get("DOCS") == "write":
         page.write_text(made)
-    if not jax.config.jax_enable_x64:  # printed digits are those of float32
+    newest = jax.__version_info__ >= (0, 10)  # older versions name lines of a program otherwise
+    if newest and not jax.config.jax_enable_x64:  # printed digits are those of float32
         assert made == page.read_text(), f"{page.name} shows another output; DOCS=write fills it in"
 
 

@@ -39,11 +39,11 @@ Spike = Callable[[Array], Array]
 
 def _surrogate(slope: Callable[[Array], Array]) -> Spike:
     @jax.custom_jvp
-    def spike(v: Array) -> Array:
+    def spike(v: Any) -> Array:
         return jnp.asarray(v > 0).astype(jnp.result_type(v))
 
     @spike.defjvp
-    def _(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    def _(primals: tuple[Any], tangents: tuple[Any]) -> tuple[Array, Array]:
         (v,), (dv,) = primals, tangents
         return spike(v), slope(v) * dv
 

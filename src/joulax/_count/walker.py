@@ -27,7 +27,7 @@ from .kinds import (
 from .names import Leaves
 from .plan import Claim, Plan, Step, Tables, Uncounted
 from .resolution import Resolution, within
-from .rules import OPAQUE, RULES, because, contained, mixed, shape_of, source_of
+from .rules import CONTAINERS, OPAQUE, RULES, because, contained, mixed, shape_of, source_of
 from .updates import note
 
 
@@ -87,7 +87,8 @@ class Walker:
 
     def _found(self, eqn: Any, ins: list[Value], ctx: Context) -> Found:
         rule = RULES.get(eqn.primitive.name)
-        if rule is None and eqn.primitive.name not in OPAQUE:
+        name = eqn.primitive.name
+        if rule is None and (name not in OPAQUE or name in CONTAINERS):
             rule = contained(eqn)
         if rule is None:
             return _unknown(eqn, ins, ctx)

@@ -22,6 +22,7 @@ from . import (
 )
 from .births import mixed as mixed
 from .flow import contained as contained
+from .opaques import CONTAINERS as CONTAINERS
 from .registry import (
     CHANGES as CHANGES,
     OPAQUE as OPAQUE,

@@ -10,12 +10,12 @@ from .registry import opaque
 opaque(
     *"cholesky cholesky_update eig eigh geqp3 geqrf hessenberg householder_product lu".split(),
     *"lu_pivots_to_permutation ormqr qr schur svd symmetric_product triangular_solve".split(),
-    *"tridiagonal tridiagonal_solve custom_linear_solve spsolve fft".split(),
+    *"tridiagonal tridiagonal_solve custom_linear_solve spsolve fft eigh_jacobi".split(),
 )
 # Fused kernels, foreign code, callbacks with results.
 opaque(
     *"ffi_call pure_callback io_callback buffer_callback call_exported pallas_call".split(),
-    *"tpu_custom_call cudnn_fusion custom_fusion composite core_map mpmd_map fusible".split(),
+    *"tpu_custom_call cudnn_fusion custom_fusion core_map mpmd_map fusible".split(),
     *"dot_product_attention_fwd dot_product_attention_fwd_wrapper".split(),
     *"dot_product_attention_bwd dot_product_attention_bwd_wrapper".split(),
     *"dot_product_attention_fp8_fwd dot_product_attention_fp8_fwd_wrapper".split(),
@@ -24,12 +24,15 @@ opaque(
     *"coo_matmat coo_matvec coo_spmm coo_spmv csr_matmat csr_matvec csr_spmm csr_spmv".split(),
     *"matmul_acc_lhs matmul_pop matmul_push_rhs todense".split(),
 )
-# Calls whose jaxpr takes other operands than the call; where it fits, it is looked into.
-opaque(
-    *"call linear_call custom_lin create_linear custom_jvp_call_jaxpr custom_partitioning".split(),
-    *"eval_jaxpr jaxpr_call compute_on stage remat_opt shard_alike".split(),
-    *"call_hi_primitive call_hi_primitive_linearized".split(),
+# Calls that contain a jaxpr: it is looked into where it takes the operands of the call.
+CONTAINERS = frozenset(
+    """
+    call linear_call custom_lin create_linear custom_jvp_call_jaxpr custom_partitioning composite
+    custom_dce_call custom_transpose_call eval_jaxpr jaxpr_call compute_on stage remat_opt
+    shard_alike call_hi_primitive call_hi_primitive_linearized vmap xla_pmap
+    """.split()
 )
+opaque(*sorted(CONTAINERS))
 # Mutable references and logs: what was written where is not followed.
 opaque(
     *"new_ref empty_ref free_ref freeze get swap addupdate accum_grad_in_ref pin unpin".split(),
@@ -41,7 +44,8 @@ opaque(
     *"select_and_gather_add select_and_scatter select_and_scatter_add".split(),
     *"roll stochastic_round".split(),
     *"pack_dtype unpack_dtype pack_elementwise unpack_elementwise bitcast".split(),
-    *"from_edtype to_edtype".split(),
+    *"from_edtype to_edtype atomic_cas atomic_rmw repeat pgather bias_fwd bias_bwd".split(),
+    "dce_sential",
 )
 # Tokens, shapes, machine words of kernels: no values of a network.
 opaque(
@@ -50,7 +54,7 @@ opaque(
     *"get_global multiple_of num_programs program_id platform_index axis_index".split(),
     *"with_memory_space_constraint dma_start dma_wait get_barrier_semaphore".split(),
     *"semaphore_read semaphore_signal semaphore_wait".split(),
-    *"iota_2x32_shape zeros_like".split(),
+    *"iota_2x32_shape zeros_like max_contiguous full_to_shard shard_to_full".split(),
 )
 # Messages between devices that have no closed form on one of them.
 opaque(
