@@ -916,3 +916,46 @@ def test_account(name):
         assert found == expected, layer
     if not want:  # none of it is synapses
         assert all(total(r, f) is None for r in account.values() for f in ("ac", "mac"))
+
+
+@pytest.mark.parametrize("name", [n for n, p in PROGRAMS.items() if p[2] != "refused"])
+def test_invariants(name):
+    """Effective work is at most the dense one; spikes are at most the updates of their layer."""
+    function, args, _, options = PROGRAMS[name]
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        eager = joulax.count(function, **options)(*args)[1]
+        jitted = jax.jit(lambda *a: joulax.count(function, **options)(*a)[1])(*args)
+    for layer, record in eager.items():
+        of = {f: total(record, f) for f in joulax.Activity.__dataclass_fields__}
+        for part, whole in (("ac_graded", "dense_ac"), ("mac", "dense_mac")):
+            assert (of[part] or 0) <= (of[whole] or 0), (layer, part)
+        if of["updates"] and not layer.startswith("input"):
+            assert (of["spikes_graded"] or 0) <= of["updates"], layer
+        same = {f: total(jitted[layer], f) for f in of}
+        assert same == of, layer
+
+
+SIZED = {
+    "threshold": lambda w, x: ((x * w) > 0.5) * 1.0,
+    "mask": lambda w, x: x * (w > 0),
+    "scaled": lambda w, x: 0.5 * x,
+    "complement": lambda w, x: 1.0 - x,
+    "biased": lambda w, x: x + 0.5,
+    "trace": lambda w, x: x + 0.9 * jnp.roll(x, 1),
+    "delta": lambda w, x: x - jnp.roll(x, 1),
+    "sorted": lambda w, x: jnp.sort(x),
+    "constant": lambda w, x: x * jnp.arange(x.size),
+}
+
+
+@pytest.mark.parametrize("name", SIZED)
+def test_kinds_do_not_depend_on_sizes(name):
+    """At 1, 3 and 5000 elements the product behind is of the same kind."""
+    kinds = set()
+    for n in (1, 3, 5000):
+        with jax.numpy_dtype_promotion("standard"):
+            model = lambda p, x: jnp.dot(SIZED[name](p["w"], x), p["v"])
+            params = {"w": jnp.ones(n), "v": jnp.ones((n, 2))}
+            account = joulax.count(model, weights=0, spikes=1)(params, jnp.ones(n))[1]
+        kinds.add(frozenset(f for f in ("ac", "mac") if total(account["v"], f) is not None))
+    assert len(kinds) == 1
