@@ -1,5 +1,6 @@
 """`activity_of`: the record of one layer from spikes that were recorded elsewhere."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from jaxtyping import Array
 
 from .._activity.record import Activity
 from .count import Counter, count
+from .names import is_array
 
 
 def activity_of(
@@ -24,8 +26,8 @@ def activity_of(
 
     **Arguments:**
 
-    - `layer`: a layer with weights, like `eqx.nn.Linear` or `eqx.nn.Conv2d`, or any callable of one
-      input.
+    - `layer`: a layer with weights, like `eqx.nn.Linear` or `eqx.nn.Conv2d`, any callable of one
+      input, or a weight matrix (outputs, inputs).
     - `spikes_in`: the recorded input (…, *input of the layer); the leading axes are samples and
       time
       steps, over which everything is summed.
@@ -44,7 +46,9 @@ def activity_of(
     `ValueError` if the layer accepts no trailing shape of `spikes_in`, or is not exactly one
     synaptic site.
     """
-    spikes_in = jnp.asarray(spikes_in)
+    spikes_in = _numbers(spikes_in)
+    if is_array(layer):
+        layer = functools.partial(jnp.matmul, jnp.asarray(layer))
     counter = count(layer, spikes=None if analog else 0)
     skipped = _leading(counter, spikes_in, leading)
     flat = spikes_in.reshape((-1, *spikes_in.shape[skipped:]))
@@ -60,7 +64,7 @@ def activity_of(
         value = getattr(record, field)
         summed[field] = None if value is None else value.reshape(-1)[0]
     if spikes_out is not None:
-        summed |= _fired(jnp.asarray(spikes_out), skipped)
+        summed |= _fired(_numbers(spikes_out), spikes_in.shape[:skipped])
     return Activity(**summed)
 
 
@@ -93,7 +97,19 @@ def _leading(counter: Counter, x: Array, leading: int | None) -> int:
     ) from error
 
 
-def _fired(out: Array, skipped: int) -> dict[str, Array]:
+def _numbers(recorded: ArrayLike) -> Array:
+    """Recordings as layers take them: booleans and integers are counts of spikes."""
+    array = jnp.asarray(recorded)
+    return array if jnp.issubdtype(array.dtype, jnp.inexact) else array.astype(jnp.float32)
+
+
+def _fired(out: Array, recorded: tuple[int, ...]) -> dict[str, Array]:
+    skipped = len(recorded)
+    if out.shape[:skipped] != recorded:
+        raise ValueError(
+            f"spikes_out has the shape {out.shape}, but samples and steps of spikes_in are "
+            f"{recorded}: the recordings must have the same lengths"
+        )
     size = jnp.asarray(out.size, jnp.float32)
     neurons = jnp.asarray(max(out[(0,) * skipped].size, 1), jnp.float32)
     each = jnp.abs(out).astype(jnp.float32).sum()

@@ -12,7 +12,7 @@ from jaxtyping import Array
 from .._activity.account import Account, named_records
 from .._activity.record import Activity, is_synaptic, total
 from .._count import count
-from .._count.names import is_array
+from .._count.names import is_array, surroundings
 from .._forms.printed import Named
 from .._hardware.catalogue import hardware
 from .._hardware.chip import Chip
@@ -251,8 +251,9 @@ def workload(model: Callable, *inputs: Any, **options: Any) -> dict[str, Any]:
 
     **Arguments:**
 
-    - `model`: a callable that takes one sample; its arrays are the parameters.
-    - `inputs`: its arguments, with a leading batch axis.
+    - `model`: a callable that takes one sample; its arrays, those that it closes over, or the
+      arguments named by number in `weights=` are the parameters.
+    - `inputs`: its arguments, with a leading batch axis, parameters aside.
     - `options`: those of [`joulax.count`][], such as `spikes=0`.
 
     **Returns:**
@@ -263,12 +264,17 @@ def workload(model: Callable, *inputs: Any, **options: Any) -> dict[str, Any]:
     …) by
     layer, and `Neuron Dense Ops`.
     """
-    account = jax.jit(jax.vmap(lambda *x: count(model, **options)(*x)[1]))(*inputs)
+    declared = options.get("weights")
+    fixed = {declared} if isinstance(declared, int) else set(declared or ())
+    axes = tuple(None if i in fixed else 0 for i in range(len(inputs)))
+    counted = jax.vmap(lambda *x: count(model, **options)(*x)[1], in_axes=axes)
+    account = jax.jit(counted)(*inputs)
+    owned = [inputs[i] for i in sorted(fixed)] or [tree for _, tree in surroundings(model)] or model
     mean = lambda tree: jax.tree.map(lambda a: float(jnp.mean(a)), tree)
     figures: dict[str, Any] = {
-        "Footprint": footprint(model),
-        "ParameterCount": parameter_count(model),
-        "ConnectionSparsity": float(connection_sparsity(model)),
+        "Footprint": footprint(owned),
+        "ParameterCount": parameter_count(owned),
+        "ConnectionSparsity": float(connection_sparsity(owned)),
         "SynapticOperations": mean(synaptic_operations(account)),
     }
     if any(r.spikes is not None and r.updates is not None for r in account.values()):
