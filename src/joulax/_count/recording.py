@@ -15,7 +15,7 @@ from .names import is_array
 
 
 def activity_of(
-    layer: Callable,
+    layer: Any,
     spikes_in: ArrayLike,
     *,
     spikes_out: ArrayLike | None = None,
