@@ -100,7 +100,9 @@ def _leading(counter: Counter, x: Array, leading: int | None) -> int:
 def _numbers(recorded: ArrayLike) -> Array:
     """Recordings as layers take them: booleans and integers are counts of spikes."""
     array = jnp.asarray(recorded)
-    return array if jnp.issubdtype(array.dtype, jnp.inexact) else array.astype(jnp.float32)
+    return (
+        array if jnp.issubdtype(array.dtype, jnp.inexact) else array.astype(jnp.result_type(float))
+    )
 
 
 def _fired(out: Array, recorded: tuple[int, ...]) -> dict[str, Array]:
