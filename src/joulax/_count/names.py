@@ -101,11 +101,7 @@ def surroundings(function: Any) -> Iterator[tuple[str, Any]]:
         if id(item) in seen or isinstance(item, type) or inspect.ismodule(item):
             continue
         seen.add(id(item))
-        if (
-            not hasattr(item, "__wrapped__")
-            and not isinstance(item, functools.partial)
-            and _has_arrays(item)
-        ):
+        if _wrapped(item) is None and not isinstance(item, functools.partial) and _has_arrays(item):
             yield name, item
         queue += [(n or name, child) for n, child in _children(item)]
 
@@ -174,9 +170,17 @@ _LIBRARIES = {"jax", "jaxlib", "numpy", "equinox", "optax", "flax", "haiku", "jo
 )
 
 
+def _wrapped(item: Any) -> Any:
+    """What a decorator wrapped; a module that is imported when it is read wraps nothing."""
+    try:
+        return getattr(item, "__wrapped__", None)
+    except ImportError:
+        return None
+
+
 def _children(item: Any) -> Iterator[tuple[str, Any]]:
-    if hasattr(item, "__wrapped__"):
-        yield "", item.__wrapped__
+    if _wrapped(item) is not None:
+        yield "", _wrapped(item)
     elif inspect.ismethod(item):
         yield "", item.__self__
         yield "", item.__func__
