@@ -31,7 +31,7 @@ class Product:
     source: tuple[Any, Any]  # array, element
     alive: bool  # neither factor is zero
     counted: bool = False
-    inside: int = 0  # the product that this one has become a factor of
+    inside: frozenset = NONE  # products that this one has become a factor of
     name: int = 0
 
     @property
@@ -157,11 +157,15 @@ class Oracle:
         if not any(t.data for t in index):
             return found
         rows = self._rows(eqn, fresh.shape, tags)
+        leaves = {one for t in tags[0].flat if not t.data for one, _ in t.atoms}
         for place in np.ndindex(*fresh.shape):
             t, row = found[place], rows(place)
             products = t.products
+            out_of_range = at[place] < 0
+            if out_of_range and leaves:
+                t = Tag(atoms=frozenset((one, ("none", place)) for one in leaves))
             if t.atoms and not t.data:
-                alive = at[place] >= 0 and ins[0].flat[at[place]] != 0
+                alive = not out_of_range and ins[0].flat[at[place]] != 0
                 products = (Product(t.atoms, row, bool(alive), name=next(self._names)),)
             own = t.source if t.data else fresh[place].source
             found[place] = Tag(True, t.atoms, own, products)
@@ -225,11 +229,14 @@ class Oracle:
             return _sum_of_parameters(members, out, mixing)
         every = [(k, p) for k, t in enumerate(members) for p in t.products]
         marked = {(k, p.name) for k, p in every if meeting & set(p.keys)}
+        around = {(k, n) for k, p in every if (k, p.name) in marked for n in p.inside}
         kept: dict[Any, Product] = {}
         for k, p in every:
             here = (k, p.name) in marked
-            if here and not p.counted and (k, p.inside) not in marked:
+            factor = any((k, n) in marked for n in p.inside)
+            if here and not p.counted and not factor:
                 self._count(p)
+            here = here or factor or (k, p.name) in around
             old = kept.get(p.name)
             kept[p.name] = replace(p, counted=p.counted or here or bool(old and old.counted))
         data = [t for t in members if t.data]
@@ -294,7 +301,7 @@ class Oracle:
     def _scaled(self, tag, there, inside):
         alive = lambda p: bool(p.alive and there)
         return [
-            replace(p, alive=alive(p), inside=p.inside or inside, name=next(self._names))
+            replace(p, alive=alive(p), inside=p.inside | {inside} if inside else p.inside)
             for p in tag.products
         ]
 

@@ -173,7 +173,8 @@ class Site:
     inputs: float  # inputs, without batch and time
     pair: Paths = frozenset()  # two operands of data: the sites that feed them
     lookup: bool = False  # rows picked, nothing summed
-    backward: bool = False
+    direction: str = ""  # of a gradient: what the product computes
+    operands: tuple[frozenset[int], ...] = ()  # numbers by which its data are known
     copies: float = 1.0  # how often each synapse stands in the fan-out
 
 
@@ -231,6 +232,7 @@ class Found:
     neurons: tuple[Population, ...] = ()
     arrived: Paths = frozenset()  # spikes that have reached a site or a population
     picked: Paths = frozenset()  # look-ups that turned out to be synapses
+    statistics: tuple[Paths, float] = (frozenset(), 0.0)  # regions whose reductions come back
     lost: str | None = None  # synapses that stand in no record
     uncounted: bool = False
     weight: int | None = None  # a site: which operand is its weight

@@ -94,6 +94,8 @@ class Term:
     carried: Paths = NONE  # loops through whose carry it came
     decay: bool = False  # a state scaled one to one
     lookup: Path | None = None  # picked by an index: the place of the look-up
+    name: tuple[int, int] = (-1, -1)  # numbers of its two factors
+    inside: frozenset[tuple[int, int]] = NONE  # products that it has become a factor of
 
     @property
     def key(self) -> tuple[Leaves, bool]:
@@ -167,9 +169,9 @@ class Data(Value):
     weight: Weight | None = None  # leaves it is made of where they are not broadcast over data
     source: int = -1  # number of the value whose elements it is, scaled perhaps
     place: Place = Place()  # which of them
+    origin: int = -1  # number of the value that a loop has stacked
     held: Paths = NONE  # states of loops that it comes from: the loop and the number of the state
     random: bool = False  # random draws and parameters alone
-    reduced: bool = False  # mixed with a sum or extremum over the same region
 
     @property
     def repeated(self) -> tuple[bool, ...]:
@@ -331,9 +333,9 @@ def _common(a: Data, b: Data) -> dict[str, Any]:
         weight=weight,
         source=a.source if a.source == b.source else -1,
         place=a.place if a.place == b.place else Place(),
+        origin=a.origin if a.origin == b.origin else -1,
         held=a.held | b.held,
         random=a.random and b.random,
-        reduced=a.reduced or b.reduced,
     )
 
 

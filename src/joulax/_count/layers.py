@@ -16,6 +16,7 @@ from .findings import Site
 from .kinds import Leaves as LeafSet, Path
 from .names import Leaves, Text, common_text, layer_names
 from .plan import Claim
+from .rules import INPUT_GRADIENT
 from .run import Taps
 from .updates import per_update
 from .walker import Walker
@@ -47,10 +48,36 @@ class Layers:
 
     def _key(self, site: Site) -> Key:
         if site.leaves:
-            return ("leaf", site.leaves, site.backward)
+            return ("leaf", site.leaves, site.direction)
+        weights = self._gradient_of(site) if site.direction and len(site.operands) == 2 else ()
+        if len(weights) == 1:
+            return ("leaf", weights[0], "weight gradient")
+        if weights:
+            return ("leaves", weights, "weight gradient")
         if site.pair:
-            return ("pair", self._fed_by(site) or site.scope or site.source, site.backward)
-        return ("const", site.scope or site.source, site.backward)
+            return ("pair", self._fed_by(site) or site.scope or site.source, site.direction)
+        return ("const", site.scope or site.source, site.direction)
+
+    def _gradient_of(self, pair: Site) -> tuple[LeafSet, ...]:
+        """The weights whose gradient two operands make: one of them went into their product.
+
+        Of several such products, the one whose error the other operand is; where nothing tells them
+        apart, all of them.
+        """
+        found: list[LeafSet] = []
+        for inputs, error in (pair.operands, pair.operands[::-1]):
+            fed = {s.leaves for s in self._meeting(inputs) if s.direction != INPUT_GRADIENT}
+            back = {s.leaves for s in self._meeting(error) if s.direction == INPUT_GRADIENT}
+            found += sorted(fed & back or fed, key=sorted)
+        fits = [leaves for leaves in found if self._size(leaves) == pair.neurons]
+        return tuple(dict.fromkeys(fits or found))
+
+    def _meeting(self, numbers: frozenset[int]) -> list[Site]:
+        sites = self._tables.sites.values()
+        return [s for s in sites if s.leaves and any(numbers & o for o in s.operands)]
+
+    def _size(self, leaves: LeafSet) -> int:
+        return max(self._leaves.sizes[i] for i in leaves)
 
     def _fed_by(self, site: Site) -> Text:
         feeding = [self._tables.sites[p] for p in site.pair if p in self._tables.sites]
@@ -84,7 +111,8 @@ class Layers:
         result: dict[Key, str] = {}
         for key in self._members:
             name = self._text(key, chosen, texts, inputs)
-            name += " (backward)" if key[-1] is True else ""
+            direction = key[-1] if len(key) == 3 else ""
+            name += f" ({direction})" if direction else ""
             while name in result.values():
                 name += "′"
             result[key] = name
@@ -95,6 +123,8 @@ class Layers:
     ) -> str:
         if key[0] == "input":
             return f"input[{inputs.index(key)}]"
+        if key[0] == "leaves":
+            return ", ".join(self._text(("leaf", s), chosen, texts, inputs) for s in key[1])
         if isinstance(key[1], frozenset):
             leaf = chosen[key[1]]
             return texts[leaf] if leaf in texts else self._place(key)

@@ -116,6 +116,7 @@ class Walker:
             tables.uncounted[ctx.path] = _work(eqn, "")
         if found.lost is not None:
             tables.lost[ctx.path] = _work(eqn, found.lost)
+        self._unclaim(*found.statistics)
         for population in found.neurons:
             self.claim(population, ctx.frame)
 
@@ -230,6 +231,13 @@ class Walker:
         if new.neurons < old.neurons and new.frame == old.frame:
             new = dataclasses.replace(new, owner=old.owner)
             claims.update({p: new for p, c in claims.items() if c == old})
+
+    def _unclaim(self, feeds: Paths, size: float) -> None:
+        """A mean or variance of a region, brought back to it, is no population of its own."""
+        claims = self.tables.claims
+        gone = {claims[p] for p in feeds if p in claims and claims[p].neurons < size}
+        for p in [p for p, c in claims.items() if c in gone]:
+            del claims[p]
 
     # -- constants ----------------------------------------------------------------
 

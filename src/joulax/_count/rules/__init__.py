@@ -25,6 +25,7 @@ from .flow import contained as contained
 from .opaques import CONTAINERS as CONTAINERS
 from .registry import (
     CHANGES as CHANGES,
+    INPUT_GRADIENT as INPUT_GRADIENT,
     OPAQUE as OPAQUE,
     RULES as RULES,
     because as because,

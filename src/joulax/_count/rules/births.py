@@ -119,7 +119,15 @@ def mixed(
         values["feeds"] |= {feed.path}
         values["size"] = max(values["size"], max(_size(d) for d in data if isinstance(d, Events)))
     outs = [_shaped(v, Analog(**(values | fields)), ctx) for v in eqn.outvars]
-    return Found(outs, feeds=(feed,) if feed else ())
+    return Found(outs, feeds=(feed,) if feed else (), statistics=statistics(data))
+
+
+def statistics(data: Sequence[Data]) -> tuple[Paths, float]:
+    """Regions that meet a reduction of themselves: normalisations, whose parts are no neurons."""
+    regions = [d for d in data if d.feeds and d.size]
+    size = max((d.size for d in regions), default=0.0)
+    whole = union(d.feeds for d in regions if d.size == size)
+    return whole & union(d.feeds for d in regions if d.size < size), size
 
 
 def _shaped(variable: Any, value: Analog, ctx: Context) -> Value:

@@ -16,6 +16,7 @@ from ..kinds import (
 from .births import union
 from .products import current
 from .registry import shape_of, site_of
+from .terms import outermost
 
 
 def declared_synapses(eqn: Any, info: Value, ctx: Context) -> Found:
@@ -23,7 +24,7 @@ def declared_synapses(eqn: Any, info: Value, ctx: Context) -> Found:
     if not isinstance(info, Data):
         return Found([info])
     shape = shape_of(eqn.outvars[0])
-    terms = sorted((t for t in info.terms if not t.counted), key=lambda t: sorted(t.weight.leaves))
+    terms = outermost(t for t in info.terms if not t.counted)
     spiking = isinstance(info, Events) or any(t.spiking for t in terms)
     axes = info.axes
     repeated = [

@@ -26,7 +26,7 @@ from .movement import beside
 from .products import current
 from .registry import because, parameter_of, rule, shape_of, site_of
 from .summed import again
-from .terms import positions
+from .terms import outermost, positions
 
 
 def _scattered_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
@@ -88,7 +88,7 @@ def _landing(eqn: Any, state: Value, index: Value, updates: Value, ctx: Context)
         source = any(t.axes.has(a, SOURCE) for a in axes) or t.place.loops & held
         if weight and source and not t.counted:
             found.append(t)
-    return found
+    return outermost(found)
 
 
 def _landing_leaf(updates: Parameter, index: Value, axes: Sequence[int]) -> list[Term]:

@@ -15,7 +15,19 @@ from jaxtyping import Array
 from ..axes import IDLE, REPEATED, VARIES, Axes
 from ..exact import LIMIT, MANY, Sum, total
 from ..findings import Context, Found, Operands, Site, Tap, existing, graded, mask
-from ..kinds import NONE, Analog, Data, Events, Parameter, Paths, Place, Value, Weight, varied
+from ..kinds import (
+    NONE,
+    Analog,
+    Data,
+    Events,
+    Parameter,
+    Paths,
+    Place,
+    Term,
+    Value,
+    Weight,
+    varied,
+)
 from .births import union
 from .geometry import Geometry
 from .permutations import permuted
@@ -106,9 +118,10 @@ def _weighted(
         neurons=float(min(g.neurons[w], axes.size(IDLE))),
         inputs=g.inputs[w],
         copies=g.copies,
+        operands=(known_by(data),),
     )
     return Found(
-        [current(site, axes)],
+        [current(site, axes).but(terms=_delivered(site, weight, data, axes))],
         taps=_taps(eqn, ctx, site, g, w, data, axes),
         sites=(site,),
         arrived=frozenset() if ctx.backward else data.births,
@@ -116,6 +129,20 @@ def _weighted(
         weight=g.places[w] if g.fixed else None,
         fanout=(ctx.path, lambda value: g.fanout(w, value, ())),
     )
+
+
+def known_by(data: Data) -> frozenset[int]:
+    """Numbers of a value: its own, of what it was moved from, of what a loop has stacked."""
+    return frozenset((data.number, data.source, data.origin)) - {-1}
+
+
+def _delivered(site: Site, weight: Weight, data: Data, axes: Axes) -> frozenset[Term]:
+    """What a part of a weight has delivered: the other parts may be added by hand."""
+    if not weight.leaves or weight.place == Place():
+        return NONE
+    source = data.source if data.source >= 0 else data.number
+    labels = Axes.of(axes.shape)
+    return frozenset((Term(weight, source, data.place, labels, site.spiking, counted=True),))
 
 
 def _distinct(weight: Value, synapses: float, w: int, g: Geometry) -> float:
@@ -238,6 +265,7 @@ def _pair(eqn: Any, ins: Sequence[Value], ctx: Context, g: Geometry) -> Found:
         neurons=float(axes.size(0)),
         inputs=0.0,
         pair=_fed_by(first, ctx) | _fed_by(second, ctx),
+        operands=(known_by(first), known_by(second)),
     )
     shapes = [shape_of(eqn.invars[i]) for i in g.places]
     within, repeated = ctx.within_steps(), axes.wholly(IDLE)

@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -150,8 +151,15 @@ def source_of(eqn: Any) -> str:
 
 
 def scope_of(eqn: Any) -> str:
-    """The `jax.named_scope` of an equation."""
-    return str(eqn.source_info.name_stack)
+    """The `jax.named_scope` of an equation, without the names of JAX's own transformations."""
+    scope, before = str(eqn.source_info.name_stack), ""
+    while scope != before:
+        scope, before = _TRANSFORMED.sub(r"\1", scope), scope
+    return "/".join(p for p in scope.split("/") if p not in ("", _REMATTED, "checkpoint"))
+
+
+_TRANSFORMED = re.compile(r"(?:jvp|transpose|vmap|pmap)\(([^()]*)\)")
+_REMATTED = "rematted_computation"
 
 
 @contextmanager
@@ -181,9 +189,24 @@ def site_of(eqn: Any, ctx: Context, weight: Weight, **fields: Any) -> Site:
         scope=scope_of(eqn),
         layer=layer.path if layer else None,
         layers=layer.length if layer else None,
-        backward=ctx.backward,
+        direction=_direction(eqn, ctx),
     )
     return Site(**(known | fields))
+
+
+RECOMPUTED, INPUT_GRADIENT = "recomputed", "input gradient"
+
+
+def _direction(eqn: Any, ctx: Context) -> str:
+    """What a product computes; forward is the empty word."""
+    if not ctx.backward:
+        return ""
+    return RECOMPUTED if _REMATTED in str(eqn.source_info.name_stack) else INPUT_GRADIENT
+
+
+def part(ctx: Context, k: int) -> Any:
+    """The context of site k of one equation; the first stands at the place of the equation."""
+    return replace(ctx, path=(*ctx.path, k)) if k else ctx  # type: ignore[type-var]
 
 
 def because(eqn: Any, text: str) -> Cause:

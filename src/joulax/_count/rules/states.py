@@ -66,6 +66,7 @@ def stacked(info: Value, path: Path, length: int) -> Value:
         terms=frozenset(_stacked_term(t, path, length) for t in info.terms),
         source=-1,
         place=Place(),
+        origin=info.source if info.source >= 0 else info.number,
         weight=None,
         **fresh,
     )

@@ -13,8 +13,8 @@ from ..findings import EVENTS, Companions, Context, Found, Operands, Site, Tap, 
 from ..kinds import SPIKE, Analog, Data, Events, Term, Value, varied
 from .births import mixed, union
 from .products import current
-from .registry import because, parameter_of, rule, shape_of, site_of
-from .terms import brought, positions
+from .registry import because, parameter_of, part, rule, shape_of, site_of
+from .terms import accounted, brought, grouped, positions
 
 
 def again(eqn: Any, *operands: Any) -> list[Array]:
@@ -124,38 +124,49 @@ def _summed_term(eqn: Any, term: Term, axes: Sequence[int], size: float) -> Term
 
 def hand_sum(eqn: Any, info: Data, ctx: Context, found: Sequence[Term]) -> Found:
     """A weighted sum written by hand: a leaf × data, summed where both vary."""
-    leaves, spiking = union(t.weight.leaves for t in found), found[0].spiking
-    shape = info.axes.shape
-    axes = _out_axes(eqn, found[0])
-    out_shape = shape_of(eqn.outvars[0])
+    sites, taps = [], []
+    for k, terms in enumerate(grouped(found)):
+        here = part(ctx, k)
+        sites.append(_hand_site(eqn, info, here, terms))
+        taps += _sum_taps(eqn, here, sites[-1], terms, _out_axes(eqn, terms[0]))
+    out = current(sites[0], _out_axes(eqn, found[0]))
+    rest = accounted((t for t in info.terms if t not in found), found)
+    out = out.but(
+        feeds=frozenset(s.path for s in sites),
+        size=max(s.neurons for s in sites),
+        terms=frozenset(_summed_term(eqn, t, (), 1.0) for t in rest if t.counted),
+    )
+    lost = None if all(t.counted for t in rest) else "other terms of the same sum"
+    return Found(
+        [out],
+        taps=tuple(taps),
+        sites=tuple(sites),
+        arrived=frozenset() if ctx.backward else info.births,
+        picked=frozenset(t.lookup for t in found if t.lookup),
+        lost=lost,
+    )
+
+
+def _hand_site(eqn: Any, info: Data, ctx: Context, found: Sequence[Term]) -> Site:
+    """The site of the terms of one weight and one kind."""
+    spiking = found[0].spiking
+    axes, out_shape = _out_axes(eqn, found[0]), shape_of(eqn.outvars[0])
     window = _window(eqn)
     many = sum(t.positions for t in found)
-    dense = float(math.prod(out_shape) * window if window else math.prod(shape)) * many
+    dense = float(math.prod(out_shape) * window if window else math.prod(info.axes.shape)) * many
     neurons = float(axes.size(IDLE))
     repeats = math.prod(out_shape) / neurons if neurons else 1.0
-    site = site_of(
+    return site_of(
         eqn,
         ctx,
         found[0].weight,
-        leaves=leaves,
+        leaves=union(t.weight.leaves for t in found),
         spiking=spiking,
         cause=info.cause if spiking else None,
         dense=dense,
         synapses=positions(ctx, dense / max(repeats, 1.0), found),
         neurons=neurons,
         inputs=0.0,
-    )
-    out = current(site, axes)
-    rest = frozenset(t for t in info.terms if t not in found)
-    out = out.but(terms=frozenset(_summed_term(eqn, t, (), 1.0) for t in rest if t.counted))
-    lost = None if all(t.counted for t in rest) else "other terms of the same sum"
-    return Found(
-        [out],
-        taps=_sum_taps(eqn, ctx, site, found, axes),
-        sites=(site,),
-        arrived=frozenset() if ctx.backward else info.births,
-        picked=frozenset(t.lookup for t in found if t.lookup),
-        lost=lost,
     )
 
 

@@ -2,12 +2,12 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 
-from ..axes import SOURCE, VARIES, WEIGHT, Axes, combined
+from ..axes import IDLE, SOURCE, VARIES, WEIGHT, Axes, combined
 from ..findings import Companions, Context, Found, Operands, Site, Tap, existing, mask
 from ..kinds import (
     Analog,
@@ -23,7 +23,7 @@ from ..kinds import (
     term_axes,
 )
 from .births import common, datas
-from .registry import because, shape_of, site_of
+from .registry import because, part, shape_of, site_of
 
 # -- products -------------------------------------------------------------------------
 
@@ -36,9 +36,10 @@ def scaled_terms(eqn: Any, ins: Sequence[Value], divide: bool) -> frozenset[Term
         other = ins[1 - i]
         if not isinstance(d, Data) or (divide and i == 1):
             continue
-        found |= {_scaled(t, other, shape) for t in d.terms}
-        if isinstance(other, Parameter) and not any(not t.counted for t in d.terms):
-            found |= _new(d, other, shape)
+        new = _new(d, other, shape) if isinstance(other, Parameter) else set()
+        around = frozenset(t.name for t in new)
+        scaled = {_scaled(t, other, shape) for t in d.terms}
+        found |= {t if t.counted else t.but(inside=t.inside | around) for t in scaled} | new
     return frozenset(found)
 
 
@@ -70,7 +71,8 @@ def _new(d: Data, p: Parameter, shape: tuple[int, ...]) -> set[Term]:
     one_to_one = axes.flags(WEIGHT) == axes.flags(SOURCE)
     decay = one_to_one and bool(d.held) and not d.place.slices
     source = d.source if d.source >= 0 else d.number
-    return {Term(weight, source, d.place, axes, isinstance(d, Events), decay=decay)}
+    name = (p.number, d.number)
+    return {Term(weight, source, d.place, axes, isinstance(d, Events), decay=decay, name=name)}
 
 
 def thinned(ops: Operands, out: Value) -> Companions:
@@ -129,7 +131,30 @@ def brought(terms: frozenset[Term], axes: Sequence[int]) -> list[Term]:
     """Terms whose weight and whose source both vary along axes that are summed."""
     weight = lambda t: any(t.axes.has(a, WEIGHT) for a in axes)
     source = lambda t: any(t.axes.has(a, SOURCE) for a in axes)
-    return [t for t in terms if weight(t) and source(t)]
+    return outermost([t for t in terms if not t.counted and weight(t) and source(t)])
+
+
+def outermost(terms: Iterable[Term]) -> list[Term]:
+    """One term for each product: not the factors of others, in an order of its own."""
+    ordered = sorted(terms, key=lambda t: (sorted(t.weight.leaves), not t.spiking, t.name))
+    names = frozenset(t.name for t in ordered)
+    return [t for t in ordered if not t.inside & names]
+
+
+def grouped(terms: Iterable[Term]) -> list[list[Term]]:
+    """Terms by weight and kind: each group is a site."""
+    found: dict[Any, list[Term]] = {}
+    for t in terms:
+        found.setdefault(t.key, []).append(t)
+    return list(found.values())
+
+
+def accounted(rest: Iterable[Term], found: Sequence[Term]) -> frozenset[Term]:
+    """Other terms of a sum: factors and multiples of what is counted are counted with it."""
+    names = frozenset(t.name for t in found)
+    around = frozenset().union(*(t.inside for t in found))
+    known = lambda t: bool(t.counted or t.name in around or t.inside & names)
+    return frozenset(t.but(counted=known(t)) for t in rest)
 
 
 def together(t: Term, u: Term) -> bool:
@@ -148,23 +173,43 @@ def merged_terms(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     a, b = ins
     assert isinstance(a, Data)
     assert isinstance(b, Data)
-    pairs = [(t, u) for t in a.terms for u in b.terms if together(t, u)]
+    pairs = [(t, u) for t in a.terms for u in b.terms if _meet(t, u)]
     if not pairs:
         return None
     leaves = frozenset().union(*(t.weight.leaves | u.weight.leaves for t, u in pairs))
-    new = [(i, t) for i, d in enumerate((a, b)) for t in d.terms if _open(t, leaves)]
-    example = pairs[0][1]
+    sides = [[t for t in d.terms if _open(t, leaves)] for d in (a, b)]
+    new = [(i, t) for i, side in enumerate(sides) for t in outermost(side)]
     axes = _sliced(eqn, pairs)
-    site = hand_site(eqn, ctx, example, leaves, shape_of(eqn.outvars[0]), new, axes)
+    sites, taps = _hand_sites(eqn, ctx, new, axes)
     counted = {t.but(counted=True, weight=_widened(t.weight, leaves)) for t, _ in pairs}
     rest = {t for d in (a, b) for t in d.terms if not t.weight.leaves & leaves}
+    rest = accounted(rest, [t for _, t in new])
     values = common(eqn, ins, ctx)
-    values |= dict(cause=current_cause(site), feeds=values["feeds"] | {ctx.path})
-    values |= dict(size=max(values["size"], site.neurons), axes=_repeated(axes))
+    feeds, size = frozenset(s.path for s in sites), max(s.neurons for s in sites)
+    values |= dict(cause=current_cause(sites[0]), feeds=values["feeds"] | feeds)
+    values |= dict(size=max(values["size"], size), axes=_repeated(axes))
     out = Analog(**values, terms=frozenset(counted | rest))
     lookups = frozenset(t.lookup for p in pairs for t in p if t.lookup)
-    found = Found([out], sites=(site,), taps=_hand_taps(ctx, site, new, out), picked=lookups)
+    found = Found([out], sites=tuple(sites), taps=tuple(taps), picked=lookups)
     return found.but(arrived=frozenset().union(a.births, b.births))
+
+
+def _hand_sites(
+    eqn: Any, ctx: Context, new: Sequence[tuple[int, Term]], axes: Axes
+) -> tuple[list[Site], list[Tap]]:
+    """A site for each weight and kind among the terms that are added here."""
+    shape, sites, taps = shape_of(eqn.outvars[0]), [], []
+    for k, terms in enumerate(grouped(t for _, t in new)):
+        here, own = part(ctx, k), [(i, t) for i, t in new if t.key == terms[0].key]
+        site = hand_site(eqn, here, terms[0], terms[0].weight.leaves, shape, own, axes)
+        sites.append(site)
+        taps += _hand_taps(here, site, own, _repeated(axes))
+    return sites, taps
+
+
+def _meet(t: Term, u: Term) -> bool:
+    """Whether a sum makes synapses of two terms; what is counted already needs a new one."""
+    return together(t, u) and not (t.counted and u.counted)
 
 
 def _open(term: Term, leaves: Leaves) -> bool:
@@ -261,12 +306,12 @@ def current_cause(site: Site) -> Cause:
 
 
 def _hand_taps(
-    ctx: Context, site: Site, new: Sequence[tuple[int, Term]], out: Data
+    ctx: Context, site: Site, new: Sequence[tuple[int, Term]], axes: Axes
 ) -> tuple[Tap, ...]:
     """Counts of the terms that are added here."""
     each, within = max((t.positions for _, t in new), default=1.0), ctx.within_steps()
     keys = list(dict.fromkeys((i, t.key) for i, t in new))
-    repeated = out.repeated
+    repeated = axes.wholly(IDLE)
 
     def summed(make: Any) -> Any:
         def count(ops: Operands) -> Any:
