@@ -1,6 +1,10 @@
-"""Strict JAX, and every call of the library checked by jaxtyping and beartype."""
+"""Strict JAX, and every call of the library checked by jaxtyping and beartype.
+
+JOULAX_PLAIN=1: as users have it, without either.
+"""
 
 import json
+import os
 import pathlib
 
 import jax
@@ -10,12 +14,11 @@ from jaxtyping import install_import_hook
 
 from . import typechecker as typechecker  # imported by name in the hook
 
-jax.config.update("jax_numpy_rank_promotion", "raise")
-if (
-    not jax.config.jax_enable_x64
-):  # the models of the tests mix their float32 data with default floats
-    jax.config.update("jax_numpy_dtype_promotion", "strict")
-install_import_hook("joulax", "tests.typechecker.check").__enter__()
+if not os.environ.get("JOULAX_PLAIN"):
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+    if not jax.config.jax_enable_x64:  # the models of the tests mix float32 with default floats
+        jax.config.update("jax_numpy_dtype_promotion", "strict")
+    install_import_hook("joulax", "tests.typechecker.check").__enter__()
 
 
 SMOKE = ("idioms/test_births.py", "test_energy.py", "test_sites.py::test_dense", "test_pruning.py")

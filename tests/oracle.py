@@ -95,7 +95,7 @@ class Oracle:
         inner = inside(eqn)
         if inner is not None:
             body, consts = opened(inner)
-            return self.run(body, consts, ins, tags, path)
+            return self.run(body, consts, ins, tags, (*path, 0))
         outs = evaluate(jaxpr, eqn, ins)
         made = [self.result(eqn, ins, tags, out, (path, k), k) for k, out in enumerate(outs)]
         return outs, made
@@ -236,7 +236,9 @@ class Oracle:
             factor = any((k, n) in marked for n in p.inside)
             if here and not p.counted and not factor:
                 self._count(p)
-            here = here or factor or (k, p.name) in around
+            here = here or (k, p.name) in around
+            if factor:
+                continue
             old = kept.get(p.name)
             kept[p.name] = replace(p, counted=p.counted or here or bool(old and old.counted))
         data = [t for t in members if t.data]
@@ -399,9 +401,8 @@ class Oracle:
             marks = [self._carried(t, path, k, turn) for k, t in enumerate(marks)]
             xs = [x[turn] for x in ins[consts + carry :]]
             ts = [array_of(t[turn]) for t in tags[consts + carry :]]
-            outs, found = self.run(
-                body, closed, [*ins[:consts], *state, *xs], [*tags[:consts], *marks, *ts], path
-            )
+            values, known = [*ins[:consts], *state, *xs], [*tags[:consts], *marks, *ts]
+            outs, found = self.run(body, closed, values, known, (*path, 0))
             state, marks = outs[:carry], found[:carry]
             ys[turn] = (outs[carry:], found[carry:])
             self._turn = self._turn[:-1]

@@ -893,6 +893,126 @@ def p107(p, x):
     )
 
 
+@program("part as a product, one row by hand", (P, S), {"a": dict(ac=NX[0].sum() * 7)}, **ONE)
+def p108(p, s):
+    return jnp.tanh(s[:4] @ p["a"][:4] + s[4] * p["a"][4])
+
+
+@program(
+    "two kinds in one sum by hand",
+    (P, S, A[0]),
+    {"a": dict(ac=NX[0].sum() * 7, mac=35)},
+    weights=0,
+    spikes=1,
+)
+def p109(p, s, a):
+    return jnp.tanh((p["a"] * s[:, None] + p["a"] * a[:, None]).sum(0))
+
+
+@program(
+    "two weights in one sum by hand",
+    ({"a": W, "c": W + 1}, S, A[0]),
+    {"a": dict(ac=NX[0].sum() * 7, mac=None), "c": dict(ac=None, mac=35)},
+    weights=0,
+    spikes=1,
+)
+def p110(p, s, a):
+    return jnp.tanh((p["a"] * s[:, None] + p["c"] * a[:, None]).sum(0))
+
+
+@program(
+    "layer normalisation is no population",
+    (P, A),
+    {"a": dict(neurons=None, updates=None), "b": dict(mac=12 * 21)},
+    weights=0,
+)
+def p111(p, x):
+    y = x @ p["a"]
+    y = y - y.mean(-1, keepdims=True)
+    return (y * lax.rsqrt(jnp.maximum(0, (y * y).mean(-1, keepdims=True)) + 1e-3)) @ p["b"]
+
+
+@program(
+    "normalisation, then neurons",
+    (P, A),
+    {"a": dict(neurons=7, updates=84), "b": dict(mac=12 * 21)},
+    weights=0,
+)
+def p112(p, x):
+    return jnp.tanh(p111(p | {"b": jnp.eye(7)}, x)) @ p["b"]
+
+
+@program("gain, then rows by hand", (P | {"g": W[:, 0]}, S), {"a": dict(ac=NX[0].sum() * 7)}, **ONE)
+def p113(p, s):
+    x = p["g"] * s
+    return lax.scan(lambda acc, wx: (acc + wx[0] * wx[1], None), jnp.zeros(7), (p["a"], x))[0]
+
+
+@program("an embedding row, then rows by hand", (P, jnp.array(2)), {"b": dict(mac=21)}, weights=0)
+def p114(p, i):
+    return lax.scan(
+        lambda acc, wx: (acc + wx[0] * wx[1], None), jnp.zeros(3), (p["b"], p["a"][i])
+    )[0]
+
+
+@program(
+    "attention's three projections share a gradient record",
+    ({k: W[:, :5] for k in ("q", "k", "v")}, A[:4]),
+    {"k, q, v (weight gradient)": dict(mac=3 * 4 * 25), "q": dict(mac=4 * 25)},
+    weights=0,
+)
+def p115(p, x):
+    def loss(p):
+        q, k, v = (x @ p[n] for n in "qkv")
+        return jnp.sum((jax.nn.softmax(q @ k.T) @ v) ** 2)
+
+    return jax.grad(loss)(p)
+
+
+def _network(p, x):
+    return jnp.sum((jnp.tanh(x @ p["a"]) @ p["b"]) ** 2)
+
+
+FORWARD = {"a": dict(mac=12 * 35), "b": dict(mac=12 * 21)}
+BACK = {
+    "a (weight gradient)": dict(mac=12 * 35),
+    "b (weight gradient)": dict(mac=12 * 21),
+    "b (input gradient)": dict(mac=12 * 21),
+}
+
+
+@program("gradients by layer and direction", (P, A), FORWARD | BACK, weights=0)
+def p116(p, x):
+    return jax.value_and_grad(_network)(p, x)
+
+
+@program(
+    "what is computed again",
+    (P, A),
+    FORWARD | BACK | {"a (recomputed)": dict(mac=12 * 35), "b (recomputed)": dict(mac=12 * 21)},
+    weights=0,
+)
+def p117(p, x):
+    return jax.value_and_grad(jax.checkpoint(_network))(p, x)
+
+
+@program(
+    "gradients through a loop over time",
+    (P, A),
+    FORWARD | BACK,
+    weights=0,
+)
+def p118(p, xs):
+    def loss(p):
+        def step(v, x):
+            v = 0.9 * v + x @ p["a"]
+            return v, jnp.tanh(v) @ p["b"]
+
+        return jnp.sum(lax.scan(step, jnp.zeros(7), xs)[1] ** 2)
+
+    return jax.value_and_grad(loss)(p)
+
+
 def total(record, field):
     value = getattr(record, field)
     return None if value is None else float(np.sum(np.asarray(value, np.float64)))

@@ -161,10 +161,22 @@ _FUNCTIONS: dict[str, Callable[[float], float]] = {
     "abs": abs,
     "sign": lambda x: float((x > 0) - (x < 0)),
     "square": lambda x: x * x,
-    "round": lambda x: float(round(x)),
+    "sqrt": math.sqrt,
+    "cbrt": math.cbrt,
     "floor": lambda x: float(math.floor(x)),
     "ceil": lambda x: float(math.ceil(x)),
 }
+
+
+def _function_of(eqn: Any) -> Callable[[float], float] | None:
+    """What a primitive does to a number, where that is exact."""
+    name, params = eqn.primitive.name, eqn.params
+    if name == "integer_pow":
+        return lambda v: v ** params["y"]
+    if name == "round":
+        away = int(params["rounding_method"]) == 0
+        return lambda v: math.copysign(math.floor(abs(v) + 0.5), v) if away else float(round(v))
+    return _FUNCTIONS.get(name)
 
 
 @rule(*sorted(set(OTHERS) | set(_FUNCTIONS)), elementwise=True)
@@ -172,8 +184,7 @@ def _function(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Functions of one value: of known values, or of counts; `sign` of anything is spikes."""
     name, x = eqn.primitive.name, ins[0]
     if isinstance(x, Events) and len(ins) == 1:
-        power = eqn.params.get("y", 1)
-        op = _FUNCTIONS.get(name, (lambda v: v**power) if name == "integer_pow" else None)
+        op, power = _function_of(eqn), eqn.params.get("y", 1)
         found = kept(eqn, ins, ctx, op) if op else None
         if found is not None:
             return found

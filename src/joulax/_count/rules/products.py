@@ -210,7 +210,7 @@ def _taps(
         Tap(path, kind, met(there)),
     ]
     if site.spiking and not (isinstance(data, Events) and data.is_unit):
-        found.append(Tap(path, "ac_graded", met(lambda ops: graded(ops.events(there_)))))
+        found.append(Tap(path, "ac_graded", met(lambda ops: graded_events(ops, there_))))
     if ctx.resolution.touched:
         reached = lambda ops: mask(product(ops, there(ops), mask(ops.values[here])))
         count = lambda ops: ctx.resolution.summed(reached(ops), repeated, within, 1.0)
@@ -225,6 +225,14 @@ def _taps(
 def ops_events(ops: Operands, i: int) -> Array:
     """Events of an operand."""
     return ops.events(i)
+
+
+def graded_events(ops: Operands, i: int) -> Array:
+    """Every nonzero element once: events that cancel leave nothing to send."""
+    info = ops.infos[i]
+    found = graded(ops.events(i))
+    cancels = isinstance(info, Events) and info.beside and not info.nonneg
+    return found * mask(ops.values[i]) if cancels else found
 
 
 def ops_nonzero(ops: Operands, i: int) -> Array:
@@ -281,7 +289,7 @@ def _pair(eqn: Any, ins: Sequence[Value], ctx: Context, g: Geometry) -> Found:
     ones = lambda ops, i: jnp.ones(shapes[i], jnp.float32)
     kind = "ac" if spiking else "mac"
     each = lambda ops, i: (ops_events if is_spiking(ins[i]) else ops_nonzero)(ops, g.places[i])
-    once_ = lambda ops, i: mask(each(ops, i))
+    once_ = lambda ops, i: mask(each(ops, i)) * mask(ops.values[g.places[i]])
     taps = [
         Tap(ctx.path, kind, met(each)),
         Tap(ctx.path, f"dense_{kind}", g.dense if ctx.resolution.total else met(ones)),
