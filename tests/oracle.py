@@ -386,7 +386,8 @@ class Oracle:
         self.dense, self.pairs = defaultdict(float, saved[1]), list(saved[2])
 
     def _as_data(self, tags, path, k):
-        return each(tags, lambda t: replace(t, data=True, source=(("carry", path, k), (0, t.source))))
+        source = lambda t: (("carry", path, k), (0, t.source))
+        return each(tags, lambda t: replace(t, data=True, source=source(t)))
 
     def _turns(self, eqn, ins, tags, path, marks):
         """All steps of a scan, from a known state."""
@@ -417,23 +418,18 @@ class Oracle:
         test, test_consts = opened(p["cond_jaxpr"])
         body, body_consts = opened(p["body_jaxpr"])
         state, marks = ins[nc + nb :], tags[nc + nb :]
-        for turn in itertools.count():
+        turn, go = 0, True
+        while go:
             self._turn = (*self._turn, turn)
             marks = [self._carried(t, path, k, turn) for k, t in enumerate(marks)]
-            (go,), _ = self.run(
-                test, test_consts, [*ins[:nc], *state], [*tags[:nc], *marks], (*path, 0)
-            )
-            if bool(go):
-                state, marks = self.run(
-                    body,
-                    body_consts,
-                    [*ins[nc : nc + nb], *state],
-                    [*tags[nc : nc + nb], *marks],
-                    (*path, 1),
-                )
+            values, known = [*ins[:nc], *state], [*tags[:nc], *marks]
+            go = bool(self.run(test, test_consts, values, known, (*path, 0))[0][0])
+            if go:
+                values, known = [*ins[nc : nc + nb], *state], [*tags[nc : nc + nb], *marks]
+                state, marks = self.run(body, body_consts, values, known, (*path, 1))
             self._turn = self._turn[:-1]
-            if not bool(go):
-                return state, marks
+            turn += 1
+        return state, marks
 
     def _cond(self, eqn, ins, tags, path):
         branches = eqn.params["branches"]
@@ -457,9 +453,7 @@ PLACES = {
     "dynamic_update_slice": lambda ins: (0, 1),
     "scatter": lambda ins: (0, 2),
 }
-SUMS = set(
-    "add sub add_any reduce_sum cumsum reduce_window_sum scatter-add scatter_add".split()
-)
+SUMS = set("add sub add_any reduce_sum cumsum reduce_window_sum scatter-add scatter_add".split())
 ELEMENTWISE = {"mul", "div", "select_n"}
 PASSING = set(
     "convert_element_type copy copy_p stop_gradient neg reduce_precision real name".split()

@@ -23,7 +23,14 @@ KINDS = {  # how a value is made of trains, and what it can be
     "signed": (lambda a, b, c: a - b, {-1, 0, 1}),
     "scaled": (lambda a, b, c: 0.5 * a, {0, 0.5}),
 }
-SECOND = {"itself": None, "spikes": {0, 1}, "zero": {0.0}, "half": {0.5}, "one": {1.0}, "minus": {-1.0}}
+SECOND = {
+    "itself": None,
+    "spikes": {0, 1},
+    "zero": {0.0},
+    "half": {0.5},
+    "one": {1.0},
+    "minus": {-1.0},
+}
 UNARY = {
     "neg": (lax.neg, np.negative),
     "abs": (lax.abs, np.abs),

@@ -950,9 +950,9 @@ def p113(p, s):
 
 @program("an embedding row, then rows by hand", (P, jnp.array(2)), {"b": dict(mac=21)}, weights=0)
 def p114(p, i):
-    return lax.scan(
-        lambda acc, wx: (acc + wx[0] * wx[1], None), jnp.zeros(3), (p["b"], p["a"][i])
-    )[0]
+    return lax.scan(lambda acc, wx: (acc + wx[0] * wx[1], None), jnp.zeros(3), (p["b"], p["a"][i]))[
+        0
+    ]
 
 
 @program(

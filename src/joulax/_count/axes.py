@@ -162,19 +162,25 @@ def regional(p: int, q: int) -> int:
 def _refined(
     op: Callable[[int, int], int], a: tuple[Factor, ...], b: tuple[Factor, ...]
 ) -> tuple[Factor, ...]:
-    left, right = [f for f in a if f[0] != 1], [f for f in b if f[0] != 1]
-    if not left and not right:
+    left, right = _large(a), _large(b)
+    if not (left or right):
         return ((1, op(sum(s for _, s in a), sum(s for _, s in b))),)
-    if not left or not right:
+    if not (left and right):
         return tuple(left or right)
     found: list[Factor] = []
     while left and right:
         (n, p), (m, q) = left.pop(0), right.pop(0)
-        if n % m and m % n:  # no common grid
-            size = math.prod(k for k, _ in a)
-            return ((size, op(_any(a), _any(b))),)
         step = min(n, m)
+        if max(n, m) % step:  # no common grid
+            return ((math.prod(k for k, _ in a), op(_any(a), _any(b))),)
         found.append((step, op(p, q)))
-        left = [(n // step, p), *left] if n > step else left
-        right = [(m // step, q), *right] if m > step else right
+        left, right = _rest(n // step, p) + left, _rest(m // step, q) + right
     return tuple(found)
+
+
+def _large(dim: tuple[Factor, ...]) -> list[Factor]:
+    return [f for f in dim if f[0] != 1]
+
+
+def _rest(size: int, labels: int) -> list[Factor]:
+    return [(size, labels)] if size > 1 else []

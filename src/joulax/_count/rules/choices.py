@@ -16,8 +16,10 @@ from ..kinds import (
     Events,
     Parameter,
     Value,
+    Values,
     few,
     join,
+    shared,
 )
 from .births import (
     elementwise_axes,
@@ -31,10 +33,7 @@ from .terms import chosen_terms, scaled_terms
 
 
 def _selected(eqn: Any, ins: Sequence[Value]) -> list[Value]:
-    sets = [values_of(i) for i in ins[1:]]
-    union: set[float] = set().union(*(s for s in sets if s is not None))
-    values = few(union) if all(s is not None for s in sets) else None
-    return [parameter_of(ins[1:], shape_of(eqn.outvars[0]), values=values)]
+    return [parameter_of(ins[1:], shape_of(eqn.outvars[0]), values=_all_values(ins[1:]))]
 
 
 @rule("select_n", parameters=_selected, elementwise=True)
@@ -134,35 +133,42 @@ def _gated(eqn: Any, ins: Sequence[Value], ctx: Context, chosen: int) -> Found:
 
 
 def _select_events(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
+    """A choice between values around zero: the events of the case that is chosen."""
     pred, *cases = ins
-    sets = [values_of(c) for c in cases]
-    known = all(s is not None for s in sets)
-    values = few(set().union(*(s for s in sets if s is not None))) if known else None
+    values = _all_values(cases)
     masks = [pred] if isinstance(pred, Events) else []
     found = logical(eqn, [*cases, *masks], ctx, values, masks=True)
     out = found.outs[0]
     assert isinstance(out, Events)
-    spikes = [c for c in cases if isinstance(c, Events)]
-    scales = {c.scale for c in spikes}
     simple = values is not None and values <= TERNARY
-    scale = UNIT if simple else scales.pop() if len(scales) == 1 else None
-    plain = simple or (scale == UNIT and all(c.plain for c in spikes))
+    scale = UNIT if simple else shared(c.scale for c in cases if isinstance(c, Events))
+    plain = simple or (scale == UNIT and all(c.plain for c in cases if isinstance(c, Events)))
     out = out.but(
         scale=scale,
         beside=not plain,
-        nonneg=all(s.nonneg for s in spikes) and all(min(values_of(c) or {0}) >= 0 for c in cases),
+        nonneg=all(map(_nonnegative, cases)),
         terms=added_terms(cases),
         **_choice_axes(eqn, ins),
     )
-    if not out.beside:
-        return found.but(outs=[out], events=None)
+    return found.but(outs=[out], events=_chosen_events if out.beside else None)
 
-    def events(ops: Operands) -> list[Companions]:
-        n = len(ops.values) - 1
-        options = [jnp.broadcast_to(ops.events(1 + k), ops.outs[0].shape) for k in range(n)]
-        return [{EVENTS: jax.lax.select_n(ops.values[0], *options)}]
 
-    return found.but(outs=[out], events=events)
+def _all_values(cases: Sequence[Value]) -> Values | None:
+    """Every value of any case, where all are known."""
+    sets = [values_of(c) for c in cases]
+    known = [s for s in sets if s is not None]
+    return few(frozenset().union(*known)) if len(known) == len(sets) else None
+
+
+def _nonnegative(case: Value) -> bool:
+    own = case.nonneg if isinstance(case, Events) else True
+    return own and min(values_of(case) or {0}) >= 0
+
+
+def _chosen_events(ops: Operands) -> list[Companions]:
+    shape = ops.outs[0].shape
+    options = [jnp.broadcast_to(ops.events(k), shape) for k in range(1, len(ops.values))]
+    return [{EVENTS: jax.lax.select_n(ops.values[0], *options)}]
 
 
 @rule("select_if_vmap", elementwise=True)

@@ -1,15 +1,17 @@
 """One-to-one synapses that the user declares."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
 
-from ..axes import IDLE, REPEATED, VARIES, WEIGHT
-from ..findings import Context, Found, Tap, mask
+from ..axes import IDLE, REPEATED, VARIES, WEIGHT, Axes
+from ..findings import Context, Found, Site, Tap, mask
 from ..kinds import (
     Data,
     Events,
+    Term,
     Value,
     Weight,
 )
@@ -25,37 +27,42 @@ def declared_synapses(eqn: Any, info: Value, ctx: Context) -> Found:
         return Found([info])
     shape = shape_of(eqn.outvars[0])
     terms = outermost(t for t in info.terms if not t.counted)
-    spiking = isinstance(info, Events) or any(t.spiking for t in terms)
-    axes = info.axes
-    repeated = [
-        a
-        for a in range(len(shape))
-        if terms and not any(t.axes.has(a, WEIGHT) for t in terms) and shape[a] > 1
-    ]
-    axes = axes.only(VARIES).marked(REPEATED, repeated)
-    size = float(math.prod(shape))
-    neurons = float(axes.size(IDLE))
+    axes = info.axes.only(VARIES).marked(REPEATED, _shared_axes(terms, shape))
+    size, neurons = float(math.prod(shape)), float(axes.size(IDLE))
     site = site_of(
         eqn,
         ctx,
         Weight(union(t.weight.leaves for t in terms), axes),
         primitive="synapses",
-        spiking=spiking,
+        spiking=isinstance(info, Events) or any(t.spiking for t in terms),
         cause=info.cause,
         dense=size,
         synapses=neurons,
         neurons=neurons,
         inputs=neurons,
     )
+    taps = _taps(ctx, site, terms, shape, axes)
+    return Found([current(site, axes)], taps=taps, sites=(site,), arrived=info.births)
+
+
+def _shared_axes(terms: Sequence[Term], shape: Sequence[int]) -> list[int]:
+    """Axes of batch and time: along them no weight varies."""
+    weight = lambda a: any(t.axes.has(a, WEIGHT) for t in terms)
+    return [a for a, n in enumerate(shape) if terms and n > 1 and not weight(a)]
+
+
+def _taps(
+    ctx: Context, site: Site, terms: Sequence[Term], shape: Sequence[int], axes: Axes
+) -> tuple[Tap, ...]:
     within, every = ctx.within_steps(), axes.wholly(IDLE)
-    kind = "ac" if spiking else "mac"
     count = lambda make: lambda ops: ctx.resolution.summed(make(ops), every, within)
     there = (lambda ops: ops.term(0, terms[0].key)) if terms else (lambda ops: ops.there(0))
-    ones = lambda ops: jnp.ones(shape, jnp.float32)
+    ones = count(lambda ops: jnp.ones(shape, jnp.float32))
+    kind = "ac" if site.spiking else "mac"
     taps = [
-        Tap(ctx.path, f"dense_{kind}", size if ctx.resolution.total else count(ones)),
+        Tap(ctx.path, f"dense_{kind}", site.dense if ctx.resolution.total else ones),
         Tap(ctx.path, kind, count(there)),
     ]
-    if spiking:
+    if site.spiking:
         taps.append(Tap(ctx.path, "ac_graded", count(lambda ops: mask(there(ops)))))
-    return Found([current(site, axes)], taps=tuple(taps), sites=(site,), arrived=info.births)
+    return tuple(taps)

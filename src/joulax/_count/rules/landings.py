@@ -42,19 +42,19 @@ def _scatter_add(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
         return _index_site(eqn, [state, index, updates], ctx, terms)
     if _countable(state, zero=True) and _countable(updates, zero=False):
         return _landed_events(eqn, state, index, updates)
-    values = [v for v in (state, updates) if isinstance(v, Data)] or [index]
+    values = datas((state, updates)) or datas([index])
     found = mixed(eqn, values, ctx, "values are added at indices")
     out = found.outs[0]
     assert isinstance(out, Data)
-    open_terms = [t for d in values if isinstance(d, Data) for t in d.terms if not t.counted]
-    lost = (
-        "products of weights and data, added at indices"
-        if open_terms and _mixes(eqn, updates, ctx)
-        else None
-    )
-    kept = state.terms if isinstance(state, Data) else NONE
-    out = out.but(terms=frozenset(t for t in kept if t.counted))
-    return found.but(outs=[out], lost=lost)
+    kept = frozenset(t for t in (state.terms if isinstance(state, Data) else NONE) if t.counted)
+    return found.but(outs=[out.but(terms=kept)], lost=_lost(eqn, values, updates, ctx))
+
+
+def _lost(eqn: Any, values: Sequence[Data], updates: Value, ctx: Context) -> str | None:
+    """Products that are added at indices and are no site."""
+    opened = any(not t.counted for d in values for t in d.terms)
+    text = "products of weights and data, added at indices"
+    return text if opened and _mixes(eqn, updates, ctx) else None
 
 
 def _mixes(eqn: Any, updates: Value, ctx: Context) -> bool:

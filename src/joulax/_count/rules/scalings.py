@@ -5,13 +5,15 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from ..findings import EVENTS, Context, Found, existing
+from ..findings import EVENTS, Companions, Context, Found, Operands, existing
 from ..kinds import (
     TERNARY,
     UNIT,
     Data,
     Events,
+    Form,
     Parameter,
+    Scale,
     Value,
     Values,
     few,
@@ -47,20 +49,24 @@ def _product(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
         return _scaled(eqn, ins, ctx, 0, divide)
     if isinstance(b, Events) and isinstance(a, Parameter) and not divide:
         return _scaled(eqn, ins, ctx, 1, divide)
-    form = None
-    other = b if isinstance(b, Parameter) else a
-    if isinstance(other, Parameter) and other.constant is not None and not divide:
-        data = a if other is b else b
-        form = tuple((n, c * other.constant) for n, c in data.linear) if data.number >= 0 else None
-    inverse = divide and isinstance(a, Parameter)
-    terms = frozenset() if inverse else scaled_terms(eqn, ins, divide)
-    found = mixed(
-        eqn, ins, ctx, "spikes are multiplied by an analog value", enters=False, terms=terms
-    )
-    source = _source(ins, divide)
-    out = found.outs[0].but(form=form, **source)
-    beside = (lambda ops: [thinned(ops, out)]) if travels(out) else None
-    return found.but(outs=[out], events=beside)
+    terms = scaled_terms(eqn, ins, divide) if isinstance(a, Data) or not divide else frozenset()
+    text = "spikes are multiplied by an analog value"
+    found = mixed(eqn, ins, ctx, text, enters=False, terms=terms)
+    out = found.outs[0].but(form=None if divide else _multiple(ins), **_source(ins, divide))
+    return found.but(outs=[out], events=_thinned(out) if travels(out) else None)
+
+
+def _thinned(out: Value) -> Callable[[Any], Any]:
+    return lambda ops: [thinned(ops, out)]
+
+
+def _multiple(ins: Sequence[Value]) -> Form | None:
+    """A known multiple of data, as a linear form."""
+    for data, factor in (ins, ins[::-1]):
+        known = isinstance(factor, Parameter) and factor.constant is not None
+        if known and data.number >= 0:
+            return tuple((n, c * factor.constant) for n, c in data.linear)
+    return None
 
 
 def _source(ins: Sequence[Value], divide: bool) -> dict[str, Any]:
@@ -72,23 +78,31 @@ def _source(ins: Sequence[Value], divide: bool) -> dict[str, Any]:
 
 
 def _masked_events(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
+    """Spikes × spikes: events where both are."""
     a, b = ins
     assert isinstance(a, Events)
     assert isinstance(b, Events)
-    poly = multiplied(ins)
+    poly, scale = multiplied(ins), _one_scale(a, b)
     values = mapped(lambda x, y: x * y, a.values, b.values)
     values = few(poly.values()) if poly is not None else values
-    scales = [s for s in (a.scale, b.scale) if s != UNIT]
-    scale = UNIT if not scales else scales[0] if len(scales) == 1 else None
     found = logical(eqn, ins, ctx, values, masks=True, scale=scale, poly=poly)
     out = found.outs[0]
     assert isinstance(out, Events)
-    simple = values is not None and values <= TERNARY and scale == UNIT
-    plain = simple or (a.plain and b.plain and scale == UNIT)
-    terms = scaled_terms(eqn, ins, False)
-    out = out.but(beside=not plain, nonneg=a.nonneg and b.nonneg, terms=terms)
-    product = (lambda ops: [{EVENTS: ops.events(0) * ops.events(1)}]) if out.beside else None
-    return found.but(outs=[out], events=product)
+    simple = values is not None and values <= TERNARY
+    plain = scale == UNIT and (simple or (a.plain and b.plain))
+    terms, nonneg = scaled_terms(eqn, ins, False), a.nonneg and b.nonneg
+    out = out.but(beside=not plain, nonneg=nonneg, terms=terms)
+    return found.but(outs=[out], events=_both if out.beside else None)
+
+
+def _one_scale(a: Events, b: Events) -> Scale | None:
+    """The scale of a product, where at most one factor has one."""
+    scales = [s for s in (a.scale, b.scale) if s != UNIT]
+    return (scales or [UNIT])[0] if len(scales) < 2 else None
+
+
+def _both(ops: Operands) -> list[Companions]:
+    return [{EVENTS: ops.events(0) * ops.events(1)}]
 
 
 def _scaled(eqn: Any, ins: Sequence[Value], ctx: Context, i: int, divide: bool) -> Found:

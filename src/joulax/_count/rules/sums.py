@@ -69,30 +69,38 @@ def straight_through(
 @rule("add", "add_any", "sub", elementwise=True)
 def _sum(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Sums: at one scale events stay events, at different scales they are analog."""
-    a, b = ins
     minus = eqn.primitive.name == "sub"
     form = combined_form(ins, (1.0, -1.0 if minus else 1.0))
-    found = straight_through(eqn, ins, form, ctx)
+    found = straight_through(eqn, ins, form, ctx) or _with_zero(eqn, ins, form, minus)
     if found is not None:
         return found
-    for i, other in ((0, b), (1, a)):
-        if isinstance(other, Parameter) and other.constant == 0 and not (minus and i == 1):
-            return same(ins[i], i, form=form, axes=elementwise_axes(eqn, ins))
     found = merged_terms(eqn, ins, ctx)
     if found is None and all(isinstance(i, Events | Parameter) for i in ins):
-        sign = -1 if minus else 1
-        found = by_what_it_is(eqn, ins, ctx, added(ins, sign))
-        found = found or (
-            kept(eqn, ins, ctx, lambda x, y: x + sign * y) if _exact(ins, sign) else None
-        )
-        found = found or _one_scale(eqn, ins, ctx, minus)
-    found = found or mixed(
-        eqn, ins, ctx, _why_sum(a, b, minus), terms=added_terms(ins) | bare_terms(ins)
-    )
+        found = _of_events(eqn, ins, ctx, -1 if minus else 1)
+    if found is None:
+        terms = added_terms(ins) | bare_terms(ins)
+        found = mixed(eqn, ins, ctx, _why_sum(*ins, minus), terms=terms)
     found = unrolled(eqn, found, ins, ctx)
     out = found.outs[0]
     beside = found.events or ((lambda ops: [_added(ops, out)]) if travels(out) else None)
     return found.but(outs=[out.but(form=form)], events=beside)
+
+
+def _with_zero(eqn: Any, ins: Sequence[Value], form: Form | None, minus: bool) -> Found | None:
+    """A value to which nothing is added."""
+    for i, other in ((0, ins[1]), (1, ins[0])):
+        zero = isinstance(other, Parameter) and other.constant == 0
+        if zero and not (minus and i == 1):
+            return same(ins[i], i, form=form, axes=elementwise_axes(eqn, ins))
+    return None
+
+
+def _of_events(eqn: Any, ins: Sequence[Value], ctx: Context, sign: int) -> Found | None:
+    """Sums of events and constants: by what they are, else at one scale."""
+    found = by_what_it_is(eqn, ins, ctx, added(ins, sign))
+    if found is None and _exact(ins, sign):
+        found = kept(eqn, ins, ctx, lambda x, y: x + sign * y)
+    return found or _one_scale(eqn, ins, ctx, sign < 0)
 
 
 def _exact(ins: Sequence[Value], sign: int) -> bool:

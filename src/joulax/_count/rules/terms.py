@@ -114,14 +114,19 @@ def bare_terms(ins: Sequence[Value]) -> frozenset[Term]:
 def chosen_terms(options: Sequence[Value], index: Data) -> tuple[frozenset[Term], str | None]:
     """Terms of a choice that data make, and what is lost: rows of a leaf added one by one."""
     terms = frozenset().union(*(o.terms for o in options if isinstance(o, Data)))
-    leaves = [o.weight for o in options if isinstance(o, Parameter) and o.weight]
-    bare = {t.weight for t in terms if t.source == BARE} | {w for w in leaves if w.place.loops}
     source = index.source if index.source >= 0 else index.number
-    gated = {Term(w, source, index.place, w.axes, True, counted=True) for w in bare}
+    gated = {
+        Term(w, source, index.place, w.axes, True, counted=True) for w in _bare(options, terms)
+    }
     rest = frozenset(t for t in terms if t.source != BARE)
-    lost = any(together(t, u) for t in rest for u in gated)
     text = "rows of a weight, added one by one where data say; write where(spike, row, 0)"
-    return rest | gated, text if lost else None
+    return rest | gated, text if any(together(t, u) for t in rest for u in gated) else None
+
+
+def _bare(options: Sequence[Value], terms: frozenset[Term]) -> set[Weight]:
+    """Weights that a loop walks over, chosen or added as they are."""
+    leaves = [o.weight for o in options if isinstance(o, Parameter) and o.weight]
+    return {t.weight for t in terms if t.source == BARE} | {w for w in leaves if w.place.loops}
 
 
 # -- sums -----------------------------------------------------------------------------
@@ -168,30 +173,38 @@ def together(t: Term, u: Term) -> bool:
 
 def merged_terms(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """A weighted sum written by hand with `+`: rows added one by one, stencils, loops."""
-    if len(datas(ins)) < 2:
-        return None
-    a, b = ins
-    assert isinstance(a, Data)
-    assert isinstance(b, Data)
-    pairs = [(t, u) for t in a.terms for u in b.terms if _meet(t, u)]
+    sides = datas(ins)
+    pairs = _meetings(*sides) if len(sides) == 2 else []
     if not pairs:
         return None
     leaves = frozenset().union(*(t.weight.leaves | u.weight.leaves for t, u in pairs))
-    sides = [[t for t in d.terms if _open(t, leaves)] for d in (a, b)]
-    new = [(i, t) for i, side in enumerate(sides) for t in outermost(side)]
+    opened = [outermost(t for t in d.terms if _open(t, leaves)) for d in sides]
+    new = [(i, t) for i, side in enumerate(opened) for t in side]
     axes = _sliced(eqn, pairs)
     sites, taps = _hand_sites(eqn, ctx, new, axes)
     counted = {t.but(counted=True, weight=_widened(t.weight, leaves)) for t, _ in pairs}
-    rest = {t for d in (a, b) for t in d.terms if not t.weight.leaves & leaves}
-    rest = accounted(rest, [t for _, t in new])
-    values = common(eqn, ins, ctx)
-    feeds, size = frozenset(s.path for s in sites), max(s.neurons for s in sites)
-    values |= dict(cause=current_cause(sites[0]), feeds=values["feeds"] | feeds)
-    values |= dict(size=max(values["size"], size), axes=_repeated(axes))
-    out = Analog(**values, terms=frozenset(counted | rest))
+    others = [t for d in sides for t in d.terms if not t.weight.leaves & leaves]
+    rest = accounted(others, [t for _, t in new])
+    out = _hand_current(eqn, ins, ctx, sites, axes).but(terms=frozenset(counted | rest))
     lookups = frozenset(t.lookup for p in pairs for t in p if t.lookup)
     found = Found([out], sites=tuple(sites), taps=tuple(taps), picked=lookups)
-    return found.but(arrived=frozenset().union(a.births, b.births))
+    return found.but(arrived=frozenset().union(*(d.births for d in sides)))
+
+
+def _meetings(a: Data, b: Data) -> list[tuple[Term, Term]]:
+    """Terms of two operands that make synapses together, in an order of their own."""
+    pairs = [(t, u) for t in a.terms for u in b.terms if _meet(t, u)]
+    return sorted(pairs, key=lambda p: (p[1].name, p[0].name))
+
+
+def _hand_current(
+    eqn: Any, ins: Sequence[Value], ctx: Context, sites: Sequence[Site], axes: Axes
+) -> Analog:
+    """What leaves a sum written by hand: it feeds the region of its operands."""
+    values = common(eqn, ins, ctx)
+    values["feeds"] |= frozenset(s.path for s in sites)
+    values["size"] = max(values["size"], *(s.neurons for s in sites))
+    return Analog(**(values | dict(cause=current_cause(sites[0]), axes=_repeated(axes))))
 
 
 def _hand_sites(
