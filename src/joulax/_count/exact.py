@@ -74,12 +74,18 @@ def _rests(a: Sum, b: Sum) -> Any:
 
 def _normal(a: Array, b: Array, rest: Any, bound: float) -> Sum:
     """Knuth's sum: what float32 loses goes to the rest."""
+    total, lost = _two(a, b)
+    lost, s = lost + rest, lax.stop_gradient(total)
+    high = s + lost
+    return Sum(total + (high - s), lost - (high - s), bound)
+
+
+def _two(a: Array, b: Array) -> tuple[Array, Array]:
+    """A sum, and what it has lost."""
     total = a + b
     x, y, s = lax.stop_gradient((a, b, total))
     part = s - x
-    lost = (x - (s - part)) + (y - part) + rest
-    high = s + lost
-    return Sum(total + (high - s), lost - (high - s), bound)
+    return total, (x - (s - part)) + (y - part)
 
 
 def over(axis: int, count: Sum, length: int) -> Sum:
@@ -89,8 +95,25 @@ def over(axis: int, count: Sum, length: int) -> Sum:
         return Sum(count.value * length, None, bound)
     if count.rest is None and bound < LIMIT:
         return Sum(count.value.sum(axis=axis), None, bound)
+    if count.rest is None and count.bound < LIMIT:
+        return _halves(jnp.moveaxis(count.value, axis, 0), count.bound, bound)
     moved = count.full().map(lambda x: jnp.moveaxis(x, axis, 0))
     return Sum(*_tree(moved.value, moved.rest), bound)
+
+
+HALF = 4096  # integers below 2²⁴ are two digits of this base, and as many digits add up exactly
+
+
+def _halves(counts: Array, each: float, bound: float) -> Sum:
+    """Sum over the first axis of integers below 2²⁴: high and low digits apart."""
+    length = counts.shape[0]
+    if length > HALF:
+        pad = [(0, -length % HALF), *[(0, 0)] * (counts.ndim - 1)]
+        parts = jnp.pad(counts, pad).reshape(-1, HALF, *counts.shape[1:])
+        return over(0, _halves(jnp.moveaxis(parts, 1, 0), each, each * HALF), parts.shape[0])
+    high = jnp.floor(lax.stop_gradient(counts) / HALF)
+    low = counts - HALF * high
+    return Sum(*_two(HALF * high.sum(axis=0), low.sum(axis=0)), bound)
 
 
 def _tree(value: Array, rest: Array) -> tuple[Array, Array]:
