@@ -129,6 +129,35 @@ def _tree(value: Array, rest: Array) -> tuple[Array, Array]:
     return value[0], rest[0]
 
 
+def scaled(count: Sum, factor: float) -> Sum:
+    """A count times a power of two, which is exact."""
+    if factor == 1:
+        return count
+    rest = None if count.rest is None else count.rest * factor
+    return Sum(count.value * factor, rest, count.bound * factor)
+
+
+def digits(count: Sum, most: float) -> list[tuple[float, Array, float]]:
+    """A count as Σ factor · digit, whose sums of `most` digits are exact: with their bounds.
+
+    The slope of the count is that of its lowest digit.
+    """
+    base = 2.0 ** max(math.floor(math.log2(LIMIT / most)), 1)
+    found: list[tuple[float, Array, float]] = []
+    here = count.array()
+    parts = [(here.value, min(here.bound, LIMIT * LIMIT))]
+    if here.rest is not None:
+        parts.append((here.rest, min(here.bound, LIMIT)))
+    for value, bound in parts:
+        factor = 1.0
+        while bound > base:
+            high = jnp.floor(lax.stop_gradient(value) / base)
+            found.append((factor, value - base * high, base))
+            value, bound, factor = high, bound / base, factor * base
+        found.append((factor, value, bound))
+    return found
+
+
 def total(counts: Array, each: float) -> Sum:
     """Sum over all elements, of which none is above `each`."""
     bound = counts.size * each
@@ -138,6 +167,14 @@ def total(counts: Array, each: float) -> Sum:
     flat = jnp.pad(counts.reshape(-1), (0, -counts.size % chunk)).reshape(-1, chunk)
     parts = flat.sum(axis=1)
     return over(0, Sum(parts, None, chunk * each), parts.shape[0])
+
+
+def table(numbers: Any) -> Sum:
+    """Whole numbers known while tracing."""
+    high = np.asarray(numbers, np.float32)
+    low = (np.asarray(numbers, np.int64) - high.astype(np.int64)).astype(np.float32)
+    most = float(np.max(np.abs(high), initial=0.0))
+    return Sum(jnp.asarray(high), jnp.asarray(low) if low.any() else None, most)
 
 
 def known(number: float) -> Sum:
