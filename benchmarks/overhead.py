@@ -85,7 +85,9 @@ def training(network):
         return jax.jit(run).lower(arrays, start, x, y).compile()
 
     compiled = {name: step(loss) for name, loss in losses(network.shape[1]).items()}
-    runs = {n: lambda c=c: jax.block_until_ready(c(arrays, start, x, y)) for n, c in compiled.items()}
+    runs = {
+        n: lambda c=c: jax.block_until_ready(c(arrays, start, x, y)) for n, c in compiled.items()
+    }
     return runs, {name: memory(c) for name, c in compiled.items()}
 
 

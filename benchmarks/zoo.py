@@ -96,7 +96,8 @@ class SNN(eqx.Module):
             shape = jax.eval_shape(pool, v).shape
         reach = [fanout(m, s) for m, (s, _) in zip(self.layers, shapes, strict=True)]
         around = [
-            None if m is None else fanout(m, s) for m, (_, s) in zip(self.loops, shapes, strict=True)
+            None if m is None else fanout(m, s)
+            for m, (_, s) in zip(self.loops, shapes, strict=True)
         ]
 
         def step(carry, x):

@@ -33,9 +33,7 @@ class Resolution:
         """Whether everything is summed at once."""
         return not self.neurons and self.steps is None
 
-    def whole(
-        self, shape: tuple[int, ...], repeated: tuple[bool, ...], within: bool
-    ) -> bool:
+    def whole(self, shape: tuple[int, ...], repeated: tuple[bool, ...], within: bool) -> bool:
         """Whether one number is all that is kept of one execution of a site."""
         return not self.neurons and self.step_axis(shape, repeated, within) is None
 

@@ -104,5 +104,3 @@ def product(
     """The products of a site, where nothing but the weight decides what an event reaches."""
     known = g.fixed and g.met is not None
     return Product(g, weight, tuple(shapes), out, resolution, repeated, within) if known else None
-
-
