@@ -245,7 +245,7 @@ def _shape(accounts: Account) -> tuple[int, ...]:
     return shapes.pop() if shapes else ()
 
 
-def _limbs(counts: Array) -> tuple[UInt32[Array, "samples limbs"], Int[Array, ""]]:
+def _limbs(counts: Array) -> tuple[UInt32[Array, "*samples limbs"], Int[Array, ""]]:
     """Float counts as limbs of 16 bits, and how many are no whole numbers below 2⁴⁸.
 
     Powers of two, floors and differences are exact in floats.

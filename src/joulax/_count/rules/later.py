@@ -8,7 +8,6 @@ product behind the loop replaces many small ones.
 
 import functools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,8 +69,8 @@ class Product:
         if part.known:
             return table(numbers * int(part.value))
         most = float(max(numbers.max(initial=1), 1))
-        along = lambda n: n.reshape((*n.shape, *(1,) * numbers.ndim))
-        spread = lambda n: along(n) * jnp.asarray(numbers, jnp.float32)
+        each = jnp.asarray(numbers, jnp.float32)
+        spread = lambda n: jnp.tensordot(n, each, 0, precision="highest")
         found = [
             scaled(Sum(spread(n), None, min(bound * most, LIMIT)), factor)
             for factor, n, bound in digits(part, most)
