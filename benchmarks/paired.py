@@ -46,10 +46,13 @@ class Ratio:
         return f"{self.median:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def interleaved(runs: Runs, rounds: int) -> dict[str, Times]:
-    """Time every run once in each round; results of a run must be ready when it returns."""
-    repeats = {}
-    for name, run in runs.items():
+def interleaved(runs: Runs, rounds: int, warm: bool = True) -> dict[str, Times]:
+    """Time every run once in each round; results of a run must be ready when it returns.
+
+    `warm`: run each before, and as often in a round as makes a sample that can be timed.
+    """
+    repeats = dict.fromkeys(runs, 1)
+    for name, run in runs.items() if warm else ():
         run()
         start = time.perf_counter()
         run()

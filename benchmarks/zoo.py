@@ -4,6 +4,7 @@
 synaptic operations and neuron updates, written into the network by somebody who knows it.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -87,8 +88,8 @@ class SNN(eqx.Module):
 
         return self._scan(step, x).sum(0)
 
-    def by_hand(self, x):
-        """The same, with synaptic operations and updates."""
+    def by_hand(self, x, apart=False):
+        """The same, with synaptic operations (of each layer `apart`) and updates."""
         shapes, shape = [], x[0].shape
         for layer, pool in zip(self.layers, self.pools, strict=True):
             v = jax.eval_shape(layer, jax.ShapeDtypeStruct(shape, x.dtype))
@@ -101,24 +102,59 @@ class SNN(eqx.Module):
         ]
 
         def step(carry, x):
-            states, count = [], 0.0
+            states, counts = [], []
             for i, (layer, pool, loop, (v, s)) in enumerate(
                 zip(self.layers, self.pools, self.loops, carry, strict=True)
             ):
-                count += jnp.vdot(x, reach[i])
+                counts.append(jnp.vdot(x, reach[i]))
                 current = layer(x)
                 if loop is not None:
-                    count += jnp.vdot(s, around[i])
+                    counts[-1] += jnp.vdot(s, around[i])
                     current = current + loop(s)
                 v = 0.9 * v + current
                 s = spike(v - 1)
                 states.append((v - s, s))
                 x = pool(s)
-            return states, (x, count)
+            return states, (x, counts if apart else sum(counts))
 
         out, counts = self._scan(step, x)
-        updates = float(len(x) * sum(jnp.zeros(s).size for _, s in shapes))
-        return out.sum(0), counts.sum(), updates
+        updates = jnp.asarray(float(len(x) * sum(math.prod(s) for _, s in shapes)))
+        return out.sum(0), jax.tree.map(lambda c: c.sum(), counts), updates
+
+
+class Hoisted(SNN):
+    """The same feed-forward network, a layer at a time: one large product for all steps."""
+
+    def __call__(self, x):
+        """Spikes of the last layer, summed over time."""
+
+        def fire(v, current):
+            v = 0.9 * v + current
+            s = spike(v - 1)
+            return v - s, s
+
+        for layer, pool in zip(self.layers, self.pools, strict=True):
+            current = jax.vmap(layer)(x)
+            s = jax.lax.scan(fire, jnp.zeros(current.shape[1:]), current)[1]
+            x = jax.vmap(pool)(s)
+        return x.sum(0)
+
+    def by_hand(self, x, apart=False):
+        """The same, with synaptic operations (of each layer `apart`) and updates."""
+        counts, updates = [], 0
+
+        def fire(v, current):
+            v = 0.9 * v + current
+            s = spike(v - 1)
+            return v - s, s
+
+        for layer, pool in zip(self.layers, self.pools, strict=True):
+            counts.append(jnp.vdot(x.sum(0), fanout(layer, x.shape[1:])))
+            current = jax.vmap(layer)(x)
+            updates += current.size
+            s = jax.lax.scan(fire, jnp.zeros(current.shape[1:]), current)[1]
+            x = jax.vmap(pool)(s)
+        return x.sum(0), counts if apart else sum(counts), jnp.asarray(float(updates))
 
 
 class Transformer(eqx.Module):
@@ -192,7 +228,7 @@ class Transformer(eqx.Module):
             return states, (out, sum(parts))
 
         out, counts = jax.lax.scan(step, self._states(), x)[1]
-        updates = float(len(x) * sum(s.size for s in self._states()))
+        updates = jnp.asarray(float(len(x) * sum(s.size for s in self._states())))
         return out.sum(0).reshape(-1), counts.sum(), updates
 
 
@@ -212,7 +248,7 @@ def chain(sizes, key, **options):
     return SNN([eqx.nn.Linear(a, b, key=k) for a, b, k in pairs], **options)
 
 
-def convolutions(key):
+def convolutions(key, network=SNN):
     """The four-layer convolutional network of the Sinabs how-to."""
     k = jax.random.split(key, 4)
     pool = eqx.nn.AvgPool2d(2, 2)
@@ -222,7 +258,7 @@ def convolutions(key):
         eqx.nn.Conv2d(32, 120, 4, use_bias=False, key=k[2]),
         eqx.nn.Linear(120, 10, use_bias=False, key=k[3]),
     ]
-    return SNN(layers, [pool, pool, flat, same])
+    return network(layers, [pool, pool, flat, same])
 
 
 def recurrent(key):
@@ -235,6 +271,9 @@ def recurrent(key):
 NETWORKS = {
     "mlp": Network(lambda k: chain((784, 512, 512, 10), k), (64, 100, 784), "784-512-512-10"),
     "conv": Network(convolutions, (32, 50, 1, 28, 28), "four layers, the Sinabs how-to"),
+    "conv, hoisted": Network(
+        lambda k: convolutions(k, Hoisted), (32, 50, 1, 28, 28), "the same, a layer at a time"
+    ),
     "recurrent": Network(recurrent, (64, 100, 700), "700-256 (recurrent)-20"),
     "digits": Network(lambda k: chain((64, 128, 128, 10), k), (64, 20, 64), "64-128-128-10"),
     "tiny": Network(lambda k: chain((64, 64, 64, 64), k), (16, 20, 64), "three layers of 64"),
