@@ -142,6 +142,7 @@ def main():
             row["temporary_bytes"] = bytes_[mode]
         found[name] = {"about": network.about, "shape": network.shape, "modes": times}
         paired.show(f"{name}: {network.about}, inputs {network.shape}", times)
+        paired.write(args.json, found)
         print(f"{'temporary MB':<28}", {n: round(b / 1e6, 2) for n, b in bytes_.items()})
     paired.finish(args.json, found)
 

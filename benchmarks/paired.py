@@ -143,6 +143,12 @@ def finish(path: str | None, found: dict[str, Any]) -> None:
     where = conditions()
     versions = ", ".join(f"{k} {v}" for k, v in where["versions"].items())
     print(f"\n{where['cpu']}, one core of {where['cores']}; {versions}")
+    write(path, found, where)
+
+
+def write(path: str | None, found: dict[str, Any], where: dict[str, Any] | None = None) -> None:
+    """Write what has been found so far: a long run that is cut short leaves what it had."""
+    where = where or conditions()
     if path:
         with open(path, "w", encoding="utf-8") as file:
             json.dump({"conditions": where, "results": found}, file, indent=1)

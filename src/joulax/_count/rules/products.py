@@ -167,13 +167,15 @@ def _taps(
     out = shape_of(eqn.outvars[0])
     whole = ctx.resolution.whole(out, repeated, within)
     along = _steps_of(g, w, ctx.resolution, ctx.resolution.step_axis(out, repeated, within))
-    bound = each * max(site.dense / max(math.prod(out), 1), _most(g, w, shapes))
+    most = _most(g, w, shapes)
+    bound = each * max(site.dense / max(math.prod(out), 1), most)
     later = product_behind(g, w, shapes, out, ctx.resolution, repeated, within)
 
     def met(field: str, events: Callable[[Operands], Array]) -> Tap:
         """Operations that events cause: by the fan-out they meet, or neuron by neuron."""
         if whole:
-            return Tap(path, field, lambda ops: weigh(events(ops), reach(ops), each * g.dense))
+            gathered = lambda ops: _gathered(events(ops), reach(ops), each * most)
+            return Tap(path, field, lambda ops: weigh(gathered(ops), reach(ops), each * g.dense))
         if along is not None:
             return Tap(path, field, lambda ops: weigh_along(events(ops), reach(ops), along, bound))
         value = lambda ops: ctx.resolution.summed(
@@ -219,6 +221,16 @@ def ops_events(ops: Operands, i: int) -> Array:
 def ops_nonzero(ops: Operands, i: int) -> Array:
     """Where an operand is not zero."""
     return mask(ops.values[i])
+
+
+def _gathered(events: Array, reach: Array, each: float) -> Array:
+    """Events added up over the axes along which their fan-out is the same, where that is exact."""
+    if events.ndim != reach.ndim:
+        return events
+    same = [a for a, n in enumerate(reach.shape) if n == 1 and events.shape[a] > 1]
+    if not same or each * math.prod(events.shape[a] for a in same) >= LIMIT:
+        return events
+    return events.sum(axis=tuple(same), keepdims=True)
 
 
 def weigh(events: Array, reach: Array, bound: float) -> Sum:
