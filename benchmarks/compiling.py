@@ -1,124 +1,114 @@
-"""What counting costs before the first step: tracing and compiling, and equations added for each
-site.
+"""What counting costs before the first step: tracing, compiling, and calling eagerly.
 
-    python benchmarks/compiling.py           # networks of 3, 30 and 100 layers
+    python benchmarks/compiling.py [--layers N …] [--rounds N] [--json FILE]
+    python benchmarks/compiling.py --eager [--rounds N] [--json FILE]
 
-Three training steps are traced and compiled afresh in one process, in rotating order; ratios are
-those of the medians:
-without counts, counted by `joulax.count`, and counted by hand with one product of spikes and
-fan-outs a layer, the least that can be done.
+Compiling: training steps of chains of narrow layers and of the convolutional network, traced and
+compiled afresh: plain, with counts by hand of the same form (a number for each layer), counted.
+Eagerly: one call of a counted function, a jitted plain one, and one addition to a ledger.
 """
 
 import argparse
-import statistics
-import time
+
+import paired  # first: it pins the process  # isort: skip
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from overhead import SNN, spike
+import zoo
 
 import joulax
 
 
-def network(depth, width=32):
-    """A chain of spiking layers."""
-    keys = jax.random.split(jax.random.key(0), depth)
-    return SNN([eqx.nn.Linear(width, width, key=k) for k in keys], [lambda s: s] * depth)
-
-
-def steps_of(model):
-    """The gradient of a task, and of the task with an energy."""
+def steps():
+    """The gradients that are compiled."""
     chip = joulax.hardware("loihi")
+    goal = joulax.losses.target
 
     def plain(model, x):
         return jnp.square(jax.vmap(model)(x)).mean()
 
+    def by_hand(model, x):
+        out, synops, updates = jax.vmap(lambda x: model.by_hand(x, apart=True))(x)
+        energy = 23.6 * sum(s.mean() for s in synops) + 81.0 * updates.mean()
+        return jnp.square(out).mean() + goal(energy, 1e6)
+
     def counted(model, x):
         out, account = jax.vmap(joulax.count(model, spikes=0))(x)
-        return jnp.square(out).mean() + joulax.losses.target(
-            joulax.energy(account, chip).total.mean(), 1e6
-        )
+        return jnp.square(out).mean() + goal(joulax.energy(account, chip).total.mean(), 1e6)
 
-    def by_hand(model, x):
-        out, synops = jax.vmap(lambda x: hand_counted(model, x))(x)
-        return jnp.square(out).mean() + joulax.losses.target(23.6 * synops.mean(), 1e6)
+    return {"plain": plain, "by hand": by_hand, "counted": counted}
 
-    return {
-        name: eqx.filter_grad(f)
-        for name, f in (("plain", plain), ("by hand", by_hand), ("counted", counted))
+
+def compiled(loss, model, x):
+    """Trace and compile one gradient."""
+    arrays, rest = eqx.partition(model, eqx.is_array)
+    jax.clear_caches()
+    of = jax.grad(lambda a, x: loss(eqx.combine(a, rest), x))
+    return jax.jit(of).lower(arrays, x).compile()
+
+
+def size(program):
+    """Instructions and fused kernels of a compiled program."""
+    text = program.as_text()
+    return {"instructions": text.count(" = "), "kernels": text.count(" fusion(")}
+
+
+def compile_times(name, network, rounds):
+    """Times of compiling each step, and the size of what came out."""
+    model = network.make(jax.random.key(0))
+    x = jnp.ones(network.shape)
+    runs = {k: lambda f=f: compiled(f, model, x) for k, f in steps().items()}
+    found = paired.summary(paired.interleaved(runs, rounds, warm=False), "plain")
+    for mode, run in runs.items():
+        found[mode] |= size(run())
+    paired.show(f"compiling {name}", found)
+    print({k: (v["instructions"], v["kernels"]) for k, v in found.items()})
+    return found
+
+
+def eager_times(rounds):
+    """Times of calls outside of any `jit`."""
+    model = zoo.NETWORKS["tiny"].make(jax.random.key(0))
+    x = jnp.zeros(zoo.NETWORKS["tiny"].shape[1:])
+    count = joulax.count(model, spikes=0)
+    ledger = joulax.Ledger.init(count(x)[1])
+    account = count(x)[1]
+    jitted, inside = eqx.filter_jit(model), eqx.filter_jit(lambda m, x: joulax.count(m, spikes=0)(x))
+    runs = {
+        "plain, eqx.filter_jit": lambda: jax.block_until_ready(jitted(x)),
+        "counted inside eqx.filter_jit": lambda: jax.block_until_ready(inside(model, x)),
+        "counted, called eagerly": lambda: jax.block_until_ready(count(x)),
+        "Ledger.add, eagerly": lambda: jax.block_until_ready(ledger.add(account)),
     }
+    found = paired.summary(paired.interleaved(runs, rounds), "plain, eqx.filter_jit")
+    paired.show("eager calls, three layers of 64, T = 20, one sample", found)
+    return found
 
 
-def hand_counted(model, x):
-    """The network with its synaptic operations, written out."""
-    fanouts = [
-        jax.lax.stop_gradient((layer.weight != 0).astype(x.dtype).sum(0)) for layer in model.layers
-    ]
-
-    def step(carry, x):
-        voltages, counts = [], []
-        for layer, v, fanout in zip(model.layers, carry, fanouts, strict=True):
-            counts.append(x @ fanout)
-            v = 0.9 * v + layer(x)
-            x = spike(v - 1)
-            voltages.append(v - x)
-        return voltages, (x, counts)
-
-    out, counts = jax.lax.scan(step, model.states(x[0]), x)[1]
-    return out.sum(0), sum(c.sum() for c in counts)
-
-
-def equations(jaxpr):
-    """Equations of a jaxpr and of all jaxprs inside it."""
-    from jax.extend.core import ClosedJaxpr, Jaxpr
-
-    inner = [
-        p
-        for e in jaxpr.eqns
-        for p in jax.tree.leaves(
-            list(e.params.values()), is_leaf=lambda x: isinstance(x, Jaxpr | ClosedJaxpr)
-        )
-    ]
-    return len(jaxpr.eqns) + sum(
-        equations(p.jaxpr if isinstance(p, ClosedJaxpr) else p)
-        for p in inner
-        if isinstance(p, Jaxpr | ClosedJaxpr)
-    )
-
-
-def measure(depth, repeats):
-    """Median seconds of tracing and compiling each step, and the equations that counting adds."""
-    x, times = jnp.ones((8, 10, 32)), {"plain": [], "by hand": [], "counted": []}
-    for i in range(repeats):
-        model = network(depth)
-        for name in list(times)[:: -1 if i % 2 else 1]:
-            jax.clear_caches()
-            step = steps_of(model)[name]
-            arrays, rest = eqx.partition(model, eqx.is_array)
-            start = time.perf_counter()
-            jax.jit(
-                lambda a, x, step=step, rest=rest: eqx.filter(
-                    step(eqx.combine(a, rest), x), eqx.is_array
-                )
-            ).lower(arrays, x).compile()
-            times[name].append(time.perf_counter() - start)
-    model = network(depth)
-    before = equations(jax.make_jaxpr(lambda x: model(x))(x[0]).jaxpr)
-    after = equations(
-        jax.make_jaxpr(lambda x: joulax.count(model, spikes=0)(x)[1].layers)(x[0]).jaxpr
-    )
-    return {name: statistics.median(t) for name, t in times.items()}, (after - before) / depth
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--layers", type=int, nargs="*", default=[3, 30, 100])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--eager", action="store_true")
+    parser.add_argument("--json")
+    args = parser.parse_args()
+    if args.eager:
+        found = {"eager": eager_times(args.rounds)}
+    else:
+        networks = {
+            f"{n} layers": zoo.Network(lambda k, n=n: zoo.chain((32,) * (n + 1), k), (8, 10, 32), "")
+            for n in args.layers
+        }
+        conv = zoo.NETWORKS["conv"]
+        small = zoo.Network(conv.make, (2, 10, *conv.shape[2:]), conv.about)
+        networks = {"conv": small, **networks}
+        found = {}
+        for name, network in networks.items():
+            found[name] = compile_times(name, network, args.rounds)
+            paired.write(args.json, found)
+    paired.finish(args.json, found)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=5)
-    args = parser.parse_args()
-    print(f"jax {jax.__version__} on {jax.devices()[0].device_kind}, joulax {joulax.__version__}")
-    for depth in (3, 30, 100):
-        t, added = measure(depth, args.repeats)
-        ratios = ", ".join(
-            f"{name} {seconds:.2f} s ({seconds / t['plain']:.2f})" for name, seconds in t.items()
-        )
-        print(f"{depth:>3} layers: {ratios}, {added:.1f} equations a layer", flush=True)
+    main()

@@ -1,149 +1,157 @@
-"""Training step with counting and an energy loss, against the same step without: one ratio for each
-network.
+"""What counting costs while a network runs.
 
-    python benchmarks/overhead.py            # both networks
-    python benchmarks/overhead.py --steps 5  # quicker
+    python benchmarks/overhead.py [NETWORK …] [--rounds N] [--json FILE]     # training steps
+    python benchmarks/overhead.py --options [NETWORK …]                      # forward passes
 
-Both steps run in one process; their order rotates, and the ratio is that of the medians.
+Training steps: the plain one; with operations counted by hand and an energy loss; counted by
+`joulax.count` and priced on one chip; priced on a hundred. Forward passes: plain, counted, and with
+each option of `count`. Beside every ratio stands what XLA's own analysis says of its memory.
 """
 
 import argparse
-import statistics
-import time
+
+import paired  # first: it pins the process  # isort: skip
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
+import zoo
 
 import joulax
 
 
-@jax.custom_jvp
-def spike(v):
-    """A spike where the membrane is above threshold."""
-    return (v > 0).astype(v.dtype)
+def task(logits, labels):
+    """Cross entropy."""
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
 
-@spike.defjvp
-def _spike_jvp(primals, tangents):
-    (v,), (dv,) = primals, tangents
-    return spike(v), dv / (1 + 10 * jnp.abs(v)) ** 2
-
-
-class SNN(eqx.Module):
-    """Layers with spiking neurons after each, stepped by one scan."""
-
-    layers: list
-    pools: list
-
-    def __call__(self, x):
-        def step(carry, x):
-            voltages = []
-            for layer, pool, v in zip(self.layers, self.pools, carry, strict=True):
-                v = 0.9 * v + layer(x)
-                s = spike(v - 1)
-                voltages.append(v - s)
-                x = pool(s)
-            return voltages, x
-
-        return jax.lax.scan(step, self.states(x[0]), x)[1].sum(0)
-
-    def states(self, x):
-        states = []
-        for layer, pool in zip(self.layers, self.pools, strict=True):
-            v = jax.eval_shape(layer, x)
-            states.append(jnp.zeros(v.shape, v.dtype))
-            x = jax.eval_shape(pool, v)
-        return states
-
-
-def mlp(key):
-    """784-512-512-10, T = 100, batch 64."""
-    sizes = (784, 512, 512, 10)
-    keys = jax.random.split(key, 3)
-    layers = [
-        eqx.nn.Linear(a, b, key=k) for a, b, k in zip(sizes[:-1], sizes[1:], keys, strict=True)
-    ]
-    return SNN(layers, [lambda s: s] * 3), (64, 100, 784)
-
-
-def conv(key):
-    """The four-layer convolutional network of the Sinabs how-to, T = 50, batch 32."""
-    k = jax.random.split(key, 4)
-    pool, flat = eqx.nn.AvgPool2d(2, 2), lambda s: s.reshape(-1)
-    layers = [
-        eqx.nn.Conv2d(1, 16, 5, use_bias=False, key=k[0]),
-        eqx.nn.Conv2d(16, 32, 5, use_bias=False, key=k[1]),
-        eqx.nn.Conv2d(32, 120, 4, use_bias=False, key=k[2]),
-        eqx.nn.Linear(120, 10, use_bias=False, key=k[3]),
-    ]
-    return SNN(layers, [pool, pool, flat, lambda s: s]), (32, 50, 1, 28, 28)
-
-
-def steps_of(model, optimiser):
-    """The plain training step and the counted one."""
+def losses(steps):
+    """The losses of the training steps."""
     chip = joulax.hardware("loihi")
-
-    def task(logits, labels):
-        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+    many = joulax.stack([chip] * 100)
+    prices = jnp.stack([many.costs.ac, many.costs.neuron_update], -1)
+    goal = joulax.losses.target
 
     def plain(model, x, y):
         return task(jax.vmap(model)(x), y)
 
+    def counts(model, x):
+        logits, synops, updates = jax.vmap(lambda x: model.by_hand(x))(x)
+        return logits, jnp.stack([synops.mean(), jnp.mean(updates)])
+
+    def by_hand(model, x, y):
+        logits, found = counts(model, x)
+        return task(logits, y) + 1e-3 * goal(prices[0] @ found, 1e6)
+
+    def by_hand_100(model, x, y):
+        logits, found = counts(model, x)
+        return task(logits, y) + 1e-3 * goal(prices @ found, 1e6).mean()
+
     def counted(model, x, y):
         logits, account = jax.vmap(joulax.count(model, spikes=0))(x)
         energy = joulax.energy(account, chip).total.mean()
-        return task(logits, y) + 1e-3 * joulax.losses.target(energy, 1e6)
+        return task(logits, y) + 1e-3 * goal(energy, 1e6)
+
+    def counted_100(model, x, y):
+        logits, account = jax.vmap(joulax.count(model, spikes=0))(x)
+        energy = jax.vmap(joulax.energy, in_axes=(None, 0))(account, many).total
+        return task(logits, y) + 1e-3 * goal(energy.mean(-1), 1e6).mean()
+
+    return {
+        "plain": plain,
+        "by hand": by_hand,
+        "counted": counted,
+        "by hand, 100 chips": by_hand_100,
+        "counted, 100 chips": counted_100,
+    }
+
+
+def training(network):
+    """A compiled training step for each loss, and its memory."""
+    model = network.make(jax.random.key(0))
+    x = (jax.random.uniform(jax.random.key(1), network.shape) < 0.2).astype(jnp.float32)
+    y = jnp.zeros(network.shape[0], jnp.int32)
+    optimiser = optax.adam(1e-3)
+    arrays, rest = eqx.partition(model, eqx.is_array)
+    start = optimiser.init(arrays)
 
     def step(loss):
-        @eqx.filter_jit(donate="all-except-first")
-        def run(data, model, state):
-            grads = eqx.filter_grad(loss)(model, *data)
-            updates, state = optimiser.update(grads, state)
-            return eqx.apply_updates(model, updates), state
+        def run(arrays, state, x, y):
+            of = lambda a: loss(eqx.combine(a, rest), x, y)
+            updates, state = optimiser.update(jax.grad(of)(arrays), state)
+            return optax.apply_updates(arrays, updates), state
+
+        return jax.jit(run).lower(arrays, start, x, y).compile()
+
+    compiled = {name: step(loss) for name, loss in losses(network.shape[1]).items()}
+    runs = {
+        n: lambda c=c: jax.block_until_ready(c(arrays, start, x, y)) for n, c in compiled.items()
+    }
+    return runs, {name: memory(c) for name, c in compiled.items()}
+
+
+def options(network, rounds_of=("neurons", "steps", "touched", "events")):
+    """A compiled forward pass for each option of `count`."""
+    model = network.make(jax.random.key(0))
+    x = (jax.random.uniform(jax.random.key(1), network.shape) < 0.2).astype(jnp.float32)
+    chosen = {"counted": {}, **{n: {n: True} for n in rounds_of}}
+    if "steps" in chosen:
+        chosen["steps"] = {"steps": network.shape[1]}
+
+    def forward(options):
+        def run(model, x):
+            logits, account = jax.vmap(joulax.count(model, spikes=0, **options))(x)
+            return logits, account.layers
 
         return run
 
-    return {"plain": step(plain), "counted": step(counted)}
-
-
-def measure(make, repeats):
-    """Median seconds of each step."""
-    model, shape = make(jax.random.key(0))
-    optimiser = optax.adam(1e-3)
-    data = (
-        (jax.random.uniform(jax.random.key(1), shape) < 0.2).astype(jnp.float32),
-        jnp.zeros(shape[0], jnp.int32),
-    )
-    runs, times = steps_of(model, optimiser), {}
-    states = {name: (model, optimiser.init(eqx.filter(model, eqx.is_array))) for name in runs}
-    states = {
-        name: jax.tree.map(lambda a: a.copy() if eqx.is_array(a) else a, s)
-        for name, s in states.items()
+    functions = {"plain": lambda model, x: jax.vmap(model)(x)}
+    functions["by hand"] = lambda model, x: jax.vmap(lambda x: model.by_hand(x))(x)
+    functions |= {name: forward(o) for name, o in chosen.items()}
+    arrays, rest = eqx.partition(model, eqx.is_array)
+    compiled = {
+        name: jax.jit(lambda a, x, f=f: f(eqx.combine(a, rest), x)).lower(arrays, x).compile()
+        for name, f in functions.items()
     }
-    for i in range(repeats + 1):
-        for name in sorted(runs, reverse=bool(i % 2)):
-            start = time.perf_counter()
-            states[name] = jax.block_until_ready(runs[name](data, *states[name]))
-            if i:
-                times.setdefault(name, []).append(time.perf_counter() - start)
-    return {name: statistics.median(t) for name, t in times.items()}
+    runs = {n: lambda c=c: jax.block_until_ready(c(arrays, x)) for n, c in compiled.items()}
+    return runs, {name: memory(c) for name, c in compiled.items()}
+
+
+def memory(compiled):
+    """Bytes that a program needs beside its arguments and results, by XLA's own analysis."""
+    analysis = compiled.memory_analysis()
+    return None if analysis is None else int(analysis.temp_size_in_bytes)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("networks", nargs="*", default=[], help=", ".join(zoo.NETWORKS))
+    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--options", action="store_true", help="forward passes with each option")
+    parser.add_argument("--batch", type=int, help="another batch size")
+    parser.add_argument("--steps", type=int, help="another number of time steps")
+    parser.add_argument("--json", help="write the numbers to this file")
+    args = parser.parse_args()
+    found = {}
+    for name in args.networks or zoo.NETWORKS:
+        network = resized(zoo.NETWORKS[name], args.batch, args.steps)
+        runs, bytes_ = (options if args.options else training)(network)
+        times = paired.summary(paired.interleaved(runs, args.rounds), "plain")
+        for mode, row in times.items():
+            row["temporary_bytes"] = bytes_[mode]
+        found[name] = {"about": network.about, "shape": network.shape, "modes": times}
+        paired.show(f"{name}: {network.about}, inputs {network.shape}", times)
+        paired.write(args.json, found)
+        print(f"{'temporary MB':<28}", {n: round(b / 1e6, 2) for n, b in bytes_.items()})
+    paired.finish(args.json, found)
+
+
+def resized(network, batch, steps):
+    """The same network on another batch size and number of steps."""
+    shape = (batch or network.shape[0], steps or network.shape[1], *network.shape[2:])
+    return zoo.Network(network.make, shape, network.about)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=15)
-    parser.add_argument("--only", choices=["mlp", "conv"])
-    args = parser.parse_args()
-    print(f"jax {jax.__version__} on {jax.devices()[0].device_kind}, joulax {joulax.__version__}")
-    for make in (mlp, conv):
-        if args.only in (None, make.__name__):
-            t = measure(make, args.steps)
-            print(
-                (
-                    f"{make.__name__:<5} plain {t['plain']:.3f} s, counted "
-                    f"{t['counted']:.3f} s, ratio {t['counted'] / t['plain']:.3f}"
-                ),
-                flush=True,
-            )
+    main()

@@ -1,5 +1,6 @@
 """`Ledger`: accounts of many samples, steps and devices added up without losing one operation."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -97,31 +98,7 @@ class Ledger(eqx.Module):
                 f"a ledger adds accounts of one model; it was made for the layers "
                 f"{', '.join(self.order)}, got {', '.join(found)} or other fields"
             )
-        shape = _shape(accounts)
-        flat = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, shape).reshape(-1), accounts)
-        measured = jax.vmap(self.measure)(flat)
-        limbs, odd = _limbs(jnp.round(measured))
-        counts, lost = {}, self.lost + odd
-        for name, fields in self.counts.items():
-            counts[name] = {}
-            for f, old in fields.items():
-                new, odd = _limbs(getattr(flat[name], f))
-                counts[name][f], over = _added(old, new)
-                lost += odd + over
-        bins = jnp.floor(jnp.log2(1 + measured) * BINS_PER_OCTAVE).astype(jnp.int32)
-        samples, _ = _limbs(jnp.ones(measured.shape))
-        many, far = _added(self.samples, samples)
-        sums, wide = _added(self.sums, limbs)
-        squares, wider = _added(self.squares, _squared(limbs))
-        return replace(
-            self,
-            counts=counts,
-            samples=many,
-            sums=sums,
-            squares=squares,
-            histogram=self.histogram.at[jnp.clip(bins, 0, self.histogram.size - 1)].add(1),
-            lost=lost + far + wide + wider,
-        )
+        return _together(self, accounts, _shape(accounts))
 
     def merge(self, other: "Ledger") -> "Ledger":
         """The sum of two ledgers of one model."""
@@ -215,6 +192,43 @@ class Ledger(eqx.Module):
         return float(2 ** ((place + 0.5) / BINS_PER_OCTAVE) - 1) if place else 0.0
 
 
+@functools.partial(jax.jit, static_argnums=2, inline=True)
+def _together(ledger: Ledger, accounts: Account, shape: tuple[int, ...]) -> Ledger:
+    """A ledger and an account of one leading shape, all counts at once."""
+    flat = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, shape).reshape(-1), accounts)
+    measured = jax.vmap(ledger.measure)(flat)
+    limbs, odd = _limbs(jnp.round(measured))
+    places = [(name, f) for name, fields in ledger.counts.items() for f in fields]
+    counts, lost = {name: {} for name in ledger.counts}, ledger.lost + odd
+    if places:
+        new, odd = _limbs(_joined([getattr(flat[name], f) for name, f in places], -1))
+        old = _joined([ledger.counts[name][f] for name, f in places], 0)
+        many, over = _added(old, new)
+        lost += odd + over
+        for i, (name, f) in enumerate(places):
+            counts[name][f] = many[i]
+    bins = jnp.floor(jnp.log2(1 + measured) * BINS_PER_OCTAVE).astype(jnp.int32)
+    ones, _ = _limbs(jnp.ones(measured.shape))
+    samples, far = _added(ledger.samples, ones)
+    sums, wide = _added(ledger.sums, limbs)
+    squares, wider = _added(ledger.squares, _squared(limbs))
+    return replace(
+        ledger,
+        counts=counts,
+        samples=samples,
+        sums=sums,
+        squares=squares,
+        histogram=ledger.histogram.at[jnp.clip(bins, 0, ledger.histogram.size - 1)].add(1),
+        lost=lost + far + wide + wider,
+    )
+
+
+def _joined(parts: list[Array], axis: int) -> Array:
+    """Many small arrays as one; a compiler that fuses a thousand operands compiles for a minute."""
+    joined = jnp.stack([jnp.asarray(p) for p in parts], axis=axis)
+    return jax.lax.optimization_barrier(joined) if len(parts) > 32 else joined
+
+
 def _shape(accounts: Account) -> tuple[int, ...]:
     """The leading axes that all counts share; sizes of layers may lack them."""
     shapes = {
@@ -231,7 +245,7 @@ def _shape(accounts: Account) -> tuple[int, ...]:
     return shapes.pop() if shapes else ()
 
 
-def _limbs(counts: Array) -> tuple[UInt32[Array, "samples limbs"], Int[Array, ""]]:
+def _limbs(counts: Array) -> tuple[UInt32[Array, "*samples limbs"], Int[Array, ""]]:
     """Float counts as limbs of 16 bits, and how many are no whole numbers below 2⁴⁸.
 
     Powers of two, floors and differences are exact in floats.
@@ -265,7 +279,8 @@ def _added(old: Array, samples: Array) -> tuple[Array, Array]:
     """A number and those of all samples, in parts that cannot wrap, and whether it is too large."""
     while len(samples) > MANY:
         missing = -len(samples) % MANY
-        parts = jnp.pad(samples, ((0, missing), (0, 0))).reshape(-1, MANY, samples.shape[-1])
+        pad = [(0, missing), *[(0, 0)] * (samples.ndim - 1)]
+        parts = jnp.pad(samples, pad).reshape(-1, MANY, *samples.shape[1:])
         samples = _carried(parts.sum(axis=1, dtype=jnp.uint32))[0]
     return _carried(old + samples.sum(axis=0, dtype=jnp.uint32))
 

@@ -10,7 +10,7 @@ from jax.core import Tracer
 
 from .._activity.account import Account, Convention
 from .arguments import Names, names_of
-from .names import Leaves, Same, surroundings, watched
+from .names import Leaves, Same, is_array, surroundings, watched
 from .program import Call, Program, programs
 from .resolution import Resolution
 from .rules import CHANGES
@@ -123,14 +123,16 @@ class Counter:
         return self._program(Call(self._fn, args, kwargs)).convention
 
     def _program(self, call: Call) -> Program:
-        around = Leaves()
-        for name, tree in surroundings(self._fn):
-            around.add_tree(tree, name)
+        found = list(surroundings(self._fn))
         own = {id(leaf) for leaf in call.dynamic}
-        outside = [a for a in around.arrays if id(a) not in own]
+        there = (a for _, tree in found for a in jax.tree.leaves(tree) if is_array(a))
+        outside = list({id(a): a for a in there if id(a) not in own}.values())
         before = watched(self._fn)
 
         def make() -> Program:
+            around = Leaves()
+            for name, tree in found:
+                around.add_tree(tree, name)
             program = Program(call, around, self.weights, self._spikes, self._resolution)
             _check_unwritten(before, watched(self._fn))
             return program

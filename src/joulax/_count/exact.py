@@ -74,12 +74,18 @@ def _rests(a: Sum, b: Sum) -> Any:
 
 def _normal(a: Array, b: Array, rest: Any, bound: float) -> Sum:
     """Knuth's sum: what float32 loses goes to the rest."""
+    total, lost = _two(a, b)
+    lost, s = lost + rest, lax.stop_gradient(total)
+    high = s + lost
+    return Sum(total + (high - s), lost - (high - s), bound)
+
+
+def _two(a: Array, b: Array) -> tuple[Array, Array]:
+    """A sum, and what it has lost."""
     total = a + b
     x, y, s = lax.stop_gradient((a, b, total))
     part = s - x
-    lost = (x - (s - part)) + (y - part) + rest
-    high = s + lost
-    return Sum(total + (high - s), lost - (high - s), bound)
+    return total, (x - (s - part)) + (y - part)
 
 
 def over(axis: int, count: Sum, length: int) -> Sum:
@@ -89,8 +95,25 @@ def over(axis: int, count: Sum, length: int) -> Sum:
         return Sum(count.value * length, None, bound)
     if count.rest is None and bound < LIMIT:
         return Sum(count.value.sum(axis=axis), None, bound)
+    if count.rest is None and count.bound < LIMIT:
+        return _halves(jnp.moveaxis(count.value, axis, 0), count.bound, bound)
     moved = count.full().map(lambda x: jnp.moveaxis(x, axis, 0))
     return Sum(*_tree(moved.value, moved.rest), bound)
+
+
+HALF = 4096  # integers below 2²⁴ are two digits of this base, and as many digits add up exactly
+
+
+def _halves(counts: Array, each: float, bound: float) -> Sum:
+    """Sum over the first axis of integers below 2²⁴: high and low digits apart."""
+    length = counts.shape[0]
+    if length > HALF:
+        pad = [(0, -length % HALF), *[(0, 0)] * (counts.ndim - 1)]
+        parts = jnp.pad(counts, pad).reshape(-1, HALF, *counts.shape[1:])
+        return over(0, _halves(jnp.moveaxis(parts, 1, 0), each, each * HALF), parts.shape[0])
+    high = jnp.floor(lax.stop_gradient(counts) / HALF)
+    low = counts - HALF * high
+    return Sum(*_two(HALF * high.sum(axis=0), low.sum(axis=0)), bound)
 
 
 def _tree(value: Array, rest: Array) -> tuple[Array, Array]:
@@ -106,6 +129,35 @@ def _tree(value: Array, rest: Array) -> tuple[Array, Array]:
     return value[0], rest[0]
 
 
+def scaled(count: Sum, factor: float) -> Sum:
+    """A count times a power of two, which is exact."""
+    if factor == 1:
+        return count
+    rest = None if count.rest is None else count.rest * factor
+    return Sum(count.value * factor, rest, count.bound * factor)
+
+
+def digits(count: Sum, most: float) -> list[tuple[float, Array, float]]:
+    """A count as Σ factor · digit, whose sums of `most` digits are exact: with their bounds.
+
+    The slope of the count is that of its lowest digit.
+    """
+    base = 2.0 ** max(math.floor(math.log2(LIMIT / most)), 1)
+    found: list[tuple[float, Array, float]] = []
+    here = count.array()
+    parts = [(here.value, min(here.bound, LIMIT * LIMIT))]
+    if here.rest is not None:
+        parts.append((here.rest, min(here.bound, LIMIT)))
+    for value, bound in parts:
+        factor = 1.0
+        while bound > base:
+            high = jnp.floor(lax.stop_gradient(value) / base)
+            found.append((factor, value - base * high, base))
+            value, bound, factor = high, bound / base, factor * base
+        found.append((factor, value, bound))
+    return found
+
+
 def total(counts: Array, each: float) -> Sum:
     """Sum over all elements, of which none is above `each`."""
     bound = counts.size * each
@@ -115,6 +167,14 @@ def total(counts: Array, each: float) -> Sum:
     flat = jnp.pad(counts.reshape(-1), (0, -counts.size % chunk)).reshape(-1, chunk)
     parts = flat.sum(axis=1)
     return over(0, Sum(parts, None, chunk * each), parts.shape[0])
+
+
+def table(numbers: Any) -> Sum:
+    """Whole numbers known while tracing."""
+    high = np.asarray(numbers, np.float32)
+    low = (np.asarray(numbers, np.int64) - high.astype(np.int64)).astype(np.float32)
+    most = float(np.max(np.abs(high), initial=0.0))
+    return Sum(jnp.asarray(high), jnp.asarray(low) if low.any() else None, most)
 
 
 def known(number: float) -> Sum:

@@ -142,6 +142,19 @@ def mask(value: Any) -> Array:
 
 
 @dataclass(frozen=True)
+class Late:
+    """A quantity that is found behind a loop, where the weight of its site is known there.
+
+    `part` adds up over the steps, and `count` makes the quantity of the sum and the weight. Where
+    it is not linear, the parts of all `steps` of one loop are kept beside each other.
+    """
+
+    part: float | Callable[[Operands], Sum | Array]
+    count: Callable[[Any, Any], Sum]
+    steps: bool = False
+
+
+@dataclass(frozen=True)
 class Tap:
     """Something to record.
 
@@ -151,6 +164,7 @@ class Tap:
     path: Path
     field: str
     value: float | Callable[[Operands], Sum | Array]
+    late: Late | None = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 from jax.extend.core import Jaxpr, Literal, Var
 
 from .axes import Axes
-from .findings import Birth, Feed, Found, Site
+from .findings import Birth, Feed, Found, Late, Site
 from .kinds import NONE, Path, Paths, Value, constant
 from .updates import Work
 
@@ -92,6 +92,7 @@ class Tables:
     uncounted: dict[Path, Uncounted] = field(default_factory=dict)
     lost: dict[Path, Uncounted] = field(default_factory=dict)
     fanouts: dict[Path, Any] = field(default_factory=dict)
+    late: dict[tuple[Path, str], Late] = field(default_factory=dict)
     work: dict[Path, Work] = field(default_factory=dict)
     arrived: Paths = NONE  # spikes that have reached a site
     picked: Paths = NONE  # look-ups that turned out to be synapses

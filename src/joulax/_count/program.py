@@ -2,17 +2,15 @@
 
 import dataclasses
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 
 from .._activity.account import Account
-from .._activity.record import Activity
 from .arguments import Arguments, Names, argument_values
 from .findings import pruning
 from .kinds import Data
@@ -53,10 +51,10 @@ class Program:
         """The function on a flat list of arrays; its output structure is remembered."""
 
         def flat(*leaves: Any) -> list[Any]:
-            fn, args, kwargs = eqx.combine(jax.tree.unflatten(call.treedef, leaves), call.static)
-            arrays, self._rest = eqx.partition(fn(*args, **kwargs), is_array)
-            outs, self._out = jax.tree.flatten(arrays)
-            return outs
+            fn, args, kwargs = call.treedef.unflatten(_woven(leaves, call.static))
+            outs, self._out = jax.tree.flatten(fn(*args, **kwargs))
+            self._rest = [_ARRAY if is_array(x) else x for x in outs]
+            return [x for x in outs if is_array(x)]
 
         return flat
 
@@ -65,26 +63,49 @@ class Program:
         outs = [o for o in self.plan.outs if isinstance(o, Data)]
         self.walker.tables.leaving = frozenset().union(*(o.births for o in outs))
 
-    def _counted(self, *leaves: Any) -> tuple[list[Any], dict[str, Activity], dict[str, Activity]]:
-        """Outputs and records; called while tracing."""
+    def _counted(self, *leaves: Any) -> tuple[list[Any], Account]:
+        """Outputs and account; called while tracing."""
         with pruning(self.walker.resolution.pruning):
             runner = Runner(self.walker)
             outs, there, taps = runner.run(self.plan, leaves, [None] * len(leaves))
         del there
-        return outs, *self._layers.records(taps)
+        layers, rests = self._layers.records(taps)
+        return outs, Account(layers, self.convention, self._layers.order, rests)
 
     def _compiled(self, shapes: list[Any]) -> Callable[..., Any]:
         """The counted jaxpr: inlined into other traces, compiled once when called eagerly."""
         counted, out = jax.make_jaxpr(self._counted, return_shape=True)(*shapes)
-        structure, function = jax.tree.structure(out), jaxpr_as_fun(counted)
-        run = lambda *leaves: jax.tree.unflatten(structure, function(*leaves))
-        return jax.jit(run, inline=True)
+        structure, outs = jax.tree.structure(out), counted.jaxpr.outvars
+        constants = _Constants([v.val for v in outs if isinstance(v, Literal)])
+        rest = [_ARRAY if isinstance(v, Literal) else None for v in outs]
+        changing = [v for v in outs if not isinstance(v, Literal)]
+        jaxpr = counted.jaxpr.replace(outvars=changing)
+        function = jax.jit(jaxpr_as_fun(ClosedJaxpr(jaxpr, counted.consts)), inline=True)
+
+        def run(*leaves: Any) -> Any:
+            found, known = iter(function(*leaves)), iter(constants.arrays())
+            return structure.unflatten(next(known if x is _ARRAY else found) for x in rest)
+
+        return run
 
     def __call__(self, dynamic: list[Any]) -> tuple[Any, Account]:
         """Run: the function's output and the account."""
-        outs, layers, rests = self._run(*dynamic)
-        output = eqx.combine(jax.tree.unflatten(self._out, outs), self._rest)
-        return output, Account(layers, self.convention, self._layers.order, rests)
+        outs, account = self._run(*dynamic)
+        return self._out.unflatten(_woven(outs, self._rest)), account
+
+
+class _Constants:
+    """Results that no argument changes: made once, and again if somebody donated them."""
+
+    def __init__(self, values: Sequence[Any]):
+        self._values, self._made = values, []
+
+    def arrays(self) -> list[Any]:
+        """The constants as arrays."""
+        if len(self._made) != len(self._values) or any(x.is_deleted() for x in self._made):
+            with jax.ensure_compile_time_eval():
+                self._made = [jnp.asarray(v) for v in self._values]
+        return self._made
 
 
 def _check_dependence(plan: Plan) -> None:
@@ -115,15 +136,15 @@ class Call:
 
     def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]):
         self.fn, self.args, self.kwargs = fn, args, kwargs
-        dynamic, self.static = eqx.partition((fn, args, kwargs), is_array)
-        self.dynamic, self.treedef = jax.tree.flatten(dynamic)
+        leaves, self.treedef = jax.tree.flatten((fn, args, kwargs))
+        self.static = [_ARRAY if is_array(x) else x for x in leaves]
+        self.dynamic = [x for x in leaves if is_array(x)]
 
     def key(self, *more: Any) -> tuple[Any, ...] | None:
         """What a program depends on besides values, or `None` where that cannot be hashed."""
-        fixed, structure = jax.tree.flatten(self.static)
-        avals = tuple(_signature(x) for x in self.dynamic)
-        config = tuple(getattr(jax.config, f"jax_{name}") for name in _CONFIG)
-        parts = (tuple(map(_hashable, fixed)), structure, self.treedef, avals, config, more)
+        avals = tuple(map(_signature, self.dynamic))
+        config = tuple(getattr(jax.config, name) for name in _CONFIG)
+        parts = (tuple(map(_hashable, self.static)), self.treedef, avals, config, more)
         try:
             hash(parts)
         except TypeError:
@@ -138,11 +159,18 @@ def _options(**options: Any) -> tuple[tuple[str, str], ...]:
 
 
 _CONFIG = (
-    "enable_x64",
-    "default_matmul_precision",
-    "numpy_rank_promotion",
-    "numpy_dtype_promotion",
+    "jax_enable_x64",
+    "jax_default_matmul_precision",
+    "jax_numpy_rank_promotion",
+    "jax_numpy_dtype_promotion",
 )
+_ARRAY = object()  # stands where an array was
+
+
+def _woven(arrays: Sequence[Any], rest: Sequence[Any]) -> list[Any]:
+    """Leaves of a tree: arrays put back among the rest."""
+    left = iter(arrays)
+    return [next(left) if x is _ARRAY else x for x in rest]
 
 
 def _shape(x: Any) -> jax.ShapeDtypeStruct:
@@ -160,7 +188,9 @@ def _explicit(aval: Any) -> Any:
     return sharding if explicit else None
 
 
-def _signature(x: Any) -> tuple[Any, ...]:
+def _signature(x: Any) -> Any:
+    if isinstance(x, jax.Array) and not isinstance(x, Tracer):
+        return jax.typeof(x)
     s = _shape(x)
     return s.shape, str(s.dtype), s.weak_type, str(s.sharding)
 

@@ -1,8 +1,10 @@
 """How finely counts are kept: in total, per neuron, per time step."""
 
+import math
 from dataclasses import dataclass
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from .exact import MANY, Sum, over, total
@@ -31,6 +33,10 @@ class Resolution:
         """Whether everything is summed at once."""
         return not self.neurons and self.steps is None
 
+    def whole(self, shape: tuple[int, ...], repeated: tuple[bool, ...], within: bool) -> bool:
+        """Whether one number is all that is kept of one execution of a site."""
+        return not self.neurons and self.step_axis(shape, repeated, within) is None
+
     def step_axis(
         self, shape: tuple[int, ...], repeated: tuple[bool, ...], within: bool
     ) -> int | None:
@@ -50,16 +56,30 @@ class Resolution:
         each = min(each, MANY) if each == float("inf") else each
         if self.total:
             return total(counts, each)
-        step = self.step_axis(counts.shape, repeated, within)
-        order = [] if step is None else [step]
-        kept = [i for i, r in enumerate(repeated) if i != step and self.neurons and not r]
-        gone = [i for i in range(counts.ndim) if i not in (*order, *kept)]
-        length = 1
-        for i in gone:
-            length *= counts.shape[i]
-        moved = jnp.transpose(counts, (*order, *kept, *gone))
-        rest = moved.reshape((*moved.shape[: len(order) + len(kept)], length))
+        kept, gone = self._axes(counts.shape, repeated, within)
+        length = math.prod(counts.shape[i] for i in gone)
+        moved = jnp.transpose(counts, (*kept, *gone))
+        rest = moved.reshape((*moved.shape[: len(kept)], length))
         return over(rest.ndim - 1, Sum(rest, None, each), length)
+
+    def _axes(
+        self, shape: tuple[int, ...], repeated: tuple[bool, ...], within: bool
+    ) -> tuple[list[int], list[int]]:
+        """Axes that survive, that of steps first, and those that do not."""
+        step = self.step_axis(shape, repeated, within)
+        kept = [] if step is None else [step]
+        kept += [i for i, r in enumerate(repeated) if i != step and self.neurons and not r]
+        return kept, [i for i in range(len(shape)) if i not in kept]
+
+    def table(
+        self, met: np.ndarray, shape: tuple[int, ...], repeated: tuple[bool, ...], within: bool
+    ) -> np.ndarray:
+        """Sum of whole numbers that are known, broadcast to this shape first."""
+        kept, gone = self._axes(shape, repeated, within)
+        times = math.prod(shape[i] for i in gone if met.shape[i] == 1)
+        summed = met.sum(axis=tuple(gone), keepdims=True) * times
+        wide = np.broadcast_to(summed, [n if i in kept else 1 for i, n in enumerate(shape)])
+        return np.transpose(wide, (*kept, *gone)).reshape([shape[i] for i in kept])
 
 
 def within(kept: frozenset[tuple[int, ...]], path: tuple[int, ...]) -> bool:

@@ -13,7 +13,8 @@ from .exact import Sum
 from .findings import COUNTING, EVENTS, Companions, Key, Operands, events_of, fixed
 from .kinds import Data, Events, Parameter, Path, Value
 
-Taps = dict[tuple[Path, str], Sum]  # (site or birth, field) -> count
+Taps = dict[Any, Sum]  # (site or birth, field) -> count; with LATE or STEPS, a part of it
+LATE, STEPS = "late", "steps"
 LAST = frozenset({"nonzero"})  # properties: the last of several, not their sum
 
 
@@ -64,10 +65,18 @@ def _force(companion: Beside | Companions | None) -> Companions:
 
 
 class Runner:
-    """Evaluates plans; carries the fan-outs that were found before a loop."""
+    """Evaluates plans; carries the weights and fan-outs that were found before a loop."""
 
-    def __init__(self, walker: Any, fanouts: Mapping[Path, Array] | None = None):
+    def __init__(
+        self,
+        walker: Any,
+        fanouts: Mapping[Path, Array] | None = None,
+        weights: Mapping[Path, Any] | None = None,
+        body: Path | None = None,
+    ):
         self.walker, self.fanouts = walker, fanouts or {}
+        self.weights, self._body = weights or {}, body
+        self.new: frozenset[Path] = frozenset()
 
     def run(
         self, plan: Any, values: Sequence[Any], companions: Sequence[Any]
@@ -117,10 +126,28 @@ class Runner:
     def _taps(self, step: Any, operands: Operands) -> Taps:
         with jax.named_scope(COUNTING):
             skip = LAST if step.path in self.fanouts else ()
+            parts = [self._part(t) for t in step.found.taps if t.field not in skip]
+            return {k: _sum(v(operands) if callable(v) else v) for k, v in parts}
+
+    def _part(self, tap: Any) -> tuple[Any, Any]:
+        """What is recorded of a tap in one step, and under which key."""
+        late, key = tap.late, (tap.path, tap.field)
+        if late is None or tap.path not in self.weights:
+            return key, tap.value
+        if not late.steps:
+            return (*key, LATE), late.part
+        direct = tap.path in self.new and tap.path[:-1] == self._body
+        return ((*key, STEPS), late.part) if direct else (key, tap.value)
+
+    def behind(self, taps: Taps) -> Taps:
+        """Parts that have added up in a loop, made into counts behind it."""
+        late = self.walker.tables.late
+        with jax.named_scope(COUNTING):
             return {
-                (t.path, t.field): _sum(t.value(operands) if callable(t.value) else t.value)
-                for t in step.found.taps
-                if t.field not in skip
+                k[:2]: late[k[:2]].count(v if k[2] == LATE else v.value, self.weights[k[0]])
+                if len(k) > 2 and k[0] in self.new
+                else v
+                for k, v in taps.items()
             }
 
     def _claims(self, plan: Any) -> Taps:
@@ -167,17 +194,22 @@ class Runner:
             found.append({k: _made(info, value, have, k) for k in keys})
         return found
 
-    def hoisting(self, plan: Any, known: Callable[[int], Any]) -> tuple["Runner", Taps]:
+    def hoisting(
+        self, plan: Any, known: Callable[[int], Any], scan: bool = True
+    ) -> tuple["Runner", Taps]:
         """A runner that knows the fan-outs of a loop whose weights do not change inside it."""
-        found = dict(self.fanouts)
+        found, weights = dict(self.fanouts), dict(self.weights)
         tables = self.walker.tables
         with jax.named_scope(COUNTING):
             for path, weight in _weights(plan, _Scope(plan, known)):
                 if path not in found:
                     found[path] = fixed(tables.fanouts[path](weight))
+                    weights[path] = weight
             new = [p for p in found if p not in self.fanouts]
             counts = {(p, "nonzero"): found[p].sum() / tables.sites[p].copies for p in new}
-            return Runner(self.walker, found), {k: _sum(v) for k, v in counts.items()}
+            runner = Runner(self.walker, found, weights, plan.path if scan else None)
+            runner.new = frozenset(new)
+            return runner, {k: _sum(v) for k, v in counts.items()}
 
 
 def _made(info: Value, value: Any, have: Mapping[Key, Array], key: Key) -> Array:

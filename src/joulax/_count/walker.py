@@ -112,6 +112,7 @@ class Walker:
         tables.picked |= found.picked
         if found.fanout is not None:
             tables.fanouts[found.fanout[0]] = found.fanout[1]
+        tables.late.update(((t.path, t.field), t.late) for t in found.taps if t.late is not None)
         if found.uncounted:
             tables.uncounted[ctx.path] = _work(eqn, "")
         if found.lost is not None:

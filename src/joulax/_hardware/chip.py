@@ -333,9 +333,12 @@ class Chip(Hardware):
                 f"a record needs both {field} and {field}_graded, or neither; "
                 f"joulax.activity(...) sets both"
             )
-        return (
-            once if once is each else plus(_times(self.graded, once), _times(1 - self.graded, each))
-        )
+        known = None if isinstance(self.graded, Tracer) else np.unique(np.asarray(self.graded))
+        if once is each or (known is not None and known.tolist() == [0.0]):
+            return each
+        if known is not None and known.tolist() == [1.0]:  # what is not priced need not be counted
+            return once
+        return plus(_times(self.graded, once), _times(1 - self.graded, each))
 
     def _executed(self, effective: Any, dense: Any, skipped: Scalar, field: str) -> Any:
         """Work that is left after skipping."""

@@ -1,9 +1,13 @@
 """Energy: operations times costs."""
 
+from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
 from .._activity.account import Account, named_records
 from .._activity.record import plus
@@ -90,7 +94,7 @@ def energy(
         price, assumed = _assumption(lacking, others, assume_included)
         charged = filled(hardware, price)
     try:
-        found = jax.vmap(call)(_aligned(charged)) if charged.stacked else call(charged)
+        found = _on_each(charged, call) if charged.stacked else call(charged)
     except Unpriced as error:
         lacking = missing(stacked, hardware, times["duration"])
         text = refusal(lacking, hardware.called, convention) if lacking else str(error)
@@ -115,6 +119,24 @@ def _assumption(lacking: Missing, others: Real, included: bool) -> tuple[float, 
         else f"charged {price:g} pJ each (others={price:g})"
     )
     return price, (f"{which}: no price is known, {how}",)
+
+
+def _on_each(stack: Hardware, call: Callable[[Any], Any]) -> Any:
+    """Price on every chip of a stack; numbers that all of them share stay numbers."""
+    aligned = _aligned(stack)
+    apart = jax.tree.map(lambda x: not _shared(x), aligned)
+    own, common = eqx.partition(aligned, apart)
+    common = jax.tree.map(lambda x: x[0], common)
+    size = jax.tree.leaves(aligned)[0].shape[0]
+    return jax.vmap(lambda chip: call(eqx.combine(chip, common)), axis_size=size)(own)
+
+
+def _shared(numbers: Any) -> bool:
+    """Whether a number is known and the same for all chips."""
+    if isinstance(numbers, Tracer) or not numbers.is_fully_addressable:
+        return False
+    known = np.asarray(numbers)
+    return bool((known == known[0]).all())
 
 
 def _aligned(hardware: Hardware) -> Hardware:

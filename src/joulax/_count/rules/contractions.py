@@ -65,6 +65,7 @@ def dot_geometry(eqn: Any) -> Geometry:
         product=lambda a, b, values: bind(eqn, a, b),
         pairs=lambda a, b: part(0, a) * part(1, b),
         fanout=fanout,
+        met=np.full((1,) * len(shape_of(eqn.outvars[0])), inner, np.int64),
         out=(
             dict(zip([*batch[0], *free[0]], [*range(first), *left], strict=True)),
             dict(zip([*batch[1], *free[1]], [*range(first), *right], strict=True)),
@@ -124,12 +125,31 @@ def conv_geometry(eqn: Any) -> Geometry:
         contracted=(data_axes, kernel_axes),
         product=lambda a, b, values: product(a, b),
         fanout=fanout,
+        met=_met(eqn, x, k, y),
         copies=float(repeats) if batches > 1 else 1.0,
     )
 
 
+def _met(eqn: Any, x: tuple[int, ...], k: tuple[int, ...], y: tuple[int, ...]) -> np.ndarray:
+    """Synapse positions of each output: fewer at the border."""
+    numbers = eqn.params["dimension_numbers"]
+    found = np.full((1,) * len(y), k[numbers.rhs_spec[1]], np.int64)
+    for i in range(len(y) - 2):
+        axis = numbers.out_spec[i + 2]
+        along = _inside(eqn, i, x, k, y).sum(axis=1)
+        found = found * along.reshape([-1 if a == axis else 1 for a in range(len(y))])
+    return found
+
+
 def _meetings(eqn: Any, i: int, x: tuple[int, ...], k: tuple[int, ...], y: tuple[int, ...]) -> int:
     """Pairs (output position, kernel tap) along spatial axis i that meet a real input."""
+    return int(_inside(eqn, i, x, k, y).sum())
+
+
+def _inside(
+    eqn: Any, i: int, x: tuple[int, ...], k: tuple[int, ...], y: tuple[int, ...]
+) -> np.ndarray:
+    """Which pairs (output position, kernel tap) along spatial axis i meet a real input."""
     p, numbers = eqn.params, eqn.params["dimension_numbers"]
     n, taps = x[numbers.lhs_spec[i + 2]], k[numbers.rhs_spec[i + 2]]
     outs, hole = y[numbers.out_spec[i + 2]], p["lhs_dilation"][i]
@@ -138,5 +158,4 @@ def _meetings(eqn: Any, i: int, x: tuple[int, ...], k: tuple[int, ...], y: tuple
         + np.arange(taps)[None, :] * p["rhs_dilation"][i]
         - p["padding"][i][0]
     )
-    inside = (place >= 0) & (place <= (n - 1) * hole) & (place % hole == 0)
-    return int(inside.sum())
+    return (place >= 0) & (place <= (n - 1) * hole) & (place % hole == 0)

@@ -26,6 +26,7 @@ class Geometry:
     copies: float = 1.0
     places: tuple[int, int] = (0, 1)  # the two operands among all
     fixed: bool = True  # nothing but the weight decides the fan-out
+    met: np.ndarray | None = None  # synapse positions of each output, broadcast against its shape
     out: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
 
     def here(self, a: Any, b: Any) -> np.ndarray:

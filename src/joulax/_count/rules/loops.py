@@ -16,7 +16,7 @@ from ..kinds import (
     Path,
     Value,
 )
-from ..run import LAST, Runner, Taps, merged, split, wanted
+from ..run import LAST, STEPS, Runner, Taps, merged, split, wanted
 from .registry import because, rule
 from .states import claim_states, entering, leaving, rejoined, sliced, stacked
 
@@ -64,9 +64,11 @@ def _scan(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
         x = (list(values[consts + carry :]), beside[consts + carry :])
         options = dict(length=length, reverse=p["reverse"], unroll=p["unroll"])
         c, (ys, after, arrays) = jax.lax.scan(body, c0, x, **options)
+        kept = {k: v for k, v in arrays.items() if STEPS in k}
+        arrays = {k: v for k, v in arrays.items() if k not in kept} | runner.behind(kept)
         found = {k: _over_steps(ctx, k, v, path, length, stepped) for k, v in arrays.items()}
         found |= {k: _repeated(ctx, k, v, path, length, stepped) for k, v in numbers.items()}
-        return [*c[0], *ys], [*c[1], *after], merged(found, early)
+        return [*c[0], *ys], [*c[1], *after], merged(runner.behind(found), early)
 
     return Found(out, run=run, inner=((plan, place),))
 
@@ -159,7 +161,7 @@ def _turns(
 
     def run(runner: Runner, values: list, companions: list) -> Any:
         known = lambda k: values[nc + k] if place(k) is not None else None
-        runner, early = runner.hoisting(plan, known)
+        runner, early = runner.hoisting(plan, known, scan=False)
         beside = runner.companions(ins, goal, values, companions)
 
         def tested(values_: list, there: list) -> Any:
@@ -185,7 +187,7 @@ def _turns(
 
         loop = ((*begin, pred), counts)
         (outs, there, _), found = jax.lax.while_loop(lambda c: c[0][2], body, loop)
-        return outs, there, merged(found, early)
+        return outs, there, merged(runner.behind(found), early)
 
     return run
 

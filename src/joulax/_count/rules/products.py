@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ..axes import IDLE, REPEATED, VARIES, Axes
-from ..exact import LIMIT, MANY, Sum, total
-from ..findings import Context, Found, Operands, Site, Tap, existing, graded, mask
+from ..exact import LIMIT, MANY, Sum, over, table, total
+from ..findings import Context, Found, Late, Operands, Site, Tap, existing, graded, mask
 from ..kinds import (
     NONE,
     Analog,
@@ -28,8 +28,10 @@ from ..kinds import (
     Weight,
     varied,
 )
+from ..resolution import Resolution
 from .births import union
 from .geometry import Geometry
+from .later import product as product_behind
 from .permutations import permuted
 from .registry import parameter_of, shape_of, site_of, source_of
 from .terms import brought, current_cause
@@ -189,16 +191,29 @@ def _taps(
     def product(ops: Operands, events: Array, weights: Array) -> Array:
         return g.product(*((events, weights) if w == 1 else (weights, events)), ops.values)
 
-    def met(events: Callable[[Operands], Array]) -> Callable[[Operands], Sum]:
+    out = shape_of(eqn.outvars[0])
+    whole = ctx.resolution.whole(out, repeated, within)
+    along = _steps_of(g, w, ctx.resolution, ctx.resolution.step_axis(out, repeated, within))
+    most = _most(g, w, shapes)
+    bound = each * max(site.dense / max(math.prod(out), 1), most)
+    later = product_behind(g, w, shapes, out, ctx.resolution, repeated, within)
+
+    def met(field: str, events: Callable[[Operands], Array]) -> Tap:
         """Operations that events cause: by the fan-out they meet, or neuron by neuron."""
-        if ctx.resolution.total:
-            return lambda ops: weigh(events(ops), reach(ops), each * g.dense)
-        bound = each * max(site.dense / max(math.prod(shape_of(eqn.outvars[0])), 1), 1.0)
-        return lambda ops: ctx.resolution.summed(
+        if whole:
+            gathered = lambda ops: _gathered(events(ops), reach(ops), each * most)
+            return Tap(path, field, lambda ops: weigh(gathered(ops), reach(ops), each * g.dense))
+        if along is not None:
+            return Tap(path, field, lambda ops: weigh_along(events(ops), reach(ops), along, bound))
+        value = lambda ops: ctx.resolution.summed(
             product(ops, events(ops), existing(ops.values[here])), repeated, within, bound
         )
+        part = lambda ops: Sum(events(ops), None, each)
+        return Tap(path, field, value, None if later is None else Late(part, later.count))
 
     def everything(ops: Operands) -> Sum:
+        if later is not None:
+            return table(later.everywhere())
         ones = product(ops, *(jnp.ones(s, jnp.float32) for s in (shapes[1 - w], shapes[w])))
         return ctx.resolution.summed(ones, repeated, within, MANY)
 
@@ -206,15 +221,18 @@ def _taps(
     there = lambda ops: arriving_(ops, there_)
     found = [
         Tap(path, "nonzero", lambda ops: reach(ops).sum() / g.copies),
-        Tap(path, f"dense_{kind}", g.dense if ctx.resolution.total else everything),
-        Tap(path, kind, met(there)),
+        Tap(path, f"dense_{kind}", g.dense)
+        if whole
+        else Tap(path, f"dense_{kind}", everything, later and Late(1.0, later.dense)),
+        met(kind, there),
     ]
     if site.spiking and not (isinstance(data, Events) and data.is_unit):
-        found.append(Tap(path, "ac_graded", met(lambda ops: graded_events(ops, there_))))
+        found.append(met("ac_graded", lambda ops: graded_events(ops, there_)))
     if ctx.resolution.touched:
         reached = lambda ops: mask(product(ops, there(ops), mask(ops.values[here])))
         count = lambda ops: ctx.resolution.summed(reached(ops), repeated, within, 1.0)
-        found.append(Tap(path, "touched", count))
+        kept = later and Late(lambda ops: Sum(there(ops), None, each), later.touched, steps=True)
+        found.append(Tap(path, "touched", count, kept))
     if ctx.resolution.events:
         arriving = (True,) * len(shapes[1 - w])
         count_events = lambda ops: ctx.resolution.summed(there(ops), arriving, within, each)
@@ -240,6 +258,16 @@ def ops_nonzero(ops: Operands, i: int) -> Array:
     return mask(ops.values[i])
 
 
+def _gathered(events: Array, reach: Array, each: float) -> Array:
+    """Events added up over the axes along which their fan-out is the same, where that is exact."""
+    if events.ndim != reach.ndim:
+        return events
+    same = [a for a, n in enumerate(reach.shape) if n == 1 and events.shape[a] > 1]
+    if not same or each * math.prod(events.shape[a] for a in same) >= LIMIT:
+        return events
+    return events.sum(axis=tuple(same), keepdims=True)
+
+
 def weigh(events: Array, reach: Array, bound: float) -> Sum:
     """Σ events · fan-out."""
     if bound < LIMIT:
@@ -249,6 +277,26 @@ def weigh(events: Array, reach: Array, bound: float) -> Sum:
         return Sum(jnp.sum(events * reach), None, bound)
     products = events * reach
     return total(products, max(bound / max(products.size, 1), 1.0))
+
+
+def _most(g: Geometry, w: int, shapes: Sequence[tuple[int, ...]]) -> float:
+    """Synapses of one neuron, or of one input, at most."""
+    inside = math.prod(shapes[w][a] for a in g.contracted[w])
+    return float(max(inside, math.prod(shapes[w]) // max(inside, 1), 1))
+
+
+def _steps_of(g: Geometry, w: int, resolution: Resolution, step: int | None) -> int | None:
+    """The axis of the data that holds the steps, where no neurons are kept."""
+    if resolution.neurons or step is None:
+        return None
+    return next((a for a, o in g.out[1 - w].items() if o == step), None)
+
+
+def weigh_along(events: Array, reach: Array, axis: int, bound: float) -> Sum:
+    """Σ events · fan-out, for each entry of one axis."""
+    steps = jnp.moveaxis(events * reach, axis, 0)
+    flat = steps.reshape(len(steps), -1)
+    return over(1, Sum(flat, None, bound), flat.shape[1])
 
 
 def _pair(eqn: Any, ins: Sequence[Value], ctx: Context, g: Geometry) -> Found:
@@ -312,7 +360,10 @@ def _fed_by(data: Data, ctx: Context) -> Paths:
     return data.feeds | union(b.feeds for b in ctx.births(data.births))
 
 
+EXACT = (jax.lax.Precision.HIGHEST,) * 2  # counts above 2¹¹ are not exact in lower precision
+
+
 def bind(eqn: Any, a: Any, b: Any) -> Array:
     """The same product of two other operands, in float32."""
-    params = {**eqn.params, "preferred_element_type": jnp.dtype(jnp.float32)}
+    params = {**eqn.params, "preferred_element_type": jnp.dtype(jnp.float32), "precision": EXACT}
     return eqn.primitive.bind(a.astype(jnp.float32), b.astype(jnp.float32), **params)
