@@ -247,7 +247,7 @@ class Calls:
 
 
 def forked(copy: pathlib.Path, run, timeout: float):
-    """What `run()` returns in a fork that has imported JAX; `None` if it hangs, False if it dies."""
+    """What `run()` returns in a fork of this process: `None` if it hangs, False if it dies."""
     answer, log = copy.parent / "answer", copy.parent / "log"
     answer.unlink(missing_ok=True)
     with warnings.catch_warnings():
