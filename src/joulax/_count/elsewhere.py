@@ -1,0 +1,68 @@
+"""Models of other worlds, which have a door of their own: said in words, never counted as nothing."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+
+DOORS = {
+    "torch": "joulax.torch.count(model)(x) for PyTorch",
+    "nir": "joulax.nir.load(graph, dt=…) for NIR",
+    "brainstate": "joulax.brainstate.count(model)(x) for brainstate and brainpy",
+    "tensorflow": "Keras 3 with KERAS_BACKEND=jax for Keras",
+}
+
+
+def refuse_others(fn: Any, static: Any = None) -> None:
+    """Refuse models and arrays that JAX does not trace.
+
+    **Arguments:**
+
+    - `fn`: what is to be counted.
+    - `static`: the parts of the arguments that are no arrays of JAX or NumPy.
+
+    **Raises:**
+
+    `ValueError` that names the door.
+    """
+    for item in (fn, *jax.tree.leaves(static)):
+        world = _world(item, ("torch", "nir", "tensorflow"))
+        if world is not None:
+            raise ValueError(
+                f"count() traces JAX programs, got {type(item).__name__} of {world}; "
+                f"use {DOORS[world]}"
+            )
+
+
+@contextmanager
+def pointing() -> Iterator[None]:
+    """Errors of other libraries, raised while they are traced, name the door."""
+    try:
+        yield
+    except Exception as error:
+        world = _raised_in(error)
+        if world is None:
+            raise
+        raise ValueError(
+            f"{world} cannot be traced by JAX alone ({type(error).__name__}: "
+            f"{str(error).splitlines()[0]}); use {DOORS[world]}"
+        ) from error
+
+
+def _world(item: Any, names: tuple[str, ...]) -> str | None:
+    """The library whose class an object is."""
+    roots = {cls.__module__.split(".")[0] for cls in type(item).__mro__}
+    return next((name for name in names if name in roots), None)
+
+
+def _raised_in(error: Exception) -> str | None:
+    """The library that refused a traced array."""
+    if type(error).__name__ == "TraceContextError":
+        return _world(error, ("brainstate",))
+    trace = error.__traceback__ if isinstance(error, TypeError) else None
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name = "" if trace is None else trace.tb_frame.f_globals.get("__name__", "")
+    world = name.split(".")[0]
+    return world if world in DOORS else None
