@@ -8,15 +8,16 @@ logical operator. Everything happens in a copy; the working tree is never touche
 
 First every test runs once, unchanged, while it is noted which functions of the modules it calls
 (`--map FILE` keeps that for the next run with the same tests). Then each mutant meets the tests
-that call its function, quickest first, until one fails: *killed*. A mutant in a class or in a
-module's body meets every test that calls anything of that file. A function that no test calls
-leaves its mutants *uncovered*, which counts as survived. A test that hangs kills after
-`--timeout` seconds.
+that call its function, quickest first and up to `--budget` seconds of them, until one fails:
+*killed*. A mutant in a class or in a module's body meets those that call anything of that file. A
+function that no test calls leaves its mutants *uncovered*, which counts as survived. Tests that
+take ten times as long as unchanged, and a minute, *hang*, which kills.
 
-A test may see a function without calling it (results cached by a fixture or by JAX), so look at a
-survivor before you believe it: `--only FILE:LINE` makes every mutant of that line, and `--all`
-meets them with all tests. Functions are left out with a comment `# mutants: none` on their first
-line, with a reason beside it.
+A test may see a function without calling it (results cached by a fixture or by JAX), and a slow
+test may be beyond the budget, so look at a survivor before you believe it: `--only FILE:LINE`
+makes every mutant of that line, `--budget 1e9` meets them with every test. Functions are left out
+with a comment `# mutants: none` on their first line, with a reason beside it. A run with the same
+`--json FILE` goes on where the last one ended.
 
 The tests run in forks of one process that has imported JAX, without the type checker of the
 suite (`tests/conftest.py`) and with a compilation cache of their own: about five seconds of one
@@ -309,8 +310,8 @@ def calls_of(copy: pathlib.Path, tests: list[str], names: set[str]) -> dict:
     return found
 
 
-def concerned(mutant: Mutant, calls: dict) -> list[str]:
-    """Tests that call the mutant's function, quickest first."""
+def concerned(mutant: Mutant, calls: dict, budget: float) -> tuple[list[str], float]:
+    """Tests that call the mutant's function, quickest first, and the seconds that they take."""
     found = []
     for node, (seconds, seen) in calls.items():
         lines = [line for path, line in seen if path == mutant.path]
@@ -319,7 +320,13 @@ def concerned(mutant: Mutant, calls: dict) -> list[str]:
             lines = [line for line in lines if first <= line <= last]
         if lines:
             found.append((seconds, node))
-    return [node for _, node in sorted(found)]
+    taken, total = [], 0.0
+    for seconds, node in sorted(found):
+        total += seconds
+        if taken and total > budget:
+            break
+        taken.append(node)
+    return taken, total
 
 
 def meet(copy: pathlib.Path, mutant: Mutant, tests: list[str], timeout: float) -> str:
@@ -397,11 +404,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--tests", nargs="+", required=True, help="files of tests")
     parser.add_argument("--sample", type=int, default=100, help="how many mutants")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--timeout", type=float, default=300.0, help="seconds a mutant may take")
+    parser.add_argument(
+        "--budget", type=float, default=20.0, help="seconds of tests a mutant meets"
+    )
     parser.add_argument("--map", type=pathlib.Path, help="keeps which test calls what")
-    parser.add_argument("--json", type=pathlib.Path, help="results, written after each mutant")
+    parser.add_argument("--json", type=pathlib.Path, help="results, and where to go on from")
     parser.add_argument("--only", nargs="*", help="FILE:LINE of mutants, in place of a sample")
-    parser.add_argument("--all", action="store_true", help="meet mutants with all tests")
     return parser.parse_args()
 
 
@@ -424,16 +432,20 @@ def main() -> None:
     options = arguments()
     prepared()
     names = {str(p.relative_to(ROOT)) for p in modules(options.modules)}
-    rows = []
+    kept = options.json and options.json.exists()
+    rows = json.loads(options.json.read_text()) if kept else []
     with copied() as copy:
         sample = chosen(options)
         calls = mapped(copy, options, names)
         for mutant in sample:
-            tests = list(calls) if options.all else concerned(mutant, calls)
+            change = dataclasses.asdict(mutant)
+            if change in [{k: r[k] for k in change} for r in rows]:
+                continue
+            tests, seconds = concerned(mutant, calls, options.budget)
             start = time.monotonic()
-            result = meet(copy, mutant, tests, options.timeout)
-            row = dataclasses.asdict(mutant) | dict(result=result, tests=len(tests))
-            rows.append(row | dict(seconds=round(time.monotonic() - start, 1)))
+            result = meet(copy, mutant, tests, 60 + 10 * seconds)
+            rows.append(change | dict(result=result, tests=len(tests)))
+            rows[-1]["seconds"] = round(time.monotonic() - start, 1)
             if options.json:
                 options.json.write_text(json.dumps(rows, indent=1))
             if result in ("survived", "uncovered"):
