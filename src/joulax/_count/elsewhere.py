@@ -1,4 +1,4 @@
-"""Models of other worlds, which have a door of their own: said in words, never counted as nothing."""
+"""Models of other worlds, which have doors of their own: refused in words, never counted as zero."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -187,7 +187,8 @@ def _constants(closed: ClosedJaxpr) -> Iterator[Any]:
 
 def _equal(a: Any, b: Any) -> bool:
     """Whether two constants are the same array, or arrays of the same values."""
-    if a is b or any(isinstance(x, Tracer) or not jnp.issubdtype(x.dtype, np.number) for x in (a, b)):
+    known = (not isinstance(x, Tracer) and jnp.issubdtype(x.dtype, np.number) for x in (a, b))
+    if a is b or not all(known):
         return a is b
     return np.asarray(a).tobytes() == np.asarray(b).tobytes()
 
