@@ -1,4 +1,4 @@
-"""Models of other worlds, which have doors of their own: refused in words, never counted as zero."""
+"""Models of other worlds, which have doors of their own: refused in words, never counted as 0."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
