@@ -1,8 +1,8 @@
 # %% [markdown]
 # # From PyTorch and NIR
 #
-# One network, three doors: counted in PyTorch as it runs, loaded from its NIR graph and run in JAX,
-# and never run at all, from its graph and the spikes that somebody recorded. All three give the same
+# One network, three doors: counted in PyTorch as it runs; loaded from its NIR graph and run in JAX;
+# never run at all, from its graph and the spikes that somebody recorded. All three give the same
 # account, to the last operation.
 #
 # Needs `pip install torch snntorch nir`.
@@ -35,7 +35,8 @@ class Net(torch.nn.Module):
         self.fire, self.out = snntorch.Leaky(beta=beta), snntorch.Leaky(beta=beta)
         self.recorded = []
 
-    def forward(self, x):  # (time, batch, inputs)
+    def forward(self, x):
+        """Spikes of the readout; `x` is (time, batch, inputs)."""
         u, v = self.fire.init_leaky(), self.out.init_leaky()
         self.recorded = []
         for now in x:
@@ -73,7 +74,7 @@ weights = {name: getattr(net, name).weight.detach().numpy() for name in ("hidden
 
 
 def leaky(size):
-    """snnTorch's neuron in the terms of NIR."""
+    """A neuron of snnTorch in the terms of NIR."""
     whole = lambda value: np.full(size, value, np.float32)
     return nir.LIF(
         tau=whole(tau), r=whole(tau / dt), v_leak=whole(0), v_threshold=whole(1), v_reset=whole(0)
