@@ -389,3 +389,21 @@ def test_models_of_other_worlds_are_pointed_to_their_door():
     ):
         with pytest.raises(ValueError, match=r"use joulax\.torch\.count"):
             call()
+
+
+def test_a_forgotten_vmap_is_said():
+    """Where one sample would do, the error of JAX says so; where it would not, it is left alone."""
+    model = eqx.nn.Linear(3, 2, key=jax.random.key(0))
+    apply = lambda params, x: params @ x
+    for call, axes in (
+        (lambda: joulax.count(model)(jnp.ones((5, 3))), ""),
+        (lambda: joulax.count(apply, weights=0)(jnp.ones((2, 3)), jnp.ones((5, 3))), "(None, 0)"),
+    ):
+        with pytest.raises(TypeError, match="contracting") as raised:
+            call()
+        (note,) = [n for n in raised.value.__notes__ if n.startswith("joulax")]
+        assert "got a batch; map the counter over it: jax.vmap" in note
+        assert axes in note
+    with pytest.raises(TypeError) as raised:
+        joulax.count(model)(jnp.ones(4))
+    assert not [n for n in getattr(raised.value, "__notes__", ()) if n.startswith("joulax")]

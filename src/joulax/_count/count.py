@@ -150,7 +150,7 @@ class Counter:
 
     def _traced(self, call: Call, around: Leaves) -> Program:
         refuse_others(None, call.static)
-        with pointing():
+        with pointing(call.fn, call.args, call.kwargs):
             return Program(call, around, self.weights, self._spikes, self._resolution)
 
     def _settled(

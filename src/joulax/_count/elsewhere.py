@@ -4,7 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import equinox as eqx
 import jax
+
+from .names import is_array
 
 DOORS = {
     "torch": "joulax.torch.count(model)(x) for PyTorch",
@@ -36,18 +39,42 @@ def refuse_others(fn: Any, static: Any = None) -> None:
 
 
 @contextmanager
-def pointing() -> Iterator[None]:
-    """Errors of other libraries, raised while they are traced, name the door."""
+def pointing(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[None]:
+    """Errors while a call is traced name what was forgotten: another library's door, or a `vmap`."""
     try:
         yield
     except Exception as error:
         world = _raised_in(error)
         if world is None:
+            _note_batch(error, fn, args, kwargs)
             raise
         raise ValueError(
             f"{world} cannot be traced by JAX alone ({type(error).__name__}: "
             f"{str(error).splitlines()[0]}); use {DOORS[world]}"
         ) from error
+
+
+def _note_batch(error: Exception, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Add to an error that the function takes one sample, where it does and got a batch."""
+    if not isinstance(error, TypeError | ValueError):
+        return
+    for first in (1, 0) if len(args) > 1 else (0,):  # parameters, where they are an argument
+        samples = jax.tree.map(_first, args[first:])
+        try:
+            eqx.filter_eval_shape(fn, *args[:first], *samples, **kwargs)
+        except Exception:
+            continue
+        axes = "" if first == 0 else f", in_axes=({', '.join(['None'] * first + ['0'])})"
+        error.add_note(
+            "joulax: the function takes one sample and got a batch; map the counter over it: "
+            f"jax.vmap(joulax.count(fn, …){axes})(…), or let joulax.estimate do that"
+        )
+        return
+
+
+def _first(x: Any) -> Any:
+    """The shape of the first of several samples."""
+    return jax.ShapeDtypeStruct(x.shape[1:], x.dtype) if is_array(x) and x.ndim else x
 
 
 def _world(item: Any, names: tuple[str, ...]) -> str | None:
