@@ -40,7 +40,7 @@ def refuse_others(fn: Any, static: Any = None) -> None:
 
 @contextmanager
 def pointing(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[None]:
-    """Errors while a call is traced name what was forgotten: another library's door, or a `vmap`."""
+    """Errors while a call is traced name what was forgotten: a door of its own, or a `vmap`."""
     try:
         yield
     except Exception as error:
