@@ -9,9 +9,10 @@ logical operator. Everything happens in a copy; the working tree is never touche
 First every test runs once, unchanged, while it is noted which functions of the modules it calls
 (`--map FILE` keeps that for the next run with the same tests). Then each mutant meets the tests
 that call its function, quickest first and up to `--budget` seconds of them, until one fails:
-*killed*. A mutant in a class or in a module's body meets those that call anything of that file. A
-function that no test calls leaves its mutants *uncovered*, which counts as survived. Tests that
-take ten times as long as unchanged, and a minute, *hang*, which kills.
+*killed*. A mutant in a class, in a module's body or in a function that nobody calls (it may run at
+import) meets those that call anything of that file. A file that no test calls leaves its mutants
+*uncovered*, which counts as survived. Tests that take ten times as long as unchanged, and a minute,
+*hang*, which kills.
 
 A test may see a function without calling it (results cached by a fixture or by JAX), and a slow
 test may be beyond the budget, so look at a survivor before you believe it: `--only FILE:LINE`
@@ -311,17 +312,19 @@ def calls_of(copy: pathlib.Path, tests: list[str], names: set[str]) -> dict:
 
 
 def concerned(mutant: Mutant, calls: dict, budget: float) -> tuple[list[str], float]:
-    """Tests that call the mutant's function, quickest first, and the seconds that they take."""
-    found = []
-    for node, (seconds, seen) in calls.items():
-        lines = [line for path, line in seen if path == mutant.path]
-        if mutant.function is not None:
-            first, last = mutant.function
-            lines = [line for line in lines if first <= line <= last]
-        if lines:
-            found.append((seconds, node))
+    """Tests that call the mutant's function, quickest first, and the seconds that they take.
+
+    A function that runs at import only, like code outside of all, concerns whoever uses its file.
+    """
+    first, last = mutant.function or (0, 10**9)
+    users: dict[str, list[int]] = {}
+    for node, (_, seen) in calls.items():
+        users[node] = [line for path, line in seen if path == mutant.path]
+    callers = [n for n, lines in users.items() if any(first <= line <= last for line in lines)]
+    found = callers or [n for n, lines in users.items() if lines]
+    found = sorted((calls[node][0], node) for node in found)
     taken, total = [], 0.0
-    for seconds, node in sorted(found):
+    for seconds, node in found:
         total += seconds
         if taken and total > budget:
             break
