@@ -266,3 +266,84 @@ def test_figures_do_not_depend_on_how_chips_and_samples_were_mapped():
     inside = jax.vmap(jax.vmap(priced, (None, 0)), (0, None))(batch, chips)
     assert inside.total.shape == (3, 2)
     assert str(joulax.report(outside)) == str(joulax.report(inside))
+
+
+def test_inside_and_narrow_at_their_edges():
+    """Narrow: less than a factor of 2; inside: within the range and 15 %; a bound only from below."""
+    made = lambda low, high, bound=False: joulax.Comparison(low, 1.0, high, 0.15, bound)
+    assert made(0.9, 1.75).narrow
+    assert not made(0.9, 1.85).narrow
+    assert made(1.1, 1.2).inside
+    assert not made(1.2, 1.3).inside
+    assert made(0.8, 0.9).inside
+    assert not made(0.7, 0.8).inside
+    assert made(0.2, 0.3, True).inside
+    assert not made(1.2, 1.3, True).inside
+
+
+def test_a_source_of_ones_own_is_an_entry():
+    table = {"costs": {"ac": {"value": 1.0, "source": "my lab: board/3"}}}
+    joulax.register({"own source": table})
+    text = joulax.bibtex(joulax.hardware("own source"))
+    assert text.startswith("@misc{my-lab:-board-3, note={my lab: board/3: a source")
+
+
+def test_a_call_is_added_to_static_energy():
+    chip = models.PerCall(joulax.hardware("truenorth"), 5e6)
+    bare = energy([activity(ac=1.0)], "truenorth", 1.0).total
+    np.testing.assert_allclose(energy([activity(ac=1.0)], chip, 1.0).total - bare, 5e6, rtol=1e-2)
+
+
+def test_lemaire_without_bias_reads_weights_only():
+    record = activity(ac=100, updates=10, spikes=3, neurons=5, synapses=50, events=20)
+    with_bias = energy([record], models.Lemaire2022(), others=0).per_operation
+    without = energy([record], models.Lemaire2022(bias=False), others=0).per_operation
+    words = float(models.Lemaire2022().ram(50))
+    np.testing.assert_allclose(without.weight_read, 100 * words, rtol=1e-6)
+    extra = 10 * float(models.Lemaire2022().ram(5))
+    np.testing.assert_allclose(with_bias.weight_read - without.weight_read, extra, rtol=1e-4)
+
+
+def test_a_result_says_how_many_samples_it_is_the_mean_of():
+    two = activity(ac=jnp.array([1.0, 3.0]))
+    assert "mean of 2 samples" in str(energy([two], "loihi"))
+    assert "mean of" not in str(energy([activity(ac=1.0)], "loihi"))
+    ranged = joulax._fidelity.uncertainty.ranged
+    record = [activity(ac=1.0, updates=1.0)]
+    assert ranged(energy(record, "loihi")) is not None
+    assert ranged(energy(record, joulax.stack(["loihi", "loihi"]))) is None
+
+
+def test_prices_that_move_together_are_named():
+    """Accumulates and updates always in one ratio; weight writes by themselves."""
+    rng = np.random.default_rng(0)
+    runs, energies = [], []
+    for n, w in rng.uniform(1e6, 1e7, (6, 2)):
+        runs.append([activity(ac=n, updates=2 * n, writes=w)])
+        energies.append(n * 23.6 + 2 * n * 81 + w * 120)
+    with pytest.warns(UserWarning, match="tell ac and neuron_update apart"):
+        fit = joulax.calibrate(runs, np.array(energies), "loihi")
+    assert fit.condition > 1e3
+
+
+def test_a_fitted_power_is_shown_in_milliwatts():
+    times = [0.1, 0.2, 0.4]
+    chip = joulax.hardware("truenorth")
+    runs = [[activity(ac=n)] for n in (1e9, 2e9, 1e9)]
+    measured = [float(energy(r, chip, t).total) for r, t in zip(runs, times, strict=True)]
+    text = str(joulax.calibrate(runs, np.array(measured), chip, durations=times))
+    (row,) = (line.split() for line in text.splitlines() if line.startswith("static power"))
+    np.testing.assert_allclose(float(row[2]), float(chip.static_power) / 1e9, rtol=1e-2)
+    np.testing.assert_allclose(float(row[3]), float(chip.static_power) / 1e9, rtol=1e-2)
+    assert row[4] == "mW"
+
+
+@pytest.mark.parametrize(
+    ("name", "needs"),
+    [("loihi", ""), ("truenorth", "duration"), ("nucleo_l4r5zi", "duration")],
+)
+def test_the_catalogue_says_what_a_chip_needs(name, needs):
+    """A duration, for static power and for power while busy."""
+    rows = str(joulax.catalogue(priced=None)).splitlines()
+    (row,) = (line for line in rows if line.startswith(f"{name} "))
+    assert row.rstrip().endswith("duration") == (needs == "duration")
