@@ -269,7 +269,7 @@ def test_figures_do_not_depend_on_how_chips_and_samples_were_mapped():
 
 
 def test_inside_and_narrow_at_their_edges():
-    """Narrow: less than a factor of 2; inside: within the range and 15 %; a bound only from below."""
+    """Narrow: less than a factor of 2; inside: within 15 %; a bound only from below."""
     made = lambda low, high, bound=False: joulax.Comparison(low, 1.0, high, 0.15, bound)
     assert made(0.9, 1.75).narrow
     assert not made(0.9, 1.85).narrow
