@@ -355,6 +355,16 @@ WRONG = [
     "  rows; V² alone is 17 % too high for a silent TrueNorth at 0.7 V.",
     "- **Idle** names its state: a Loihi chip idles at 30 mW from boot and at 96 mW after a run,",
     "  and the same run is 272 µJ above the one and 47 µJ above the other.",
+    "",
+    "## Why these points and no more",
+    "",
+    "Of what else was published, these cannot be predicted exactly: Loihi's gesture networks of",
+    "SANA-FE, whose runs are restricted data; CIFAR-10 of Quartz, whose converted network is",
+    "ambiguous at the published commit; keyword spotting of Blouw et al. spike by spike, whose",
+    "rates lie behind a file that we could not read; a set of Loihi 2 runs whose static energy",
+    "exceeds the total; energies that we saw second-hand in other papers' plots only. Tables that",
+    "we have not read (Esser 2016, Sorbaro 2020, Cramer 2022, Höppner 2019, Yan 2021, Bos and Muir",
+    "2024, Shrestha 2024) are no points either: a number from memory is a datasheet.",
 ]
 
 

@@ -1,5 +1,6 @@
 """Constants and small rules that nothing else would notice."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -170,3 +171,179 @@ def test_what_nobody_knows_is_unknown(name):
         float(told.total), 10 * joulax.datasheet(name).costs["ac"].value, rtol=1e-6
     )
     assert "assume_included=True" in joulax.report(told).convention()
+
+
+def test_published_numbers_of_cores_and_memories():
+    """Cores, axons and bits a core; power and times of Loihi 1; one bit of a register."""
+    assert models.STATIC_CORE == (0.38e9, 0.73e9, 0.82e9)
+    assert models.REGISTER == 0.002538
+    assert models.DRAM == 20.3125
+    expected = {
+        "loihi": (1024, 128, 1048576, 4096, 0.73e9, 3.5e-9, 8.4e-9, 113e-9, 465e-9, 4),
+        "truenorth": (256, 4096, None, 256, 64.43e9 / 4096, None, None, None, None, 1),
+        "odin": (256, 1, None, 256, None, None, None, None, None, 1),
+    }
+    names = "neurons per_chip memory fan_in static_core synop update barrier barrier_full tile"
+    for name, numbers in expected.items():
+        cores = models.CORES[name]()
+        for field, number in zip(names.split(), numbers, strict=True):
+            found = getattr(cores, field)
+            assert (found is None) == (number is None), (name, field)
+            if number is not None:
+                np.testing.assert_allclose(found, number, rtol=1e-6, err_msg=f"{name} {field}")
+    optional = dict.fromkeys(("fan_in", "memory", "static_core", "synop", "update", "barrier"))
+    assert models.CORES["loihi"]().replace(**optional).fan_in is None
+
+
+def test_a_range_is_95_percent_of_the_samples():
+    """1 of 40 samples of Loihi's update, 52 to 81 pJ with its value at the high end, is beyond."""
+    drawn = joulax.sample("loihi", jax.random.key(0), 20_000).costs.neuron_update
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    np.testing.assert_allclose((low, high), (52, 81), rtol=0.02)
+
+
+def test_idle_power_lasts_as_long_as_it_idles():
+    chip = joulax.hardware("loihi").replace(idle_power=3.0)
+    both = joulax.stack([chip, "loihi"])  # one of them states none
+    assert np.isnan(both.idle_power).tolist() == [False, True]
+    assert float(energy([activity(ac=0)], chip, idle=2.0).total) == 6.0
+    assert float(energy([activity(ac=0)], chip, idle=0.5, batch=3).total) == 0.5
+
+
+def test_many_chips_are_called_by_four():
+    names = ["loihi", "odin", "spinnaker2", "darwin3"]
+    assert joulax.stack(names).called == "loihi, odin, spinnaker2, darwin3"
+    assert joulax.stack([*names, "45nm"]).called == "loihi, odin, spinnaker2, darwin3 and 1 more"
+
+
+def test_totals_of_layers_that_do_different_things():
+    """Records without a common field are priced apart, and joined in order."""
+    account = {"a": activity(ac=1.0), "b": activity(mac=1.0), "c": activity(ac=2.0)}
+    result = energy(account, "45nm")
+    np.testing.assert_allclose(result.layer_totals, [0.9, 4.6, 1.8], rtol=1e-6)
+    np.testing.assert_allclose(list(result.per_layer.values()), [0.9, 4.6, 1.8], rtol=1e-6)
+
+
+@pytest.mark.parametrize("scope", ["headline", "all-in"])
+@pytest.mark.parametrize("extra", ["static_power", "busy_power", "call"])
+def test_one_price_of_everything_takes_no_further_term(scope, extra):
+    unit = {"static_power": "mW", "busy_power": "mW", "call": "nJ"}[extra]
+    table = {"scope": scope, "costs": {"ac": 1.0}, extra: {"value": 1.0, "unit": unit}}
+    with pytest.raises(ValueError, match=f"{scope}|busy_power is all of it"):
+        joulax.register({"more": table})
+
+
+def test_units_of_changed_numbers():
+    """Prices are picojoules, whether the sheet has them or not; shares have no unit."""
+    chip = joulax.hardware("loihi").replace(ac=10.0, hop=3.0, skips_zeros=0.5)
+    (found,) = joulax.provenance(chip)
+    units = {c.number: (c.value, c.unit) for c in found.changes}
+    assert units == {"ac": (10.0, "pJ"), "hop": (3.0, "pJ"), "skips_zeros": (0.5, "")}
+    one = joulax.provenance(joulax.stack([chip]))[0]
+    assert {c.number: (c.value, c.unit) for c in one.changes} == units
+    drawn = joulax.provenance(joulax.sample("loihi", jax.random.key(0), 3))
+    assert not any(found.changes for found in drawn)
+
+
+def test_a_fit_shows_what_it_started_from_and_its_worst_residual():
+    runs = [[activity(ac=1e6)], [activity(ac=2e6)], [activity(ac=4e6)]]
+    text = str(joulax.calibrate(runs, np.array([25e6, 50e6, 110e6]), "loihi"))
+    (row,) = (line.split() for line in text.splitlines() if line.startswith("ac "))
+    assert row[:2] == ["ac", "23.6"]
+    fitted = float(row[2])
+    worst = max(abs(fitted * n / e - 1) for n, e in ((1e6, 25e6), (2e6, 50e6), (4e6, 110e6)))
+    shown = float(text.split("largest residual ")[1].split(" %")[0])
+    assert shown == pytest.approx(100 * worst, abs=0.3)
+    assert "3 measurements" in text
+
+
+def test_figures_do_not_depend_on_how_chips_and_samples_were_mapped():
+    """Chips lead, or samples do: the rows of the report are the same."""
+    batch = activity(ac=jnp.array([100.0, 300.0, 500.0]), updates=jnp.array([1.0, 2.0, 3.0]))
+    chips = joulax.stack(["loihi", "spinnaker2"])
+    priced = lambda record, chip: energy({"only": record}, chip)
+    outside = jax.vmap(jax.vmap(priced, (0, None)), (None, 0))(batch, chips)
+    inside = jax.vmap(jax.vmap(priced, (None, 0)), (0, None))(batch, chips)
+    assert inside.total.shape == (3, 2)
+    assert str(joulax.report(outside)) == str(joulax.report(inside))
+
+
+def test_inside_and_narrow_at_their_edges():
+    """Narrow: less than a factor of 2; inside: within 15 %; a bound only from below."""
+    made = lambda low, high, bound=False: joulax.Comparison(low, 1.0, high, 0.15, bound)
+    assert made(0.9, 1.75).narrow
+    assert not made(0.9, 1.85).narrow
+    assert made(1.1, 1.2).inside
+    assert not made(1.2, 1.3).inside
+    assert made(0.8, 0.9).inside
+    assert not made(0.7, 0.8).inside
+    assert made(0.2, 0.3, True).inside
+    assert not made(1.2, 1.3, True).inside
+
+
+def test_a_source_of_ones_own_is_an_entry():
+    table = {"costs": {"ac": {"value": 1.0, "source": "my lab: board/3"}}}
+    joulax.register({"own source": table})
+    text = joulax.bibtex(joulax.hardware("own source"))
+    assert text.startswith("@misc{my-lab:-board-3, note={my lab: board/3: a source")
+
+
+def test_a_call_is_added_to_static_energy():
+    chip = models.PerCall(joulax.hardware("truenorth"), 5e6)
+    bare = energy([activity(ac=1.0)], "truenorth", 1.0).total
+    np.testing.assert_allclose(energy([activity(ac=1.0)], chip, 1.0).total - bare, 5e6, rtol=1e-2)
+
+
+def test_lemaire_without_bias_reads_weights_only():
+    record = activity(ac=100, updates=10, spikes=3, neurons=5, synapses=50, events=20)
+    with_bias = energy([record], models.Lemaire2022(), others=0).per_operation
+    without = energy([record], models.Lemaire2022(bias=False), others=0).per_operation
+    words = float(models.Lemaire2022().ram(50))
+    np.testing.assert_allclose(without.weight_read, 100 * words, rtol=1e-6)
+    extra = 10 * float(models.Lemaire2022().ram(5))
+    np.testing.assert_allclose(with_bias.weight_read - without.weight_read, extra, rtol=1e-4)
+
+
+def test_a_result_says_how_many_samples_it_is_the_mean_of():
+    two = activity(ac=jnp.array([1.0, 3.0]))
+    assert "mean of 2 samples" in str(energy([two], "loihi"))
+    assert "mean of" not in str(energy([activity(ac=1.0)], "loihi"))
+    ranged = joulax._fidelity.uncertainty.ranged
+    record = [activity(ac=1.0, updates=1.0)]
+    assert ranged(energy(record, "loihi")) is not None
+    assert ranged(energy(record, joulax.stack(["loihi", "loihi"]))) is None
+
+
+def test_prices_that_move_together_are_named():
+    """Accumulates and updates always in one ratio; weight writes by themselves."""
+    rng = np.random.default_rng(0)
+    runs, energies = [], []
+    for n, w in rng.uniform(1e6, 1e7, (6, 2)):
+        runs.append([activity(ac=n, updates=2 * n, writes=w)])
+        energies.append(n * 23.6 + 2 * n * 81 + w * 120)
+    with pytest.warns(UserWarning, match="tell ac and neuron_update apart"):
+        fit = joulax.calibrate(runs, np.array(energies), "loihi")
+    assert fit.condition > 1e3
+
+
+def test_a_fitted_power_is_shown_in_milliwatts():
+    times = [0.1, 0.2, 0.4]
+    chip = joulax.hardware("truenorth")
+    runs = [[activity(ac=n)] for n in (1e9, 2e9, 1e9)]
+    measured = [float(energy(r, chip, t).total) for r, t in zip(runs, times, strict=True)]
+    text = str(joulax.calibrate(runs, np.array(measured), chip, durations=times))
+    (row,) = (line.split() for line in text.splitlines() if line.startswith("static power"))
+    np.testing.assert_allclose(float(row[2]), float(chip.static_power) / 1e9, rtol=1e-2)
+    np.testing.assert_allclose(float(row[3]), float(chip.static_power) / 1e9, rtol=1e-2)
+    assert row[4] == "mW"
+
+
+@pytest.mark.parametrize(
+    ("name", "needs"),
+    [("loihi", ""), ("truenorth", "duration"), ("nucleo_l4r5zi", "duration")],
+)
+def test_the_catalogue_says_what_a_chip_needs(name, needs):
+    """A duration, for static power and for power while busy."""
+    rows = str(joulax.catalogue(priced=None)).splitlines()
+    (row,) = (line for line in rows if line.startswith(f"{name} "))
+    assert row.rstrip().endswith("duration") == (needs == "duration")

@@ -326,3 +326,84 @@ def test_constants_made_inside_a_traced_function():
     (record,) = account.values()
     assert float(record.ac) == 6
     assert next(iter(shapes.values())).ac.shape == ()
+
+
+def test_what_a_function_writes_at_its_first_call_settles():
+    """Layers that note that they were built write once: the program is that of the second call."""
+
+    class Lazy:
+        built = False
+
+        def __call__(self, x):
+            self.built = True
+            return W @ x
+
+    W, x, layer = jnp.ones((2, 3)), jnp.ones(3), Lazy()
+    counter = joulax.count(layer, spikes=0)
+    for _ in range(2):
+        out, account = counter(x)
+        assert layer.built
+        assert out.tolist() == [3, 3]
+        assert sum(float(record.ac) for record in account.values()) == 6
+        layer.built = False  # and is written again, as the layer itself would do
+
+
+def test_a_function_that_goes_on_writing_is_refused():
+    """Counters, states that hold arrays, and calls of which the first is another program."""
+
+    class Counts:
+        calls = 0
+
+        def __call__(self, x):
+            self.calls += 1
+            return x @ x
+
+    class Keeps:
+        state = None
+
+        def __call__(self, x):
+            self.state = x + 1
+            return x @ x
+
+    class First:
+        first = True
+
+        def __call__(self, x):
+            scale = 2.0 if self.first else 1.0
+            self.first = False
+            return scale * (jnp.ones((2, 3)) @ x)
+
+    for function, name in ((Counts(), "calls"), (Keeps(), "state"), (First(), "first")):
+        with pytest.raises(ValueError, match=f"writes .{name} while it runs"):
+            joulax.count(function, spikes=0, weights=None, strict=False)(jnp.ones(3))
+
+
+def test_models_of_other_worlds_are_pointed_to_their_door():
+    """A PyTorch module of PyTorch tensors is no account of nothing."""
+    module = type("Module", (), {"__module__": "torch.nn", "__call__": lambda self, x: x})
+    tensor = type("Tensor", (), {"__module__": "torch"})
+    for call in (
+        lambda: joulax.count(module()),
+        lambda: joulax.count(lambda x: x)(tensor()),
+        lambda: joulax.summary(lambda x: x)(tensor()),
+    ):
+        with pytest.raises(ValueError, match=r"use joulax\.torch\.count"):
+            call()
+
+
+def test_a_forgotten_vmap_is_said():
+    """Where one sample would do, the error of JAX says so; where it would not, it is left alone."""
+    model = eqx.nn.Linear(3, 2, key=jax.random.key(0))
+    apply = lambda params, x: params @ x
+    for call, axes in (
+        (lambda: joulax.count(model)(jnp.ones((5, 3))), ""),
+        (lambda: joulax.count(apply, weights=0)(jnp.ones((2, 3)), jnp.ones((5, 3))), "(None, 0)"),
+    ):
+        with pytest.raises(TypeError, match="contracting") as raised:
+            call()
+        (note,) = [n for n in raised.value.__notes__ if n.startswith("joulax")]
+        assert "got a batch; map the counter over it: jax.vmap" in note
+        assert axes in note
+    with pytest.raises(TypeError) as raised:
+        joulax.count(model)(jnp.ones(4))
+    assert not [n for n in getattr(raised.value, "__notes__", ()) if n.startswith("joulax")]

@@ -27,39 +27,67 @@ BLOCK = re.compile(
 )
 
 
+@pytest.fixture
+def configured(monkeypatch):
+    """What libraries change for all others when they are imported is put back."""
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    wide = jax.config.jax_enable_x64
+    yield
+    jax.config.update("jax_enable_x64", wide)
+
+
 @pytest.mark.parametrize(
     "page", [p for p in PAGES if "```python" in p.read_text()], ids=lambda p: p.name
 )
+@pytest.mark.usefixtures("configured")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_page(page, capsys, monkeypatch):
     monkeypatch.setattr(catalogue, "_registered", {})  # chips of one page are not those of another
     with (
         jax.numpy_dtype_promotion("standard"),
         jax.numpy_rank_promotion("allow"),
     ):  # as users have it
-        made = run(page, capsys)
+        made, missing = run(page, capsys)
     if os.environ.get("DOCS") == "write":
         page.write_text(made)
     newest = jax.__version_info__ >= (0, 10)  # older versions name lines of a program otherwise
     if newest and not jax.config.jax_enable_x64:  # printed digits are those of float32
         assert made == page.read_text(), f"{page.name} shows another output; DOCS=write fills it in"
+    if missing:
+        pytest.skip(f"sections that need {', '.join(missing)}; the others ran")
 
 
-OPTIONAL = ("torch", "nir", "flax", "haiku", "penzai")
+OPTIONAL = {
+    *("torch", "nir", "flax", "haiku", "penzai", "keras", "spyx", "slax", "diffrax"),
+    *("brainstate", "neurobench", "tensorflow"),
+}
 
 
-def run(page, capsys) -> str:
-    """The page with the outputs of this run."""
+def run(page, capsys) -> tuple[str, list[str]]:
+    """The page with the outputs of this run, and the libraries whose sections did not run."""
     names: dict = {}
+    missing: dict[str, str] = {}  # heading → library
     mpl.pyplot.close("all")
+    text = page.read_text()
 
     def block(match: re.Match) -> str:
+        heading = text.rfind("\n## ", 0, match.start())
+        if heading in missing:
+            return match[0]
         capsys.readouterr()
         try:
             exec(compile(match["source"], str(page), "exec"), names)
-        except ModuleNotFoundError as missing:
-            if (missing.name or "").split(".")[0] in OPTIONAL:
-                pytest.skip(f"{missing.name} is not installed")
-            raise
+        except ModuleNotFoundError as error:
+            library = (error.name or "").split(".")[0]
+            if library not in OPTIONAL:
+                raise
+            missing[heading] = library
+            return match[0]
+        except NameError:  # of a section that did not run
+            if not missing:
+                raise
+            missing[heading] = next(iter(missing.values()))
+            return match[0]
         printed = capsys.readouterr().out.rstrip()
         if match["image"] and os.environ.get("DOCS") == "write":
             joulax.plot.save(names["ax"], page.parent / match["image"])
@@ -67,7 +95,7 @@ def run(page, capsys) -> str:
             return match[0]
         return f"{match['code']}\n```text\n{printed}\n```\n"
 
-    return BLOCK.sub(block, page.read_text())
+    return BLOCK.sub(block, text), sorted(set(missing.values()))
 
 
 def test_readme_starts_with_the_two_commands():

@@ -358,12 +358,6 @@ def in_nir():
     return out, account
 
 
-LAZY = pytest.mark.xfail(
-    raises=(ImportError, ModuleNotFoundError),
-    strict=False,
-    reason="counting looks for __wrapped__ in Keras' lazy modules, which import TensorFlow then",
-)
-
 NETWORKS = {
     in_equinox: "{}",
     in_linen: "{}",
@@ -378,10 +372,7 @@ NETWORKS = {
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    "network",
-    [pytest.param(f, marks=LAZY if f is in_keras else (), id=f.__name__) for f in NETWORKS],
-)
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda f: f.__name__)
 def test_one_network_one_account(network):
     """Two spikes of three reach four neurons each; all four fire and reach two."""
     with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
@@ -457,7 +448,6 @@ def test_slax():
     assert float(account["Dense_1"].ac) == 2 * float(account["Dense_0"].spikes)
 
 
-@LAZY
 @pytest.mark.filterwarnings("ignore")
 def test_keras_convolution_and_its_table():
     """Paths of variables are the names, in the table of KerasSpiking too."""
@@ -565,6 +555,21 @@ class TestBrainstate:
         assert list(account) == ["fc", "out"]
         assert float(account["fc"].updates) == 100
         assert float(account["out"].ac) == 2 * float(account["fc"].spikes) > 0
+
+    def test_without_the_adapter(self, brainstate):
+        class Net(brainstate.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.z = brainstate.HiddenState(jnp.zeros(4))
+
+            def update(self, x):
+                self.z.value = x
+                return x
+
+        net = Net()
+        for model in (net, lambda x: net(x)):
+            with pytest.raises(ValueError, match=r"use joulax\.brainstate\.count"):
+                joulax.count(model)(jnp.ones(4))
 
     def test_options(self, brainstate):
         with pytest.raises(ValueError, match="weights= is not needed"):

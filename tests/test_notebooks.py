@@ -68,6 +68,7 @@ def test_the_monitor_leaves_its_last_table(outputs):
     assert html(only).count("<table>") == 1
 
 
+NEEDS = {"from-pytorch-and-nir": ("torch", "snntorch", "nir")}
 SCRIPTS = pathlib.Path(__file__).parent.parent / "docs" / "notebooks"
 
 
@@ -76,6 +77,8 @@ SCRIPTS = pathlib.Path(__file__).parent.parent / "docs" / "notebooks"
 def test_notebook_of_the_docs(name):
     """Every script runs as a notebook, to the assert at its end, and each page shows its code."""
     jupytext = pytest.importorskip("jupytext")
+    for library in NEEDS.get(name, ()):
+        pytest.importorskip(library)
     book = jupytext.read(SCRIPTS / f"{name}.py")
     with _quiet():
         nbclient.NotebookClient(book, timeout=600, kernel_name="python3").execute()

@@ -100,7 +100,7 @@ def attention(p, x, heads=12, causal=False):
     q, k, v = (a.reshape(len(x), heads, -1).swapaxes(0, 1) for a in jnp.split(x @ p["qkv"], 3, -1))
     scores = jnp.einsum("hid,hjd->hij", q, k) / q.shape[-1] ** 0.5
     if causal:
-        scores = jnp.where(jnp.tri(len(x), dtype=bool), scores, -1e30)
+        scores = jnp.where(jnp.tri(len(x), dtype=bool), scores, -jnp.inf)
     mixed = jnp.einsum("hij,hjd->hid", jax.nn.softmax(scores), v)
     return mixed.swapaxes(0, 1).reshape(len(x), -1) @ p["out"]
 
@@ -158,6 +158,22 @@ gpt2 = {
 }
 gpt2_account = jax.jit(joulax.count(run_gpt2, weights=0))(gpt2, jnp.arange(64))[1]
 total(gpt2_account)
+
+# %% [markdown]
+# ## Without running anything
+#
+# `summary` takes shapes, so a model of any size has one. All 1024 tokens of context here, in
+# seconds, where no array is made; equal layers are one row.
+
+# %%
+shapes = jax.eval_shape(lambda: gpt2)
+context = jax.ShapeDtypeStruct((1024,), jnp.int32)
+joulax.summary(run_gpt2, weights=0, bits=8)(shapes, context)
+
+# %% [markdown]
+# ## What it costs
+#
+# The account of 64 tokens on other hardware, half-precision arithmetic and whole devices:
 
 # %%
 joulax.evaluate(gpt2_account, ["45nm@fp16", "7nm@fp16", "gpu", "a100"])

@@ -3,17 +3,10 @@
 activity → operations → costs → energy → report: each arrow is a pure function, each noun a pytree.
 """
 
-from . import (
-    brainstate as brainstate,
-    losses as losses,
-    metrics as metrics,
-    models as models,
-    neurons as neurons,
-    nir as nir,
-    plot as plot,
-    rules as rules,
-    torch as torch,
-)
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from . import losses as losses, rules as rules
 from ._accountant import (
     EnergyAccountant as EnergyAccountant,
     EnergyReport as EnergyReport,
@@ -88,3 +81,28 @@ from ._training.constraint import (
 )
 from ._training.monitor import Monitor as Monitor
 from ._version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from . import (
+        brainstate as brainstate,
+        metrics as metrics,
+        models as models,
+        neurons as neurons,
+        nir as nir,
+        plot as plot,
+        torch as torch,
+    )
+
+_DOORS = {"brainstate", "metrics", "models", "neurons", "nir", "plot", "torch"}
+
+
+def __getattr__(name: str) -> Any:
+    """Modules that not everybody needs are imported when they are first used."""
+    if name in _DOORS:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    private = {"TYPE_CHECKING", "Any", "importlib"}
+    return sorted({*globals(), *_DOORS} - private)

@@ -8,7 +8,7 @@ that, and writes the states as the model would have done.
 import importlib
 import inspect
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,9 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._activity.account import Account
-from ._count import count as count_pure, rule
-from ._count.rules.registry import RULES
-from .rules import Context, Found, Value, born
+from ._count import count as count_pure
 
 __all__ = ["count"]
 
@@ -120,14 +118,6 @@ class _States:
 # traces may close over nothing that changes.
 _CALLS: dict[int, Callable[..., Any]] = {}
 _NUMBERS = itertools.count()
-
-
-if "heaviside_surrogate_gradient" not in RULES:
-
-    @rule("heaviside_surrogate_gradient", elementwise=True)
-    def _spike(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
-        """The step of all surrogates of braintools."""
-        return born(eqn, ins, ctx, "spikes of a surrogate gradient")
 
 
 def _paths(model: Any, module: type) -> dict[int, tuple[Any, ...]]:

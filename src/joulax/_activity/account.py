@@ -155,6 +155,7 @@ def named_records(records: Any) -> dict[str, Activity]:
     wrong = [leaf for _, leaf in found if not is_activity(leaf)]
     if wrong or not found:
         what = type(wrong[0]).__name__ if wrong else "nothing"
+        what += "; call it: joulax.count(fn)(x)[1]" if wrong and callable(wrong[0]) else ""
         raise ValueError(
             f"expected activity records (joulax.count, joulax.activity) in a pytree, got {what}"
         )

@@ -10,6 +10,7 @@ from jax.core import Tracer
 
 from .._activity.account import Account, Convention
 from .arguments import Names, names_of
+from .elsewhere import pointing, refuse_others
 from .names import Leaves, Same, is_array, surroundings, watched
 from .program import Call, Program, programs
 from .resolution import Resolution
@@ -94,6 +95,7 @@ class Counter:
         strict: bool,
         resolution: Resolution,
     ):
+        refuse_others(fn)
         if not callable(fn):
             raise ValueError(
                 f"count() takes a callable, got {type(fn).__name__}; "
@@ -130,12 +132,9 @@ class Counter:
         before = watched(self._fn)
 
         def make() -> Program:
-            around = Leaves()
-            for name, tree in found:
-                around.add_tree(tree, name)
-            program = Program(call, around, self.weights, self._spikes, self._resolution)
-            _check_unwritten(before, watched(self._fn))
-            return program
+            program = self._traced(call, found)
+            after = watched(self._fn)
+            return program if before == after else self._settled(call, program, before, after)
 
         if any(isinstance(a, Tracer) for a in outside):
             return make()  # what it closes over belongs to one trace only
@@ -143,14 +142,35 @@ class Counter:
         kept = (declared, tuple(map(Same, outside)), before, len(CHANGES))
         return programs(call.key(self.weights, self._resolution, kept), make)
 
+    def _traced(self, call: Call, found: list[tuple[str, Any]]) -> Program:
+        """The program of one call; `found` are the pytrees that the function closes over."""
+        around = Leaves()
+        for name, tree in found:
+            around.add_tree(tree, name)
+        refuse_others(None, call.static)
+        with pointing(call.fn, call.args, call.kwargs):
+            return Program(call, around, self.weights, self._spikes, self._resolution)
 
-def _check_unwritten(before: tuple[Any, ...], after: tuple[Any, ...]) -> None:
-    """Refuse a function that writes what it closes over: the second call would not run it."""
-    if before == after:
-        return
-    changed = [new[0] for old, new in zip(before, after, strict=False) if old != new]
+    def _settled(
+        self, call: Call, first: Program, before: tuple[Any, ...], after: tuple[Any, ...]
+    ) -> Program:
+        """The program of a function that noted something at its first call ("built", "called"), if
+        it writes nothing more and is the same; not kept, for it wrote once.
+        """
+        if all(isinstance(value[0], str) for _, value in set(after) - set(before)):
+            program = self._traced(call, list(surroundings(self._fn)))
+            if watched(self._fn) == after and program.same(first):
+                program.lasting = False
+                return program
+        raise _unsettled(before, after)
+
+
+def _unsettled(before: tuple[Any, ...], after: tuple[Any, ...]) -> ValueError:
+    """A function that goes on writing what it closes over: the second call would not run it."""
+    known = set(before)
+    changed = [entry[0] for entry in after if entry not in known]
     names = ", ".join(dict.fromkeys(changed)) or "what it closes over"
-    raise ValueError(
+    return ValueError(
         f"the function writes {names} while it runs; a traced function runs once and is then "
         "replayed, so this would be stale. Return the state instead, or pass it as an argument"
     )

@@ -1,12 +1,14 @@
 """A counted program: traced once for each structure, kept, and called many times."""
 
 import dataclasses
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 
@@ -43,9 +45,10 @@ class Program:
         self._layers = Layers(self.walker, around)
         options = dict(weights=weights, spikes=spikes, **dataclasses.asdict(resolution))
         self.convention = self._layers.convention(_options(**options))
-        self.leaky = any(isinstance(c, Tracer) for c in _constants(closed))
+        self._closed = closed
+        self.lasting = not any(isinstance(c, Tracer) for c in _constants(closed))
         around.forget()
-        self._run = self._counted if self.leaky else self._compiled(shapes)
+        self._run = self._compiled(shapes) if self.lasting else self._counted
 
     def _flat(self, call: "Call") -> Callable[..., list[Any]]:
         """The function on a flat list of arrays; its output structure is remembered."""
@@ -57,6 +60,12 @@ class Program:
             return [x for x in outs if is_array(x)]
 
         return flat
+
+    def same(self, other: "Program") -> bool:
+        """Whether two traces gave the same equations over the same constants."""
+        ours, theirs = (list(_constants(p._closed)) for p in (self, other))
+        texts = (_ADDRESS.sub("", str(p._closed.jaxpr)) for p in (self, other))
+        return next(texts) == next(texts) and all(map(_equal, ours, theirs))
 
     def _finish(self) -> None:
         """Spikes that reach the outputs leave."""
@@ -158,6 +167,7 @@ def _options(**options: Any) -> tuple[tuple[str, str], ...]:
     return tuple((name, str(value)) for name, value in given)
 
 
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of Python functions in the text of a jaxpr
 _CONFIG = (
     "jax_enable_x64",
     "jax_default_matmul_precision",
@@ -205,6 +215,14 @@ def _constants(closed: ClosedJaxpr) -> Iterator[Any]:
                 yield from _constants(inner)
 
 
+def _equal(a: Any, b: Any) -> bool:
+    """Whether two constants are the same array, or arrays of the same values."""
+    known = (not isinstance(x, Tracer) and jnp.issubdtype(x.dtype, np.number) for x in (a, b))
+    if a is b or not all(known):
+        return a is b
+    return np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
 def _hashable(x: Any) -> Any:
     try:
         hash(x)
@@ -225,7 +243,7 @@ def programs(key: Any, make: Callable[[], Program]) -> Program:
         _CACHE.move_to_end(key)
         return _CACHE[key]
     program = make()
-    if not program.leaky:
+    if program.lasting:
         _CACHE[key] = program
         if len(_CACHE) > _CACHE_SIZE:
             _CACHE.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Products of brainevent: spikes times dense and CSR matrices, as its primitives write them.
+"""Primitives of brainevent and braintools: spikes times dense and CSR matrices, and spikes born.
 
 A stored element is a synapse position; it is met once for every spike of its presynaptic neuron.
 Connectivity that a kernel draws on the fly has no stored synapses to count: it is said to be lost.
@@ -14,7 +14,7 @@ from jaxtyping import Array
 from ..axes import IDLE, REPEATED
 from ..findings import Context, Found, Operands, Tap, existing, graded
 from ..kinds import Analog, Data, Events, Value, varied
-from .births import datas, union
+from .births import born, datas, union
 from .products import current, is_spiking, ops_events, ops_nonzero, weights_in
 from .registry import because, rule, shape_of, site_of
 
@@ -104,3 +104,9 @@ def _drawn(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     cause = because(eqn, f"`{eqn.primitive.name}` of spikes")
     outs = [Analog(varied(shape_of(v)), cause=cause) for v in eqn.outvars]
     return Found(outs, lost="synapses inside a kernel", arrived=union(d.births for d in datas(ins)))
+
+
+@rule("heaviside_surrogate_gradient", elementwise=True)
+def _spike(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
+    """The step of all surrogates of braintools."""
+    return born(eqn, ins, ctx, "spikes of a surrogate gradient")
