@@ -22,7 +22,7 @@ with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
     from .idioms.test_classes import PROGRAMS as IDIOMS
 
 pytestmark = pytest.mark.skipif(jax.config.jax_enable_x64, reason="written in float32")
-EXAMPLES = int(os.environ.get("JOULAX_PROGRAMS", "60"))
+EXAMPLES = int(os.environ.get("JOULAX_PROGRAMS", "25"))
 N, T = 4, 3
 
 
