@@ -52,7 +52,9 @@ def other(x, rng):
         return x
     if is_key(x):
         return jax.random.key(int(rng.integers(1000)))
-    x = np.asarray(x)
+    weak, x = getattr(x, "weak_type", False), np.asarray(x)
+    if weak and np.issubdtype(x.dtype, np.integer):
+        return jnp.array(int(rng.integers(x, x + 1)))
     if x.dtype == bool or np.isin(x, (0, 1)).all():
         return jnp.asarray(rng.integers(0, 2, x.shape).astype(x.dtype))
     if np.issubdtype(x.dtype, np.integer):
