@@ -1013,6 +1013,16 @@ def p118(p, xs):
     return jax.value_and_grad(loss)(p)
 
 
+@program("convolution by Fourier transform", (P, A[0]), "refused", weights=0)
+def p119(p, x):
+    return jnp.fft.irfft(jnp.fft.rfft(p["a"][:, 0]) * jnp.fft.rfft(x), n=5)
+
+
+@program("a factor of a weight", (P, X), {"a": dict(ac=NX.sum() * 5)}, **ONE)
+def p120(p, x):
+    return x @ jnp.linalg.qr(p["a"][:, :5])[0]
+
+
 def total(record, field):
     value = getattr(record, field)
     return None if value is None else float(np.sum(np.asarray(value, np.float64)))

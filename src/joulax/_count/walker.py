@@ -27,7 +27,17 @@ from .kinds import (
 from .names import Leaves
 from .plan import Claim, Plan, Step, Tables, Uncounted
 from .resolution import Resolution, within
-from .rules import CONTAINERS, OPAQUE, RULES, because, contained, mixed, shape_of, source_of
+from .rules import (
+    CONTAINERS,
+    OPAQUE,
+    RULES,
+    because,
+    contained,
+    from_parameters,
+    mixed,
+    shape_of,
+    source_of,
+)
 from .updates import note
 
 
@@ -301,7 +311,7 @@ def _counting(eqn: Any, ins: Sequence[Value]) -> Found:
 def _unknown(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
     """A primitive without a rule: analog where data go in; weights beside data may be synapses."""
     if not any(isinstance(i, Data) for i in ins) or not eqn.outvars:
-        return Found([parameter(shape_of(v)) for v in eqn.outvars])
+        return Found(from_parameters(eqn, ins))
     name = eqn.primitive.name
     opaque = "is opaque" if name in OPAQUE else "has no rule"
     found = mixed(eqn, ins, ctx, f"`{name}` {opaque}", enters=False)

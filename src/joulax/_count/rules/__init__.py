@@ -29,6 +29,7 @@ from .registry import (
     OPAQUE as OPAQUE,
     RULES as RULES,
     because as because,
+    from_parameters as from_parameters,
     opaque as opaque,
     rule as rule,
     shape_of as shape_of,
