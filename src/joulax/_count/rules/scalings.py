@@ -63,9 +63,9 @@ def _thinned(out: Value) -> Callable[[Any], Any]:
 def _multiple(ins: Sequence[Value]) -> Form | None:
     """A known multiple of data, as a linear form."""
     for data, factor in (ins, ins[::-1]):
-        known = isinstance(factor, Parameter) and factor.constant is not None
-        if known and data.number >= 0:
-            return tuple((n, c * factor.constant) for n, c in data.linear)
+        constant = factor.constant if isinstance(factor, Parameter) else None
+        if constant is not None and data.number >= 0:
+            return tuple((n, c * constant) for n, c in data.linear)
     return None
 
 

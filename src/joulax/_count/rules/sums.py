@@ -79,7 +79,7 @@ def _sum(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
         found = _of_events(eqn, ins, ctx, -1 if minus else 1)
     if found is None:
         terms = added_terms(ins) | bare_terms(ins)
-        found = mixed(eqn, ins, ctx, _why_sum(*ins, minus), terms=terms)
+        found = mixed(eqn, ins, ctx, _why_sum(ins[0], ins[1], minus), terms=terms)
     found = unrolled(eqn, found, ins, ctx)
     out = found.outs[0]
     beside = found.events or ((lambda ops: [_added(ops, out)]) if travels(out) else None)

@@ -204,7 +204,8 @@ def _hand_current(
     values = common(eqn, ins, ctx)
     values["feeds"] |= frozenset(s.path for s in sites)
     values["size"] = max(values["size"], *(s.neurons for s in sites))
-    return Analog(**(values | dict(cause=current_cause(sites[0]), axes=_repeated(axes))))
+    values |= {"cause": current_cause(sites[0]), "axes": _repeated(axes)}
+    return Analog(**values)
 
 
 def _hand_sites(
