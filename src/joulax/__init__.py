@@ -86,5 +86,8 @@ from ._training.constraint import (
     ConstraintState as ConstraintState,
     constraint as constraint,
 )
+from ._training.existence import synapse_energy as synapse_energy
 from ._training.monitor import Monitor as Monitor
+from ._training.proximal import ProximalState as ProximalState, proximal as proximal
+from ._training.pruning import keep as keep, threshold as threshold
 from ._version import __version__ as __version__
