@@ -5,6 +5,7 @@ activity → operations → costs → energy → report: each arrow is a pure fu
 
 from . import (
     brainstate as brainstate,
+    encoders as encoders,
     losses as losses,
     metrics as metrics,
     models as models,
@@ -81,6 +82,7 @@ from ._report.explanation import Explanation as Explanation, explain as explain
 from ._report.report import Report as Report, report as report
 from ._report.summary import Summary as Summary, SummaryRow as SummaryRow, summary as summary
 from ._stored import load as load
+from ._training.compact import Compacted as Compacted, compact as compact
 from ._training.constraint import (
     Constraint as Constraint,
     ConstraintState as ConstraintState,
@@ -90,4 +92,9 @@ from ._training.existence import synapse_energy as synapse_energy
 from ._training.monitor import Monitor as Monitor
 from ._training.proximal import ProximalState as ProximalState, proximal as proximal
 from ._training.pruning import keep as keep, threshold as threshold
+from ._training.stopping import (
+    EarlyStop as EarlyStop,
+    first_confident as first_confident,
+    stopping_threshold as stopping_threshold,
+)
 from ._version import __version__ as __version__

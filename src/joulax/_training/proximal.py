@@ -78,7 +78,7 @@ def proximal(
 
     def update(
         updates: Any,
-        state: ProximalState,
+        state: Any,
         params: Any = None,
         *,
         energies: Any = None,
