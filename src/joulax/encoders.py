@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ._activity.record import number
-from .neurons import straight_through
+from .neurons import straight_through, triangle
 
 __all__ = ["Delta", "FirstSpike", "Rate"]
 
@@ -45,7 +45,7 @@ class Rate(eqx.Module):
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "steps ..."]:
         """The spikes of a value at all steps."""
         rate = jnp.clip(jnp.asarray(self.gain, x.dtype) * x, 0, 1)
-        return _even(rate, _times(self.steps, x))
+        return _even(*_over(self.steps, rate))
 
 
 @jax.custom_jvp
@@ -58,7 +58,7 @@ def _even(rate: Array, time: Array) -> Array:
 @_even.defjvp
 def _even_jvp(primals: tuple[Array, Array], tangents: tuple[Any, Any]) -> tuple[Array, Array]:
     spikes = _even(*primals)
-    return spikes, jnp.broadcast_to(tangents[0], spikes.shape)
+    return spikes, tangents[0]
 
 
 class FirstSpike(eqx.Module):
@@ -89,8 +89,8 @@ class FirstSpike(eqx.Module):
     def __call__(self, x: Float[Array, "..."]) -> Float[Array, "steps ..."]:
         """The spikes of a value at all steps."""
         late = 1 - jnp.clip(jnp.asarray(self.gain, x.dtype) * x, 0, 1)
-        loud = straight_through(x - jnp.asarray(self.silent, x.dtype))
-        return _once(late * (self.steps - 1), _times(self.steps, x)) * loud
+        loud = straight_through(x - jnp.asarray(self.silent, x.dtype))[None]
+        return _once(*_over(self.steps, late * (self.steps - 1))) * loud
 
 
 @jax.custom_jvp
@@ -119,7 +119,8 @@ class Delta(eqx.Module):
     **Returns:**
 
     Called with a signal of shape (time, ...): events −1, 0 or 1 of the same shape; the first step
-    is compared with zero. The gradient passes straight through the comparisons.
+    is compared with zero. The gradient of an event is a triangle around the threshold, as wide as
+    the threshold.
     """
 
     threshold: Array = _parameter(0.1)
@@ -130,14 +131,17 @@ class Delta(eqx.Module):
 
         def step(reference: Array, now: Array) -> tuple[Array, Array]:
             moved = now - reference
-            event = straight_through(moved - width) - straight_through(-moved - width)
+            event = triangle(moved / width - 1) - triangle(-moved / width - 1)
             return jax.lax.stop_gradient(reference + event * width), event
 
         return jax.lax.scan(step, jnp.zeros_like(x[0]), x)[1]
 
 
-def _times(steps: int, x: Array) -> Array:
-    return jnp.arange(steps, dtype=x.dtype).reshape(steps, *(1,) * x.ndim)
+def _over(steps: int, x: Array) -> tuple[Array, Array]:
+    """Values and times, both of shape (steps, ...)."""
+    time = jnp.arange(steps, dtype=x.dtype).reshape(steps, *(1,) * x.ndim)
+    shape = (steps, *x.shape)
+    return jnp.broadcast_to(x, shape), jnp.broadcast_to(time, shape)
 
 
 def _check(steps: int) -> None:

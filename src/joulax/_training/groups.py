@@ -1,13 +1,13 @@
 """Synapses that stand and fall together: one by one, by neuron or channel, by kernel."""
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-Group = Literal["synapse", "neuron", "kernel"]
+Group = str  # "synapse", "neuron" or "kernel"
 _LEADING = {"neuron": 1, "kernel": 2}  # axes that enumerate the groups, in weights (out, in, ...)
 
 

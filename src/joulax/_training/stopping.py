@@ -75,7 +75,7 @@ class EarlyStop(eqx.Module):
 
         def undecided(carry: Any) -> Array:
             _, total, step = carry
-            sure = confidence(total / jnp.maximum(step, 1)) >= self.threshold
+            sure = confidence(total / jnp.maximum(step, 1).astype(total.dtype)) >= self.threshold
             return (step < self.least) | ((step < len(x)) & ~sure)
 
         def advance(carry: Any) -> Any:
@@ -86,7 +86,7 @@ class EarlyStop(eqx.Module):
 
         start = states, jnp.zeros(scores.shape, scores.dtype), jnp.zeros((), jnp.int32)
         _, total, step = jax.lax.while_loop(undecided, advance, start)
-        return total / step, step
+        return total / step.astype(total.dtype), step
 
 
 def confidence(scores: Float[Array, "... classes"]) -> Float[Array, "..."]:
@@ -105,7 +105,7 @@ def first_confident(
     **Arguments:**
 
     - `scores`: outputs of every step.
-    - `threshold`: confidence, in (0, 1]; may have leading axes that broadcast against the samples.
+    - `threshold`: confidence, in (0, 1]; one, or one for each sample.
     - `least`: steps that are made in any case.
 
     **Returns:**
@@ -113,10 +113,11 @@ def first_confident(
     Steps made, from `least` to all.
     """
     steps = scores.shape[-2]
-    mean = jnp.cumsum(scores, axis=-2) / jnp.arange(1, steps + 1, dtype=scores.dtype)[:, None]
-    sure = confidence(mean) >= jnp.asarray(threshold)[..., None]
-    last = jnp.arange(1, steps + 1) >= steps
-    done = (sure & (jnp.arange(1, steps + 1) >= least)) | last
+    made = jnp.broadcast_to(jnp.arange(1, steps + 1), scores.shape[:-1])
+    mean = jnp.cumsum(scores, axis=-2) / made[..., None].astype(scores.dtype)
+    threshold = jnp.broadcast_to(jnp.asarray(threshold), scores.shape[:-2])
+    sure = confidence(mean) >= threshold[..., None]
+    done = (sure & (made >= least)) | (made == steps)
     return jnp.argmax(done, axis=-1) + 1
 
 
