@@ -27,13 +27,13 @@ from sklearn.model_selection import StratifiedKFold, train_test_split
 import joulax
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "examples"))
-from train_to_energy_target import SNN, STEP, STEPS, Shrinking, encode, turned
+from train_to_energy_target import PROBE, SNN, STEP, STEPS, Shrinking, encode, turned
 
 HERE = pathlib.Path(__file__).parent
 CHIP = "loihi"
 CELLS = [  # target ÷ (none: a dense control), hidden neurons, steps
-    *((10, 128, 4), (20, 128, 4), (30, 128, 3)),
-    *((None, 128, 4), (None, 64, 4), (None, 56, 3), (None, 32, 3)),
+    *((20, 128, 4), (30, 128, 3), (10, 128, 4)),
+    *((None, 64, 4), (None, 32, 3), (None, 56, 3), (None, 128, 4)),
     *((20, 128, 3), (30, 96, 3)),
 ]
 STOPPED = (20, 30, 50)
@@ -136,22 +136,22 @@ def correct(scores, labels, steps=None):
 
 
 def trained(data, wanted, goals, neurons, steps, updates, chip):
-    """Pruned networks of every run, in one program; a goal of 1e9 pJ prunes nothing."""
+    """Networks of every run, in one program, pruned to goals [pJ] if there are any."""
     arrays, rest = built((64, neurons, 10), data)
-    shrinking = Shrinking(rest, chip, steps * STEP, updates=updates)
+    shrinking = Shrinking(rest, chip, steps * STEP, updates=updates, cuts=goals is not None)
     x = jnp.stack([everything(r, steps) for r in data])
     probes = jnp.stack([encode(r["parts"][0][0], steps) for r in data])
 
     def one(arrays, x, wanted, probe, goal, key):
         def advance(carry, key):
-            return shrinking.round(carry, x, wanted, probe[:256], 1.01 * goal, key), None
+            return shrinking.round(carry, x, wanted, probe[:PROBE], goal, key), None
 
         split = jax.random.split(key, shrinking.rounds)
         carry, _ = jax.lax.scan(advance, shrinking.init(arrays), split)
-        arrays = shrinking.finish(carry, probe, goal)
+        arrays = shrinking.finish(carry)
         return arrays, shrinking.spent(arrays, probe) / goal
 
-    goals = jnp.asarray(goals, jnp.float32)
+    goals = jnp.ones(len(data)) if goals is None else jnp.asarray(goals, jnp.float32)
     wanted = jnp.asarray(wanted, jnp.float32)
     return *jax.jit(jax.vmap(one))(arrays, x, wanted, probes, goals, keys(data, 2)), rest
 
@@ -224,7 +224,7 @@ def main(argv=None):
         if name in store["cells"]:
             continue
         began = time.perf_counter()
-        goals = [1e9] * len(data) if divisor is None else np.asarray(spent) / divisor
+        goals = None if divisor is None else np.asarray(spent) / divisor
         arrays, met, rest = trained(data, wanted, goals, neurons, steps, args.updates, chip)
         store["cells"][name] = entry = row(data, arrays, rest, steps, chip, spent)
         entry |= {"divisor": divisor, "neurons": neurons, "steps": steps}

@@ -37,6 +37,7 @@ import joulax
 matplotlib.use("Agg")
 STEPS = 16  # time steps per inference
 FEWER = 4  # time steps of the lean network
+PROBE = 512  # training samples whose energy the cuts look at
 STEP = 1e-3  # seconds a step, for chips with static power
 
 
@@ -232,7 +233,8 @@ class Shrinking(eqx.Module):
     seconds: float
     updates: int = 4000
     dense: float = 0.3  # share of the updates before the first cut
-    prune: float = 0.3  # share of the updates with cuts
+    prune: float = 0.3  # share of the updates with cuts; after them weights are averaged
+    cuts: bool = True  # without, the same training of a dense network
     every: int = 20
     rate: float = 5e-3
     batch: int = 64
@@ -274,6 +276,8 @@ class Shrinking(eqx.Module):
 
         keys = jax.random.split(key, self.every)
         (arrays, state, average), _ = jax.lax.scan(update, (arrays, state, average), keys)
+        if not self.cuts:
+            return arrays, masks, state, average, k + 1, start
         start = jnp.where(k == first, self.spent(arrays, probe), start)
         part = jnp.clip((k - first + 1) / max(last - first, 1), 0, 1)
         budget = jnp.where(k < first, jnp.inf, start * (goal / start) ** part)
@@ -300,10 +304,9 @@ class Shrinking(eqx.Module):
         """Mean energy of a sample [pJ]."""
         return spend(eqx.combine(arrays, self.rest), x, self.chip, self.seconds)
 
-    def finish(self, carry, probe, goal):
-        """The averaged weights, within the goal on the samples of `probe`."""
-        _, masks, state, average, *_ = carry
-        masks = self.cut(average, masks, state, probe, goal)
+    def finish(self, carry):
+        """The averaged weights of the synapses that stayed."""
+        _, masks, _, average, *_ = carry
         return masked(average, masks)
 
 
@@ -326,7 +329,7 @@ def shrink(model, x, wanted, probe, goal, test_data, chip, *, updates, key, show
     @jax.jit
     def rounds(carry, keys):
         carry = jax.lax.scan(
-            lambda c, key: (shrinking.round(c, x, wanted, probe[:256], 1.01 * goal, key), None),
+            lambda c, key: (shrinking.round(c, x, wanted, probe[:PROBE], goal, key), None),
             carry,
             keys,
         )[0]
@@ -338,8 +341,7 @@ def shrink(model, x, wanted, probe, goal, test_data, chip, *, updates, key, show
         carry, (accuracy, result) = rounds(carry, keys)
         history.append((accuracy, result))
         show((k + 1) / len(blocks), accuracy, result)
-    arrays = jax.jit(lambda carry: shrinking.finish(carry, probe, goal))(carry)
-    return eqx.combine(arrays, rest), history
+    return eqx.combine(shrinking.finish(carry), rest), history
 
 
 # %% [markdown]
