@@ -74,19 +74,26 @@ class EarlyStop(eqx.Module):
         scores = jax.eval_shape(lambda s, x: self.model.step(s, x)[1], states, x[0])
 
         def undecided(carry: Any) -> Array:
-            _, total, step = carry
-            sure = confidence(total / jnp.maximum(step, 1).astype(total.dtype)) >= self.threshold
+            *_, step, sure = carry
             return (step < self.least) | ((step < len(x)) & ~sure)
 
         def advance(carry: Any) -> Any:
-            states, total, step = carry
+            states, total, step, _ = carry
             now = jax.lax.dynamic_index_in_dim(x, step, keepdims=False)
             states, scores = self.model.step(states, now)
-            return states, total + scores, step + 1
+            total, step = total + scores, step + 1
+            sure = _reached(confidence(total / step.astype(total.dtype)), self.threshold)
+            return states, total, step, sure
 
-        start = states, jnp.zeros(scores.shape, scores.dtype), jnp.zeros((), jnp.int32)
-        _, total, step = jax.lax.while_loop(undecided, advance, start)
+        zero = jnp.zeros(scores.shape, scores.dtype)
+        start = states, zero, jnp.zeros((), jnp.int32), jnp.zeros((), bool)
+        _, total, step, _ = jax.lax.while_loop(undecided, advance, start)
         return total / step.astype(total.dtype), step
+
+
+def _reached(value: Array, threshold: Array) -> Bool[Array, ""]:
+    """Whether a value is at least a threshold: a choice of the program, no neuron that fires."""
+    return jnp.argmax(jnp.stack([value, threshold.astype(value.dtype)])) == 0
 
 
 def confidence(scores: Float[Array, "... classes"]) -> Float[Array, "..."]:
