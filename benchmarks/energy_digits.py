@@ -34,7 +34,7 @@ CHIP = "loihi"
 CELLS = [  # target ÷ (none: a dense control), hidden neurons, steps
     *((20, 128, 4), (30, 128, 3), (10, 128, 4)),
     *((None, 64, 4), (None, 32, 3), (None, 56, 3), (None, 128, 4)),
-    *((20, 128, 3), (30, 96, 3)),
+    *((30, 64, 4), (20, 64, 4)),
 ]
 STOPPED = (20, 30, 50)
 

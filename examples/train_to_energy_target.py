@@ -399,7 +399,7 @@ def picture(before, after, histories, goal, of, chip, path):
         ylim=(max(0, 100 * lowest - 2), 100.5),
     )
     right.set_title("Along training (darker is later)")
-    right.legend(loc="lower left")
+    right.legend(loc="lower center")
     figure.savefig(path, dpi=150)
 
 
