@@ -123,6 +123,20 @@ def digits_page(digits):
     return lines
 
 
+def undominated(one, lines):
+    """Whether no other network of this kind costs less and is right more often."""
+    return not any(a[4].mean() < one[4].mean() and a[0] >= one[0] for a in lines)
+
+
+def draw(ax, lines, style, *, best):
+    """Networks with intervals; a line joins those that are not dominated."""
+    colour, marker, _ = style
+    x, y = [one[4].mean() for one in lines], [one[0] for one in lines]
+    error = [[one[0] - one[1] for one in lines], [one[2] - one[0] for one in lines]]
+    look = dict(ls="-", lw=1) if best else dict(ls="", alpha=0.35)
+    ax.errorbar(x, y, yerr=error, color=colour, marker=marker, ms=5, capsize=2, **look)
+
+
 def front(digits, path):
     """Accuracy against total energy, by lever."""
     figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
@@ -132,17 +146,15 @@ def front(digits, path):
         "pruned": ("tab:green", "o", "… and pruned by energy"),
         "pruned, stopped early": ("tab:blue", "D", "… and pruned, stopped early"),
     }
-    for kind, (colour, marker, label) in styles.items():
+    for kind, style in styles.items():
+        colour, marker, label = style
         lines = [digits.line(r) for k, _, _, r in digits.ways() if k == kind]
         if not lines:
             continue
         lines.sort(key=lambda one: one[4].mean())
-        x = [one[4].mean() for one in lines]
-        y = [one[0] for one in lines]
-        error = [[one[0] - one[1] for one in lines], [one[2] - one[0] for one in lines]]
-        ax.errorbar(
-            x, y, yerr=error, color=colour, marker=marker, ms=5, lw=1, capsize=2, label=label
-        )
+        for best in (True, False):
+            draw(ax, [one for one in lines if undominated(one, lines) == best], style, best=best)
+        ax.plot([], [], color=colour, marker=marker, ms=5, lw=1, label=label)
     ax.axhline(0, color="#888888", lw=0.8)
     ticks = [0.1, 0.05, 1 / 30, 0.02]
     ax.set(xscale="log", xlabel="all the energy, relative to the baseline")
