@@ -2,6 +2,7 @@
 in them.
 """
 
+import json
 import os
 import pathlib
 import subprocess
@@ -78,3 +79,16 @@ def test_networks(tmp_path):
     """ResNet-50, ViT-B/16 and GPT-2 by their shapes: the figures are asserted there."""
     out = run("networks.py", folder=tmp_path)
     assert "blocks[0..11].attention.qkv" in out
+
+
+@pytest.mark.slow
+def test_digits_cross_validated(tmp_path):
+    """Two folds of the benchmark: budgets are met, nothing collapses, every digit is kept."""
+    options = ("--seeds", "1", "--folds", "2", "--updates", "800", "--cells", "1")
+    run("../benchmarks/energy_digits.py", *options, "--out", "digits.json", folder=tmp_path)
+    store = json.loads((tmp_path / "digits.json").read_text())
+    (cell,) = store["cells"].values()
+    assert all(abs(met - 1) <= 0.05 for met in cell["met"])
+    for one, digits in zip(cell["runs"], store["digits"], strict=True):
+        assert len(one["right"]) == len(digits)
+        assert one["right"].count("1") > 0.9 * len(digits)
