@@ -211,7 +211,7 @@ def main(argv=None):
         parts["digits"] = digits_page(digits)
         front(digits, page.parent / "energy-front.png")
     for name in ("mnist", "vowels"):
-        if found := load(f"energy_{name}.json"):
+        if (found := load(f"energy_{name}.json")) and f"<!-- {name} -->" in text:
             parts[name] = table(found[0])
     for name, lines in parts.items():
         start = text.index(START, text.index(f"<!-- {name} -->")) + len(START)
