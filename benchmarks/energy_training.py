@@ -26,7 +26,7 @@ def fitted(model, x, wanted, *, updates, batch, key, rate=3e-3):
     optimiser = optax.adam(optax.cosine_decay_schedule(rate, updates, 0.03))
 
     @jax.jit
-    def run(arrays, keys):
+    def run(arrays, x, wanted, keys):  # large data are arguments: constants would be compiled
         def update(carry, key):
             arrays, state = carry
             rows = jax.random.randint(key, (batch,), 0, len(x))
@@ -37,7 +37,7 @@ def fitted(model, x, wanted, *, updates, batch, key, rate=3e-3):
 
         return jax.lax.scan(update, (arrays, optimiser.init(arrays)), keys)[0][0]
 
-    return eqx.combine(run(arrays, jax.random.split(key, updates)), rest)
+    return eqx.combine(run(arrays, x, wanted, jax.random.split(key, updates)), rest)
 
 
 def taught(model, x, labels, classes):
@@ -54,11 +54,12 @@ def shrunk(model, x, wanted, probe, goal, *, updates, batch, key, rate=5e-3):
     goal = jnp.asarray(1.0 if goal is None else goal, jnp.float32)
 
     @jax.jit
-    def run(arrays, keys):
-        advance = lambda c, k: (shrinking.round(c, x, wanted, probe[:PROBE], goal, k), None)
+    def run(arrays, x, wanted, probe, keys):
+        advance = lambda c, k: (shrinking.round(c, x, wanted, probe, goal, k), None)
         return shrinking.finish(jax.lax.scan(advance, shrinking.init(arrays), keys)[0])
 
-    return eqx.combine(run(arrays, jax.random.split(key, shrinking.rounds)), rest)
+    keys = jax.random.split(key, shrinking.rounds)
+    return eqx.combine(run(arrays, x, wanted, probe[:PROBE], keys), rest)
 
 
 def measured(model, x, labels):
