@@ -66,6 +66,7 @@ def test_a_tenth_of_the_energy_of_hidden_spikes(tmp_path):
     assert "target 10.0 %" in out
 
 
+@pytest.mark.slow
 def test_a_budget_below_the_updates_is_refused(tmp_path):
     """128 neurons and 4 steps cost 45 nJ in silence: an eightieth is refused, and says why."""
     options = ("--target", "0.0125", "--epochs", "2", "--updates", "20")
