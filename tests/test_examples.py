@@ -2,6 +2,7 @@
 in them.
 """
 
+import json
 import os
 import pathlib
 import subprocess
@@ -46,12 +47,32 @@ def test_event_stream(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_twentieth_of_the_energy(tmp_path):
-    """The main example at --target 0.05: the budget is met; accuracy within two points for one
-    seed.
-    """
-    out = run("train_to_energy_target.py", "--target", "0.05", "--points", "2", folder=tmp_path)
-    assert "target 5.0 %" in out
+def test_a_twentieth_of_all_the_energy(tmp_path):
+    """The main example at --target 0.05, for a seed that nobody tuned on: the budget is met."""
+    out = run(
+        *("train_to_energy_target.py", "--target", "0.05", "--seed", "11", "--points", "2.5"),
+        folder=tmp_path,
+    )
+    assert "total energy 5." in out or "total energy 4.9" in out or "total energy 4.8" in out
+    assert "do nothing" in out
+    assert (tmp_path / "energy.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_a_tenth_of_the_energy_of_hidden_spikes(tmp_path):
+    """The same network, its hidden spikes under a constraint."""
+    options = ("--of", "hidden", "--target", "0.1", "--points", "2")
+    out = run("train_to_energy_target.py", *options, folder=tmp_path)
+    assert "target 10.0 %" in out
+
+
+@pytest.mark.slow
+def test_a_budget_below_the_updates_is_refused(tmp_path):
+    """128 neurons and 4 steps cost 45 nJ in silence: an eightieth is refused, and says why."""
+    options = ("--target", "0.0125", "--epochs", "2", "--updates", "20")
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        run("train_to_energy_target.py", *options, folder=tmp_path)
+    assert "below the floor" in caught.value.stderr
 
 
 @pytest.mark.slow
@@ -59,3 +80,16 @@ def test_networks(tmp_path):
     """ResNet-50, ViT-B/16 and GPT-2 by their shapes: the figures are asserted there."""
     out = run("networks.py", folder=tmp_path)
     assert "blocks[0..11].attention.qkv" in out
+
+
+@pytest.mark.slow
+def test_digits_cross_validated(tmp_path):
+    """Two folds of the benchmark: budgets are met, nothing collapses, every digit is kept."""
+    options = ("--seeds", "1", "--folds", "2", "--updates", "800", "--cells", "1")
+    run("../benchmarks/energy_digits.py", *options, "--out", "digits.json", folder=tmp_path)
+    store = json.loads((tmp_path / "digits.json").read_text())
+    (cell,) = store["cells"].values()
+    assert all(abs(met - 1) <= 0.05 for met in cell["met"])
+    for one, digits in zip(cell["runs"], store["digits"], strict=True):
+        assert len(one["right"]) == len(digits)
+        assert one["right"].count("1") > 0.9 * len(digits)

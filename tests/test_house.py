@@ -16,7 +16,18 @@ ROOMS = (
     "_training doors"
 ).split()
 PUBLIC_MODULES = (
-    *("brainstate", "losses", "metrics", "models", "neurons", "nir", "plot", "rules", "torch"),
+    *(
+        "brainstate",
+        "encoders",
+        "losses",
+        "metrics",
+        "models",
+        "neurons",
+        "nir",
+        "plot",
+        "rules",
+        "torch",
+    ),
 )
 
 

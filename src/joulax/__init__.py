@@ -74,17 +74,27 @@ from ._report.explanation import Explanation as Explanation, explain as explain
 from ._report.report import Report as Report, report as report
 from ._report.summary import Summary as Summary, SummaryRow as SummaryRow, summary as summary
 from ._stored import load as load
+from ._training.compact import Compacted as Compacted, compact as compact
 from ._training.constraint import (
     Constraint as Constraint,
     ConstraintState as ConstraintState,
     constraint as constraint,
 )
+from ._training.existence import synapse_energy as synapse_energy
 from ._training.monitor import Monitor as Monitor
+from ._training.proximal import ProximalState as ProximalState, proximal as proximal
+from ._training.pruning import keep as keep, threshold as threshold
+from ._training.stopping import (
+    EarlyStop as EarlyStop,
+    first_confident as first_confident,
+    stopping_threshold as stopping_threshold,
+)
 from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from . import (
         brainstate as brainstate,
+        encoders as encoders,
         metrics as metrics,
         models as models,
         neurons as neurons,
@@ -93,7 +103,7 @@ if TYPE_CHECKING:
         torch as torch,
     )
 
-_DOORS = {"brainstate", "metrics", "models", "neurons", "nir", "plot", "torch"}
+_DOORS = {"brainstate", "encoders", "metrics", "models", "neurons", "nir", "plot", "torch"}
 
 
 def __getattr__(name: str) -> Any:

@@ -120,10 +120,16 @@ def pruning(width: float | None) -> Iterator[None]:
 
 
 def existing(weight: Any) -> Array:
-    """1 where a synapse exists; with `pruning=`, the slope of w² / (w² + width²) beside it."""
+    """1 where a synapse exists; with `pruning=`, the slope of w² / (w² + width²) beside it.
+
+    With a width of zero the slope is one: the gradient is the energy of the synapse itself.
+    """
     there, width = mask(weight), _WIDTH.get()
     if width is None or not jnp.issubdtype(jnp.result_type(weight), jnp.inexact):
         return there
+    if width == 0:
+        value = jnp.asarray(weight).astype(jnp.float32)
+        return there + (value - jax.lax.stop_gradient(value))
     square = jnp.square(jnp.asarray(weight).astype(jnp.float32))
     soft = square / (square + width**2)
     return there + (soft - jax.lax.stop_gradient(soft))

