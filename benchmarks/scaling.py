@@ -51,7 +51,9 @@ def chips(sizes, rounds):
         factors = jnp.linspace(0.5, 2.0, n)
         machines = jax.vmap(lambda f, c=chip: jax.tree.map(lambda x: x * f, c))(factors)
         price = jax.jit(jax.vmap(lambda c: joulax.energy(records, c).total))
-        grads = jax.jit(jax.grad(lambda m: jax.vmap(lambda c: joulax.energy(records, c).total)(m).sum()))
+        grads = jax.jit(
+            jax.grad(lambda m: jax.vmap(lambda c: joulax.energy(records, c).total)(m).sum())
+        )
         runs = {
             "totals, jit": lambda f=price, m=machines: jax.block_until_ready(f(m)),
             "gradients to prices, jit": lambda f=grads, m=machines: jax.block_until_ready(f(m)),
