@@ -111,13 +111,15 @@ def draw(found, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--longest", type=int, default=100_000, help="most time steps")
     parser.add_argument("--json")
     parser.add_argument("--picture")
     args = parser.parse_args()
     found = {"layers": layers([1, 10, 100, 1000, 10_000], args.rounds)}
     found["chips"] = chips([1, 10, 100, 1000, 10_000, 100_000], args.rounds)
-    found["batch"] = forward({n: (n, 20) for n in (1, 4, 16, 64, 256, 1024)}, args.rounds)
-    found["time"] = forward({n: (1, n) for n in (10, 100, 1000, 10_000, 100_000)}, args.rounds)
+    found["batch"] = forward({n: (n, 20) for n in (1, 4, 16, 64, 256)}, args.rounds)
+    lengths = [n for n in (10, 100, 1000, 10_000, 100_000) if n <= args.longest]
+    found["time"] = forward({n: (1, n) for n in lengths}, args.rounds)
     for name, curves in found.items():
         print(name)
         for n, row in curves.items():

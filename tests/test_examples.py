@@ -59,3 +59,7 @@ def test_networks(tmp_path):
     """ResNet-50, ViT-B/16 and GPT-2 by their shapes: the figures are asserted there."""
     out = run("networks.py", folder=tmp_path)
     assert "blocks[0..11].attention.qkv" in out
+
+
+def test_convolutions_inside_and_outside_of_the_scan(tmp_path):
+    assert "layer by layer" in run("convolutional_network.py", folder=tmp_path)
