@@ -2,10 +2,9 @@
 # # A convolutional spiking network, a layer at a time
 #
 # In a feed-forward network nothing flows back from a layer to those before it, so a layer can be
-# applied to all time steps at once and only its neurons need a `scan`. `count` sees the same network
-# either way: the same layers, the same operations, to the last digit. Which form is faster depends
-# on the shapes: on one core of a CPU the gradient of this one took a quarter less time a layer at a
-# time, its forward pass a quarter more.
+# applied to all time steps at once and only its neurons need a `scan`. `count` sees the same
+# network either way: the same layers, the same operations, to the last digit. Which form is faster
+# depends on shapes and machine: measure both.
 
 # %%
 import time
