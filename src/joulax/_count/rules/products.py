@@ -183,12 +183,9 @@ def _taps(
         part = lambda ops: Sum(events(ops), None, each)
         return Tap(path, field, value, None if later is None else Late(part, later.count))
 
-    def everything(ops: Operands) -> Sum:
-        if later is not None:
-            return table(later.everywhere())
-        ones = product(ops, *(jnp.ones(s, jnp.float32) for s in (shapes[1 - w], shapes[w])))
-        return ctx.resolution.summed(ones, repeated, within, MANY)
-
+    ones = lambda ops: product(ops, *(jnp.ones(shapes[i], jnp.float32) for i in (1 - w, w)))
+    every = lambda ops: ctx.resolution.summed(ones(ops), repeated, within, MANY)
+    everything = every if later is None else lambda ops: table(later.everywhere())
     there = lambda ops: (ops_events if site.spiking else ops_nonzero)(ops, there_)
     dense = (g.dense, None) if whole else (everything, later and Late(1.0, later.dense))
     found = [
