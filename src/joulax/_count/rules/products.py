@@ -161,9 +161,8 @@ def _taps(
     repeated = axes.wholly(IDLE)
     reach = lambda ops: ops.fanout(path, lambda: g.fanout(w, ops.values[here], ops.values))
 
-    def product(ops: Operands, events: Array, weights: Array) -> Array:
-        return g.product(*((events, weights) if w == 1 else (weights, events)), ops.values)
-
+    order = (lambda e, weights: (e, weights)) if w == 1 else (lambda e, weights: (weights, e))
+    product = lambda ops, events, weights: g.product(*order(events, weights), ops.values)
     out, most = shape_of(eqn.outvars[0]), _most(g, w, shapes)
     whole = ctx.resolution.whole(out, repeated, within)
     along = _steps_of(g, w, ctx.resolution, ctx.resolution.step_axis(out, repeated, within))
