@@ -74,7 +74,10 @@ def eager_times(rounds):
     count = joulax.count(model, spikes=0)
     ledger = joulax.Ledger.init(count(x)[1])
     account = count(x)[1]
-    jitted, inside = eqx.filter_jit(model), eqx.filter_jit(lambda m, x: joulax.count(m, spikes=0)(x))
+    jitted, inside = (
+        eqx.filter_jit(model),
+        eqx.filter_jit(lambda m, x: joulax.count(m, spikes=0)(x)),
+    )
     runs = {
         "plain, eqx.filter_jit": lambda: jax.block_until_ready(jitted(x)),
         "counted inside eqx.filter_jit": lambda: jax.block_until_ready(inside(model, x)),
@@ -97,7 +100,9 @@ def main():
         found = {"eager": eager_times(args.rounds)}
     else:
         networks = {
-            f"{n} layers": zoo.Network(lambda k, n=n: zoo.chain((32,) * (n + 1), k), (8, 10, 32), "")
+            f"{n} layers": zoo.Network(
+                lambda k, n=n: zoo.chain((32,) * (n + 1), k), (8, 10, 32), ""
+            )
             for n in args.layers
         }
         conv = zoo.NETWORKS["conv"]

@@ -2,10 +2,10 @@
 
     python benchmarks/peers.py [--rounds N] [--json FILE]
 
-784-512-512-10 with leaky integrate-and-fire neurons, forward passes. Every library runs the network
-plain and counted, with its own neurons; the ratio is to its own plain network, the absolute times
-stand beside. Those that are not installed are left out (torch, sinabs, spikingjelly, neurobench with
-snntorch; sc-neurocore for the accountants).
+784-512-512-10 with leaky integrate-and-fire neurons, forward passes. Every library runs the
+network plain and counted, with its own neurons; the ratio is to its own plain network, the absolute
+times stand beside. Those that are not installed are left out (torch, sinabs, spikingjelly,
+neurobench with snntorch; sc-neurocore for the accountants).
 """
 
 import argparse

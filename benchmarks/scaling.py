@@ -51,7 +51,9 @@ def chips(sizes, rounds):
         factors = jnp.linspace(0.5, 2.0, n)
         machines = jax.vmap(lambda f, c=chip: jax.tree.map(lambda x: x * f, c))(factors)
         price = jax.jit(jax.vmap(lambda c: joulax.energy(records, c).total))
-        grads = jax.jit(jax.grad(lambda m: jax.vmap(lambda c: joulax.energy(records, c).total)(m).sum()))
+        grads = jax.jit(
+            jax.grad(lambda m: jax.vmap(lambda c: joulax.energy(records, c).total)(m).sum())
+        )
         runs = {
             "totals, jit": lambda f=price, m=machines: jax.block_until_ready(f(m)),
             "gradients to prices, jit": lambda f=grads, m=machines: jax.block_until_ready(f(m)),
@@ -109,13 +111,15 @@ def draw(found, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--longest", type=int, default=100_000, help="most time steps")
     parser.add_argument("--json")
     parser.add_argument("--picture")
     args = parser.parse_args()
     found = {"layers": layers([1, 10, 100, 1000, 10_000], args.rounds)}
     found["chips"] = chips([1, 10, 100, 1000, 10_000, 100_000], args.rounds)
-    found["batch"] = forward({n: (n, 20) for n in (1, 4, 16, 64, 256, 1024)}, args.rounds)
-    found["time"] = forward({n: (1, n) for n in (10, 100, 1000, 10_000, 100_000)}, args.rounds)
+    found["batch"] = forward({n: (n, 20) for n in (1, 4, 16, 64, 256)}, args.rounds)
+    lengths = [n for n in (10, 100, 1000, 10_000, 100_000) if n <= args.longest]
+    found["time"] = forward({n: (1, n) for n in lengths}, args.rounds)
     for name, curves in found.items():
         print(name)
         for n, row in curves.items():

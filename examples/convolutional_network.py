@@ -2,9 +2,9 @@
 # # A convolutional spiking network, a layer at a time
 #
 # In a feed-forward network nothing flows back from a layer to those before it, so a layer can be
-# applied to all time steps at once and only its neurons need a `scan`. One large convolution is
-# several times faster than many small ones, and `count` sees the same network: the same layers, the
-# same operations, to the last digit.
+# applied to all time steps at once and only its neurons need a `scan`. `count` sees the same
+# network either way: the same layers, the same operations, to the last digit. Which form is faster
+# depends on shapes and machine: measure both.
 
 # %%
 import time

@@ -58,7 +58,9 @@ class SNN(eqx.Module):
 # %%
 def share(first, processes, batches, pause):
     """Batches of one process."""
-    for number in itertools.islice(itertools.count(first, processes), -(-(batches - first) // processes)):
+    for number in itertools.islice(
+        itertools.count(first, processes), -(-(batches - first) // processes)
+    ):
         time.sleep(pause)  # as slow as a disk
         spikes = np.random.default_rng(number).random((16, 20, 64)) < 0.2
         yield jnp.asarray(spikes, jnp.float32)

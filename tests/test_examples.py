@@ -93,3 +93,7 @@ def test_digits_cross_validated(tmp_path):
     for one, digits in zip(cell["runs"], store["digits"], strict=True):
         assert len(one["right"]) == len(digits)
         assert one["right"].count("1") > 0.9 * len(digits)
+
+
+def test_convolutions_inside_and_outside_of_the_scan(tmp_path):
+    assert "layer by layer" in run("convolutional_network.py", folder=tmp_path)

@@ -17,7 +17,7 @@ from ._hardware.chip import Chip, Hardware
 from ._hardware.costs import costs
 from ._hardware.energy import energy
 from ._hardware.numbers import Real, plain, whole
-from ._hardware.result import Result
+from ._hardware.result import Energy, Result
 
 
 @dataclass(frozen=True)
@@ -220,12 +220,12 @@ class EnergyAccountant:
                 _record(size, fired, steps, None if input_spikes is None else input_spikes[i])
                 for i, (size, fired) in enumerate(zip(layer_sizes, spike_counts, strict=True))
             ]
-            results = [energy([r], self.chip, 0.0) for r in records]
+            spent = list(energy(records, self.chip, 0.0).layers.values()) if records else []
             layers = tuple(
-                _layer(name, r, result)
-                for name, r, result in zip(layer_names, records, results, strict=True)
+                _layer(name, r, own)
+                for name, r, own in zip(layer_names, records, spent, strict=True)
             )
-            routing = sum(_number(result.per_operation.hop) for result in results)
+            routing = sum(_number(own.hop) for own in spent)
         return EnergyReport(self.name, layers, routing)
 
     def track(
@@ -265,8 +265,7 @@ def _record(
     )
 
 
-def _layer(name: str, record: Activity, result: Result) -> LayerEnergy:
-    spent = result.per_operation
+def _layer(name: str, record: Activity, spent: Energy) -> LayerEnergy:
     synops = _number(spent.ac) + _number(spent.mac)
     memory = _number(spent.weight_read) + _number(spent.state_read) + _number(spent.state_write)
     counts = [_counted(count) for count in (record.synops, record.spikes, record.updates)]

@@ -137,7 +137,11 @@ def activity(**counts: Any) -> Activity:
     for name, other in (("ac", "ac_graded"), ("spikes", "spikes_graded"), ("mac", "dense_mac")):
         if counts.get(name) is not None:
             counts.setdefault(other, counts[name])
-    return Activity(**{name: _count(name, value) for name, value in counts.items()})
+    made: dict[int, Count] = {}  # a count under two names is one array
+    for name, value in counts.items():
+        if id(value) not in made:
+            made[id(value)] = _count(name, value)
+    return Activity(**{name: made[id(value)] for name, value in counts.items()})
 
 
 def _wide(value: Any) -> Any:
@@ -151,9 +155,21 @@ def _wide(value: Any) -> Any:
     )
 
 
+def _plain(value: Any) -> Count:
+    """Numbers of Python and NumPy as an array, where they are counts."""
+    array = np.asarray(_wide(value))
+    if array.dtype.kind not in "bfiu" or not np.all((array >= 0) & np.isfinite(array)):
+        return None
+    return jnp.asarray(array.astype(jnp.result_type(float)))
+
+
 def _count(name: str, value: Any) -> Count:
     if value is None:
         return None
+    if isinstance(value, float | int | np.generic | np.ndarray):
+        quick = _plain(value)
+        if quick is not None:
+            return quick
     try:
         array = jnp.asarray(_wide(value))
     except TypeError:

@@ -232,7 +232,7 @@ class Population:
     size: float
     shape: tuple[int, ...]
     axes: Axes
-    state: bool = False  # an unrolled state: its feeds are updates of their own
+    state: bool = False  # it carries its neurons: what is made of them later says no other size
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ class Claim:
     repeats: float  # batch and time in one run of the frame
     shape: tuple[int, ...]
     axes: Axes
+    state: bool = False  # carried from step to step: its size is certain
 
     @property
     def elements(self) -> float:

@@ -239,7 +239,8 @@ class Walker:
             claims.update(dict.fromkeys(free, dataclasses.replace(new, owner=owner)))
             return
         old = claims[max(population.feeds)]
-        if new.neurons < old.neurons and new.frame == old.frame:
+        smaller = new.neurons < old.neurons and not old.state
+        if new.frame == old.frame and (smaller or (new.state and not old.state)):
             new = dataclasses.replace(new, owner=old.owner)
             claims.update({p: new for p, c in claims.items() if c == old})
 
@@ -247,6 +248,7 @@ class Walker:
         """A mean or variance of a region, brought back to it, is no population of its own."""
         claims = self.tables.claims
         gone = {claims[p] for p in feeds if p in claims and claims[p].neurons < size}
+        gone = {c for c in gone if not c.state}
         for p in [p for p, c in claims.items() if c in gone]:
             del claims[p]
 
@@ -283,7 +285,7 @@ def _claim(population: Population, frame: Path, owner: Path) -> Claim:
     for dim in axes.dims:
         for n, labels in dim:
             repeats *= n if labels & REPEATED else 1
-    return Claim(owner, frame, neurons, repeats, population.shape, axes)
+    return Claim(owner, frame, neurons, repeats, population.shape, axes, population.state)
 
 
 def _params(eqn: Any) -> Any:

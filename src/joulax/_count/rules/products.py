@@ -188,13 +188,11 @@ def _taps(
     repeated = axes.wholly(IDLE)
     reach = lambda ops: ops.fanout(path, lambda: g.fanout(w, ops.values[here], ops.values))
 
-    def product(ops: Operands, events: Array, weights: Array) -> Array:
-        return g.product(*((events, weights) if w == 1 else (weights, events)), ops.values)
-
-    out = shape_of(eqn.outvars[0])
+    order = (lambda e, weights: (e, weights)) if w == 1 else (lambda e, weights: (weights, e))
+    product = lambda ops, events, weights: g.product(*order(events, weights), ops.values)
+    out, most = shape_of(eqn.outvars[0]), _most(g, w, shapes)
     whole = ctx.resolution.whole(out, repeated, within)
     along = _steps_of(g, w, ctx.resolution, ctx.resolution.step_axis(out, repeated, within))
-    most = _most(g, w, shapes)
     bound = each * max(site.dense / max(math.prod(out), 1), most)
     later = product_behind(g, w, shapes, out, ctx.resolution, repeated, within)
 
@@ -211,33 +209,41 @@ def _taps(
         part = lambda ops: Sum(events(ops), None, each)
         return Tap(path, field, value, None if later is None else Late(part, later.count))
 
-    def everything(ops: Operands) -> Sum:
-        if later is not None:
-            return table(later.everywhere())
-        ones = product(ops, *(jnp.ones(s, jnp.float32) for s in (shapes[1 - w], shapes[w])))
-        return ctx.resolution.summed(ones, repeated, within, MANY)
-
-    arriving_ = ops_events if site.spiking else ops_nonzero
-    there = lambda ops: arriving_(ops, there_)
+    ones = lambda ops: product(ops, *(jnp.ones(shapes[i], jnp.float32) for i in (1 - w, w)))
+    every = lambda ops: ctx.resolution.summed(ones(ops), repeated, within, MANY)
+    everything = every if later is None else lambda ops: table(later.everywhere())
+    there = lambda ops: (ops_events if site.spiking else ops_nonzero)(ops, there_)
+    dense = (g.dense, None) if whole else (everything, later and Late(1.0, later.dense))
     found = [
         Tap(path, "nonzero", lambda ops: reach(ops).sum() / g.copies),
-        Tap(path, f"dense_{kind}", g.dense)
-        if whole
-        else Tap(path, f"dense_{kind}", everything, later and Late(1.0, later.dense)),
+        Tap(path, f"dense_{kind}", *dense),
         met(kind, there),
     ]
     if site.spiking and not (isinstance(data, Events) and data.is_unit):
         found.append(met("ac_graded", lambda ops: graded_events(ops, there_)))
     if ctx.resolution.touched:
         reached = lambda ops: mask(product(ops, there(ops), mask(ops.values[here])))
-        count = lambda ops: ctx.resolution.summed(reached(ops), repeated, within, 1.0)
-        kept = later and Late(lambda ops: Sum(there(ops), None, each), later.touched, steps=True)
-        found.append(Tap(path, "touched", count, kept))
+        summed = lambda counts: ctx.resolution.summed(counts, repeated, within, 1.0)
+        found.append(_touched(path, lambda ops: summed(reached(ops)), there, later, each))
     if ctx.resolution.events:
-        arriving = (True,) * len(shapes[1 - w])
-        count_events = lambda ops: ctx.resolution.summed(there(ops), arriving, within, each)
-        found.append(Tap(path, "events", count_events))
+        found.append(_arriving(ctx, path, shapes[1 - w], there, each))
     return tuple(found)
+
+
+def _touched(path: Any, count: Any, there: Any, later: Any, each: float) -> Tap:
+    """Neurons that an event reaches: in each step, or for all steps behind a loop."""
+    kept = later and Late(lambda ops: Sum(there(ops), None, each), later.touched, steps=True)
+    return Tap(path, "touched", count, kept)
+
+
+def _arriving(
+    ctx: Context, path: Any, shape: tuple[int, ...], there: Callable[..., Array], each: float
+) -> Tap:
+    """Events that arrive at a site, before any fan-out."""
+    all_axes, within = (True,) * len(shape), ctx.within_steps()
+    return Tap(
+        path, "events", lambda ops: ctx.resolution.summed(there(ops), all_axes, within, each)
+    )
 
 
 def ops_events(ops: Operands, i: int) -> Array:
