@@ -237,12 +237,14 @@ class Oracle:
             if here and not p.counted and not factor:
                 self._count(p)
             here = here or (k, p.name) in around
-            if factor:
+            decay = mixing and p.source[0][0] == "carry" and sum(t.data for t in members) > 1
+            if factor or (decay and not p.counted):  # a state that decays is arithmetic
                 continue
             old = kept.get(p.name)
             kept[p.name] = replace(p, counted=p.counted or here or bool(old and old.counted))
         data = [t for t in members if t.data]
-        atoms = NONE.union(*(t.atoms for t in members)) if mixing else NONE
+        one_to_one = mixing and not marked  # a weighted sum is no weight
+        atoms = NONE.union(*(t.atoms for t in members)) if one_to_one else NONE
         source = data[0].source if mixing and len(data) == 1 else out.source
         return Tag(True, atoms, source, tuple(kept.values()))
 

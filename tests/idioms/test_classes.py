@@ -1023,6 +1023,25 @@ def p120(p, x):
     return x @ jnp.linalg.qr(p["a"][:, :5])[0]
 
 
+@program(
+    "stop when the readout is sure",
+    (P, X),
+    {"a": dict(neurons=7, updates=84)},
+    **ONE,
+)
+def p121(p, xs):
+    def step(v, x):
+        v = 0.9 * v + x @ p["a"]
+        return v, jax.nn.softmax(v).max() > 0.5
+
+    return lax.scan(step, jnp.zeros(7), xs)[1]
+
+
+@program("a weighted mean added to all", ({"g": W[:, 0]}, A[0]), {"g": dict(mac=5)}, weights=0)
+def p122(p, x):
+    return jnp.tanh(x + (p["g"] * x).mean())
+
+
 def total(record, field):
     value = getattr(record, field)
     return None if value is None else float(np.sum(np.asarray(value, np.float64)))

@@ -182,8 +182,8 @@ def _taps(
     eqn: Any, ctx: Context, site: Site, g: Geometry, w: int, data: Data, axes: Axes
 ) -> tuple[Tap, ...]:
     path, shapes = site.path, [shape_of(eqn.invars[i]) for i in g.places]
-    here, there_ = g.places[w], g.places[1 - w]
-    kind, within = "ac" if site.spiking else "mac", ctx.within_steps()
+    here, there_, within = g.places[w], g.places[1 - w], ctx.within_steps()
+    kind = "ac" if site.spiking else "mac"
     each = 1.0 if not isinstance(data, Events) or data.is_unit or not site.spiking else MANY
     repeated = axes.wholly(IDLE)
     reach = lambda ops: ops.fanout(path, lambda: g.fanout(w, ops.values[here], ops.values))
@@ -202,7 +202,8 @@ def _taps(
             gathered = lambda ops: _gathered(events(ops), reach(ops), each * most)
             return Tap(path, field, lambda ops: weigh(gathered(ops), reach(ops), each * g.dense))
         if along is not None:
-            return Tap(path, field, lambda ops: weigh_along(events(ops), reach(ops), along, bound))
+            steps = lambda ops, k=along: weigh_along(events(ops), reach(ops), k, bound)
+            return Tap(path, field, steps)
         value = lambda ops: ctx.resolution.summed(
             product(ops, events(ops), existing(ops.values[here])), repeated, within, bound
         )

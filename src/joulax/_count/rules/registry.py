@@ -86,9 +86,9 @@ def leveled(eqn: Any, ins: Sequence[Value]) -> list[Value]:
 
 def _level(info: Value, shape: tuple[int, ...]) -> Value:
     labels = COPIED if isinstance(info, Data) and (info.feeds or info.births) else 0
-    if len(info.axes) != len(shape):
-        return info.but(axes=Axes.of(shape, labels))
-    spread = lambda axes, new: axes.broadcast(shape, range(len(shape)), new)
+    same = len(info.axes) == len(shape)
+    whole = lambda axes, new: axes.broadcast(shape, range(len(shape)), new)
+    spread = whole if same else lambda axes, new: Axes.of(shape, new)
     changes: dict[str, Any] = dict(axes=spread(info.axes, labels))
     if isinstance(info, Data):
         changes["terms"] = frozenset(t.but(axes=spread(t.axes, 0)) for t in info.terms)
