@@ -202,11 +202,10 @@ def _taps(
             gathered = lambda ops: _gathered(events(ops), reach(ops), each * most)
             return Tap(path, field, lambda ops: weigh(gathered(ops), reach(ops), each * g.dense))
         if along is not None:
-            steps = lambda ops, k=along: weigh_along(events(ops), reach(ops), k, bound)
-            return Tap(path, field, steps)
-        value = lambda ops: ctx.resolution.summed(
-            product(ops, events(ops), existing(ops.values[here])), repeated, within, bound
-        )
+            met_by = lambda ops, k=along: weigh_along(events(ops), reach(ops), k, bound)
+            return Tap(path, field, met_by)
+        reached = lambda ops: product(ops, events(ops), existing(ops.values[here]))
+        value = lambda ops: ctx.resolution.summed(reached(ops), repeated, within, bound)
         part = lambda ops: Sum(events(ops), None, each)
         return Tap(path, field, value, None if later is None else Late(part, later.count))
 
