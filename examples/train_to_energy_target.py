@@ -541,8 +541,6 @@ def main(argv=None):
     of = ENERGIES[args.of]
     goal = args.target * float(of(before))
 
-    print("\nBefore:", joulax.report(before), sep="\n")
-    print("\nAfter:", joulax.report(after), sep="\n")
     for title, result, a in (("baseline", before, accuracy), ("to target", after, lean_accuracy)):
         print(
             f"{title}: total energy {float(result.total) / 1e3:,.1f} nJ, hidden energy "
@@ -559,6 +557,9 @@ def main(argv=None):
         f"{small.neurons} of its neurons do nothing: without them {float(less.total) / 1e3:,.1f} "
         f"nJ, test accuracy {100 * float(same):.2f} %"
     )
+
+    print("\nBefore:", joulax.report(before), sep="\n")
+    print("\nAfter:", joulax.report(after), sep="\n")
 
     everywhere = joulax.evaluate(after.activity, duration=lean_test[0].shape[1] * STEP, batch=1)
     print("\nOne inference on every chip, at 1 ms a step:", everywhere.sorted(), sep="\n")
