@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import joulax
 from joulax._count.exact import LIMIT, Sum, digits, over, table
 
 
@@ -50,3 +51,14 @@ def test_digits_have_the_slope_of_the_count():
     total = lambda x: sum(f * d.sum() for f, d, _ in digits(Sum(x, None, 2.0**20), 1000))
     slope = jax.grad(total)(jnp.asarray([3.0, 70_000.0], jnp.float32))
     assert np.asarray(slope).tolist() == [1.0, 1.0]
+
+
+def test_fan_outs_that_differ_are_added_exactly():
+    """A strided convolution: most inputs reach nothing, the others much more than the mean."""
+    rng = np.random.default_rng(0)
+    x = (rng.random((40, 8, 64, 64)) < 0.99).astype(np.float32)
+    kernel = jnp.ones((63, 8, 1, 1))
+    conv = lambda w, x: jax.lax.conv_general_dilated(x, w, (2, 2), "VALID")
+    account = joulax.count(conv, weights=0, spikes=1)(kernel, jnp.asarray(x))[1]
+    (name,) = account
+    assert account.exact()[name]["ac"] == int(x[:, :, ::2, ::2].sum()) * 63

@@ -199,8 +199,8 @@ def _taps(
     def met(field: str, events: Callable[[Operands], Array]) -> Tap:
         """Operations that events cause: by the fan-out they meet, or neuron by neuron."""
         if whole:
-            gathered = lambda ops: _gathered(events(ops), reach(ops), each * most)
-            return Tap(path, field, lambda ops: weigh(gathered(ops), reach(ops), each * g.dense))
+            all_of = lambda ops: weigh(events(ops), reach(ops), each * g.dense, each * most)
+            return Tap(path, field, all_of)
         if along is not None:
             met_by = lambda ops, k=along: weigh_along(events(ops), reach(ops), k, bound)
             return Tap(path, field, met_by)
@@ -274,21 +274,21 @@ def _gathered(events: Array, reach: Array, each: float) -> Array:
     return events.sum(axis=tuple(same), keepdims=True)
 
 
-def weigh(events: Array, reach: Array, bound: float) -> Sum:
-    """Σ events · fan-out."""
+def weigh(every: Array, reach: Array, bound: float, each: float) -> Sum:
+    """Σ events · fan-out, of which all together are at most `bound`, and one at most `each`."""
+    events = _gathered(every, reach, each)
     if bound < LIMIT:
         if events.size == reach.size:
             flat = events.reshape(-1), reach.reshape(-1)
             return Sum(jax.lax.dot(*flat, precision=jax.lax.Precision.HIGHEST), None, bound)
         return Sum(jnp.sum(events * reach), None, bound)
-    products = events * reach
-    return total(products, max(bound / max(products.size, 1), 1.0))
+    return total(events * reach, each * every.size / max(events.size, 1))
 
 
 def _most(g: Geometry, w: int, shapes: Sequence[tuple[int, ...]]) -> float:
-    """Synapses of one neuron, or of one input, at most."""
+    """Synapses of one neuron, or of one input, at most: a weight joins an input to one neuron."""
     inside = math.prod(shapes[w][a] for a in g.contracted[w])
-    return float(max(inside, math.prod(shapes[w]) // max(inside, 1), 1))
+    return float(max(inside, min(g.neurons[w], math.prod(shapes[w])), 1))
 
 
 def _steps_of(g: Geometry, w: int, resolution: Resolution, step: int | None) -> int | None:
