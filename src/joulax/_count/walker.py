@@ -240,7 +240,8 @@ class Walker:
             return
         old = claims[max(population.feeds)]
         smaller = new.neurons < old.neurons and not old.state
-        if new.frame == old.frame and (smaller or (new.state and not old.state)):
+        larger = new.neurons > old.neurons and new.state and not old.state
+        if new.frame == old.frame and (smaller or larger):
             new = dataclasses.replace(new, owner=old.owner)
             claims.update({p: new for p, c in claims.items() if c == old})
 
