@@ -26,11 +26,10 @@ from sklearn.model_selection import StratifiedKFold, train_test_split
 
 import joulax
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "examples"))
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from energy_training import CHIP, HERE, free
 from train_to_energy_target import PROBE, SNN, STEP, STEPS, Shrinking, encode, turned
 
-HERE = pathlib.Path(__file__).parent
-CHIP = "loihi"
 CELLS = [  # target ÷ (none: a dense control), hidden neurons, steps
     *((20, 128, 4), (30, 128, 3), (10, 128, 4)),
     *((None, 64, 4), (None, 32, 3), (None, 56, 3), (None, 128, 4)),
@@ -84,21 +83,10 @@ def baselines(data, updates=1100, batch=128):
     arrays, rest = built((64, 128, 128, 10), data)
     x = jnp.stack([everything(r, STEPS) for r in data])
     labels = jnp.stack([np.concatenate([r["parts"][0][1]] * 8) for r in data])
-    optimiser = optax.adam(optax.cosine_decay_schedule(3e-3, updates, 0.03))
 
     def fit(arrays, x, labels, key):
         wanted = optax.smooth_labels(jax.nn.one_hot(labels, 10), 0.1)
-
-        def update(carry, key):
-            arrays, state = carry
-            rows = jax.random.randint(key, (batch,), 0, len(x))
-            logits = lambda a: jax.vmap(eqx.combine(a, rest))(x[rows])
-            loss = lambda a: optax.softmax_cross_entropy(logits(a), wanted[rows]).mean()
-            change, state = optimiser.update(jax.grad(loss)(arrays), state)
-            return (optax.apply_updates(arrays, change), state), None
-
-        start = arrays, optimiser.init(arrays)
-        return jax.lax.scan(update, start, jax.random.split(key, updates))[0][0]
+        return free(arrays, rest, x, wanted, key, updates=updates, batch=batch)
 
     arrays = jax.jit(jax.vmap(fit))(arrays, x, labels, keys(data, 1))
     teach = lambda a, x: jax.nn.softmax(jax.vmap(eqx.combine(a, rest))(x))

@@ -6,13 +6,11 @@
 # kernels are pruned by energy: an entry of a kernel costs every event that it meets.
 
 # %%
-import argparse
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from energy_training import HERE, Store, fitted, measured, shrunk, taught
+from energy_training import every_seed, fitted, measured, shrunk, taught
 from sklearn.model_selection import train_test_split
 from train_to_energy_target import encode, spike
 
@@ -90,17 +88,7 @@ def one_seed(store, seed, free, updates):
         store.made(name, lambda cell=cell: lean(*cell))
 
 
-def main(argv=None):
-    """Every seed that the file does not have."""
-    parser = argparse.ArgumentParser(description="All the energy on MNIST.")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--free", type=int, default=700, help="updates of the baseline")
-    parser.add_argument("--updates", type=int, default=2000)
-    parser.add_argument("--out", default=str(HERE / "results" / "energy_mnist.json"))
-    args = parser.parse_args(argv)
-    for seed in range(args.seeds):
-        one_seed(Store(args.out), seed, args.free, args.updates)
-
+main = every_seed("All the energy on MNIST.", "energy_mnist", one_seed, free=700, updates=2000)
 
 if __name__ == "__main__":
     main()

@@ -1,5 +1,6 @@
 """What the energy benchmarks share: free training, teaching, shrinking, measuring one network."""
 
+import argparse
 import json
 import pathlib
 import sys
@@ -20,24 +21,28 @@ from train_to_energy_target import PROBE, STEP, Shrinking  # noqa: E402
 CHIP = "loihi"
 
 
+def free(arrays, rest, x, wanted, key, *, updates, batch, rate=3e-3):
+    """Weights trained freely on wanted probabilities; traced."""
+    optimiser = optax.adam(optax.cosine_decay_schedule(rate, updates, 0.03))
+
+    def update(carry, key):
+        arrays, state = carry
+        rows = jax.random.randint(key, (batch,), 0, len(x))
+        logits = lambda a: jax.vmap(eqx.combine(a, rest))(x[rows])
+        loss = lambda a: optax.softmax_cross_entropy(logits(a), wanted[rows]).mean()
+        change, state = optimiser.update(jax.grad(loss)(arrays), state)
+        return (optax.apply_updates(arrays, change), state), None
+
+    start = arrays, optimiser.init(arrays)
+    return jax.lax.scan(update, start, jax.random.split(key, updates))[0][0]
+
+
 def fitted(model, x, wanted, *, updates, batch, key, rate=3e-3):
     """A network trained freely on wanted probabilities."""
     arrays, rest = eqx.partition(model, eqx.is_array)
-    optimiser = optax.adam(optax.cosine_decay_schedule(rate, updates, 0.03))
-
-    @jax.jit
-    def run(arrays, x, wanted, keys):  # large data are arguments: constants would be compiled
-        def update(carry, key):
-            arrays, state = carry
-            rows = jax.random.randint(key, (batch,), 0, len(x))
-            logits = lambda a: jax.vmap(eqx.combine(a, rest))(x[rows])
-            loss = lambda a: optax.softmax_cross_entropy(logits(a), wanted[rows]).mean()
-            change, state = optimiser.update(jax.grad(loss)(arrays), state)
-            return (optax.apply_updates(arrays, change), state), None
-
-        return jax.lax.scan(update, (arrays, optimiser.init(arrays)), keys)[0][0]
-
-    return eqx.combine(run(arrays, x, wanted, jax.random.split(key, updates)), rest)
+    options = dict(updates=updates, batch=batch, rate=rate)
+    run = jax.jit(lambda a, x, wanted, key: free(a, rest, x, wanted, key, **options))
+    return eqx.combine(run(arrays, x, wanted, key), rest)  # data are arguments, no constants
 
 
 def taught(model, x, labels, classes):
@@ -86,6 +91,23 @@ def measured(model, x, labels):
         "updates": float(updates.mean()),
         "synapses": there,
     }
+
+
+def every_seed(title, name, one_seed, **defaults):
+    """The command of a benchmark: every seed that its file does not have."""
+
+    def main(argv=None):
+        parser = argparse.ArgumentParser(description=title)
+        parser.add_argument("--seeds", type=int, default=3)
+        for option, value in defaults.items():
+            parser.add_argument(f"--{option}", type=int, default=value)
+        parser.add_argument("--out", default=str(HERE / "results" / f"{name}.json"))
+        args = vars(parser.parse_args(argv))
+        store = Store(args.pop("out"))
+        for seed in range(args.pop("seeds")):
+            one_seed(store, seed, **args)
+
+    return main
 
 
 class Store:

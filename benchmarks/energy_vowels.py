@@ -7,14 +7,12 @@
 # lean ones have fewer neurons, and their synapses, recurrent ones too, are pruned by energy.
 
 # %%
-import argparse
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from energy_training import HERE, Store, fitted, measured, shrunk, taught
+from energy_training import every_seed, fitted, measured, shrunk, taught
 
 from joulax.neurons import LIF, LeakyReadout, Network, Recurrent, triangle
 
@@ -91,16 +89,7 @@ def one_seed(store, seed, updates):
         store.made(name, lambda cell=cell: lean(*cell))
 
 
-def main(argv=None):
-    """Every seed that the file does not have."""
-    parser = argparse.ArgumentParser(description="All the energy on Japanese Vowels.")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--updates", type=int, default=2000)
-    parser.add_argument("--out", default=str(HERE / "results" / "energy_vowels.json"))
-    args = parser.parse_args(argv)
-    for seed in range(args.seeds):
-        one_seed(Store(args.out), seed, args.updates)
-
+main = every_seed("All the energy on Japanese Vowels.", "energy_vowels", one_seed, updates=2000)
 
 if __name__ == "__main__":
     main()

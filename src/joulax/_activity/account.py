@@ -152,15 +152,21 @@ def named_records(records: Any) -> dict[str, Activity]:
             "output, account = joulax.count(fn)(x), or joulax.count(fn)(x)[1]"
         )
     found = jax.tree_util.tree_leaves_with_path(records, is_leaf=is_activity)
-    wrong = [leaf for _, leaf in found if not is_activity(leaf)]
-    if wrong or not found:
-        what = type(wrong[0]).__name__ if wrong else "nothing"
-        what += "; call it: joulax.count(fn)(x)[1]" if wrong and callable(wrong[0]) else ""
-        raise ValueError(
-            f"expected activity records (joulax.count, joulax.activity) in a pytree, got {what}"
-        )
+    _check_records([leaf for _, leaf in found])
     names = unique([_name(path) for path, _ in found])
     return {name: leaf for name, (_, leaf) in zip(names, found, strict=True)}
+
+
+def _check_records(leaves: list[Any]) -> None:
+    """Refuse a pytree that has no records, or other leaves among them."""
+    wrong = [leaf for leaf in leaves if not is_activity(leaf)]
+    if leaves and not wrong:
+        return
+    what = type(wrong[0]).__name__ if wrong else "nothing"
+    what += "; call it: joulax.count(fn)(x)[1]" if wrong and callable(wrong[0]) else ""
+    raise ValueError(
+        f"expected activity records (joulax.count, joulax.activity) in a pytree, got {what}"
+    )
 
 
 def _name(path: Any) -> str:

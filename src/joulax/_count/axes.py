@@ -42,6 +42,10 @@ class Axes:
         """Whether any factor of an axis carries a label."""
         return any(labels & label for n, labels in self.dims[axis] if n != 1)
 
+    def has_any(self, axes: Iterable[int], label: int) -> bool:
+        """Whether any factor of some axes carries a label."""
+        return any(self.has(a, label) for a in axes)
+
     def flags(self, label: int) -> tuple[bool, ...]:
         """For every axis, whether it carries a label."""
         return tuple(self.has(i, label) for i in range(len(self)))

@@ -241,6 +241,22 @@ def few(values: Iterable[float] | None) -> Values | None:
     return found if len(found) <= MANY and all(np.isfinite(v) for v in found) else None
 
 
+def united(*sets: Values | None) -> Values | None:
+    """Every value of several sets, if all of them are known and they are few."""
+    known = [s for s in sets if s is not None]
+    return few(frozenset().union(*known)) if len(known) == len(sets) else None
+
+
+def is_simple(values: Values | None) -> bool:
+    """Whether values are −1, 0 or 1, which count by what they are."""
+    return values is not None and values <= TERNARY
+
+
+def is_nonnegative(values: Values | None) -> bool:
+    """Whether values are known, and none is below zero."""
+    return values is not None and min(values, default=0.0) >= 0
+
+
 def shared(items: Iterable[Any]) -> Any:
     """The one item, where all are equal."""
     found = list(items)
@@ -272,7 +288,7 @@ def _or(p: int, q: int) -> int:
 
 
 def _join_parameters(a: Parameter, b: Parameter) -> Parameter:
-    both = None if a.values is None or b.values is None else few(a.values | b.values)
+    both = united(a.values, b.values)
     return Parameter(
         combined(_or, a.axes, b.axes),
         leaves=a.leaves | b.leaves,
@@ -291,17 +307,16 @@ def _join_start(p: Parameter, d: Data) -> Data:
     d = d.but(axes=axes, weight=weight, number=-1, form=None)
     if not isinstance(d, Events):
         return d
-    both = None if p.values is None or d.values is None else few(p.values | d.values)
-    zero = p.constant == 0
-    beside = d.beside or not (zero or (both is not None and both <= TERNARY))
+    both = united(p.values, d.values)
+    beside = d.beside or not (p.constant == 0 or is_simple(both))
     nonneg = d.nonneg and p.values is not None and min(p.values) >= 0
     return d.but(values=both, nonneg=nonneg, beside=beside, nan_test=False, poly=None)
 
 
 def _join_events(a: Events, b: Events) -> dict[str, Any]:
-    both = None if a.values is None or b.values is None else few(a.values | b.values)
-    simple = both is not None and both <= TERNARY
-    scale = UNIT if simple else a.scale if a.scale == b.scale else None
+    both = united(a.values, b.values)
+    simple = is_simple(both)
+    scale = UNIT if simple else shared((a.scale, b.scale))
     return dict(
         values=both,
         scale=scale,
@@ -309,7 +324,7 @@ def _join_events(a: Events, b: Events) -> dict[str, Any]:
         beside=not simple and (a.beside or b.beside or scale != UNIT),
         running=a.running | b.running,
         piled=a.piled | b.piled,
-        poly=a.poly if a.poly == b.poly else None,
+        poly=shared((a.poly, b.poly)),
         weak=a.weak and b.weak,
         loose=a.loose or b.loose,
         nan_test=a.nan_test and b.nan_test,

@@ -248,8 +248,8 @@ class Walker:
     def _unclaim(self, feeds: Paths, size: float) -> None:
         """A mean or variance of a region, brought back to it, is no population of its own."""
         claims = self.tables.claims
-        gone = {claims[p] for p in feeds if p in claims and claims[p].neurons < size}
-        gone = {c for c in gone if not c.state}
+        found = {claims[p] for p in feeds if p in claims}
+        gone = {c for c in found if c.neurons < size and not c.state}
         for p in [p for p, c in claims.items() if c in gone]:
             del claims[p]
 

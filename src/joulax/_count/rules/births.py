@@ -30,6 +30,8 @@ from ..kinds import (
     Paths,
     Value,
     Weight,
+    is_nonnegative,
+    is_simple,
     shared,
 )
 from .registry import because, scope_of, shape_of, source_of
@@ -65,19 +67,29 @@ def elementwise_axes(eqn: Any, ins: Sequence[Value]) -> Axes:
 
 def provenance(ins: Sequence[Value], axes: Axes) -> Weight | None:
     """Leaves of an elementwise result, where they are not broadcast over the data."""
-    parts = [i.weight for i in ins if isinstance(i, Data) and i.weight]
-    parts += [i.weight for i in ins if isinstance(i, Parameter) and not i.is_mask and i.weight]
-    parts = [p for p in parts if p is not None and p.axes.shape == axes.shape]
+    parts = [w for w in _weights(ins) if w.axes.shape == axes.shape]
     if not parts:
         return None
     found = combined(lambda p, q: p | q, *(p.axes for p in parts))
-    data = [i.axes for i in datas(ins) if i.axes.shape == axes.shape]
-    for a in data:
-        covered = combined(lambda p, q: 8 if q & VARIES and not p & WEIGHT else 0, found, a)
-        if any(covered.flags(8)):
-            return None
+    if any(_spread(found, d.axes) for d in datas(ins)):
+        return None
     layer = next((p.layer for p in parts if p.layer), None)
     return Weight(union(p.leaves for p in parts), found, parts[0].place, layer)
+
+
+def _weights(ins: Sequence[Value]) -> list[Weight]:
+    """The weights in operands, those in data first; masks are none."""
+    parameters = [i for i in ins if isinstance(i, Parameter)]
+    made = [d.weight for d in datas(ins)] + [p.weight for p in parameters if not p.is_mask]
+    return [w for w in made if w is not None]
+
+
+def _spread(weight: Axes, data: Axes) -> bool:
+    """Whether data of the same shape vary along an axis on which a weight does not."""
+    if data.shape != weight.shape:
+        return False
+    alone = combined(lambda p, q: 8 if q & VARIES and not p & WEIGHT else 0, weight, data)
+    return any(alone.flags(8))
 
 
 def common(eqn: Any, ins: Sequence[Value], ctx: Context) -> dict[str, Any]:
@@ -335,14 +347,17 @@ def logical(
     strong = [d for d in spikes if not d.weak]
     births = union(d.births for d in (strong if masks and strong else spikes))
     out = _combined(eqn, spikes, strong, births, ctx, values).but(**fields)
-    known = ctx.births(births)
-    small = values is not None and values <= {-1.0, 0.0, 1.0}
-    together = (len(births) > 1 or (other and bool(births))) and small
-    if not (together and ctx.one_population(births)):
-        return Found([out])
-    feeds = union(b.feeds for b in known)
-    weak = all(b.weak for b in known)
-    birth = _birth(eqn, ctx, out.axes, feeds, births, NONE, weak)
+    changed = len(births) > 1 or (other and births)
+    if changed and is_simple(values) and ctx.one_population(births):
+        return _together(eqn, ctx, out)
+    return Found([out])
+
+
+def _together(eqn: Any, ctx: Context, out: Events) -> Found:
+    """Spikes of one population combined: they fire here, for the last time so far."""
+    known = ctx.births(out.births)
+    feeds, weak = union(b.feeds for b in known), all(b.weak for b in known)
+    birth = _birth(eqn, ctx, out.axes, feeds, out.births, NONE, weak)
     out = out.but(births=frozenset((ctx.path,)))
     return Found([out], births=(birth,), taps=taps(ctx, out, birth))
 
@@ -350,12 +365,11 @@ def logical(
 def _combined(
     eqn: Any, spikes: list[Events], strong: list[Events], births: Paths, ctx: Context, values: Any
 ) -> Events:
-    simple = values is not None and values <= {-1.0, 0.0, 1.0}
-    cause = next((s.cause for s in (*strong, *spikes) if s.cause), None)
+    causes = [s.cause for s in (*strong, *spikes) if s.cause]
     loose = any(s.loose for s in spikes)
     return Events(
         elementwise_axes(eqn, spikes),
-        cause=cause or because(eqn, "spikes combined with spikes"),
+        cause=next(iter(causes), because(eqn, "spikes combined with spikes")),
         births=births,
         size=max((s.size for s in strong or spikes), default=0.0),
         terms=NONE,
@@ -363,9 +377,9 @@ def _combined(
         random=all(s.random for s in spikes),
         values=values,
         scale=UNIT,
-        nonneg=values is not None and min(values, default=0.0) >= 0 and not loose,
+        nonneg=not loose and is_nonnegative(values),
         loose=loose,
-        beside=not simple,
+        beside=not is_simple(values),
         running=union(s.running for s in spikes),
         piled=union(s.piled for s in spikes),
         **same_source(spikes),

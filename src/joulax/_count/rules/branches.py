@@ -1,7 +1,7 @@
 """Branches: the one taken is counted."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -11,59 +11,71 @@ from ..exact import Sum
 from ..findings import Found
 from ..kinds import (
     NONE,
-    TERNARY,
     Analog,
     Data,
     Events,
     Parameter,
+    Term,
     Value,
-    few,
+    is_nonnegative,
+    is_simple,
     join,
+    united,
 )
 from ..run import Runner, Taps, read_all, wanted
 from .registry import because, rule
+from .sets import values_of
 from .terms import chosen_terms
 
 
 @rule("cond", container=True)
 def _cond(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
     index, *rest = ins
-    branches = eqn.params["branches"]
-    plans = [ctx.walk(b, rest, at=i) for i, b in enumerate(branches)]
+    plans = [ctx.walk(b, rest, at=i) for i, b in enumerate(eqn.params["branches"])]
     options = list(zip(*(plan.outs for plan in plans), strict=True))
     by_data = index if isinstance(index, Data) else None
     outs = [_either(eqn, o, by_data) for o in options]
     lost = _lost(options, by_data)
-    frames = [plan.frame for plan in plans]
-    quiet = all(plan.quiet for plan in plans) and not ctx.used(frames)
+    quiet = all(plan.quiet for plan in plans) and not ctx.used([plan.frame for plan in plans])
     if quiet and not any(map(wanted, outs)):
         return Found(outs, lost=lost)
 
-    def run(runner: Runner, values: list, companions: list) -> Any:
-        def branch(plan: Any) -> Any:
-            def call(values_: list, there: list) -> Any:
-                results, after, found = runner.run(plan, values_, there)
-                return results, runner.companions(plan.outs, outs, results, after), found
-
-            return call
-
-        args = (list(values[1:]), read_all(rest, companions[1:]))
-        found: dict[Any, Sum] = {}
-        for plan in plans:
-            shapes = jax.eval_shape(lambda *a, p=plan: _arrays(branch(p)(*a)[2]), *args)
-            found = _largest(found, shapes)
-
-        def complete(plan: Any) -> Any:
-            def call(*args_: Any) -> Any:
-                results, there, taps_ = branch(plan)(*args_)
-                return results, there, {k: _like(taps_.get(k), s) for k, s in found.items()}
-
-            return call
-
-        return jax.lax.switch(values[0], [complete(p) for p in plans], *args)
-
+    run = _switch(plans, rest, outs)
     inner = tuple((plan, lambda k: k + 1) for plan in plans)
     return Found(outs, run=run, inner=inner, lost=lost)
+
+
+def _switch(plans: Sequence[Any], rest: Sequence[Value], outs: Sequence[Value]) -> Any:
+    """The choice with counts beside it: every branch gives what any branch has."""
+
+    def run(runner: Runner, values: list, companions: list) -> Any:
+        args = (list(values[1:]), read_all(rest, companions[1:]))
+        branches = [_branch(runner, plan, outs) for plan in plans]
+        shapes = [jax.eval_shape(lambda *a, b=b: _arrays(b(*a)[2]), *args) for b in branches]
+        found = functools.reduce(_largest, shapes, {})
+        return jax.lax.switch(values[0], [_complete(b, found) for b in branches], *args)
+
+    return run
+
+
+def _branch(runner: Runner, plan: Any, outs: Sequence[Value]) -> Callable[..., Any]:
+    """One branch, with what travels beside its results as all branches say."""
+
+    def call(values: list, there: list) -> Any:
+        results, after, found = runner.run(plan, values, there)
+        return results, runner.companions(plan.outs, outs, results, after), found
+
+    return call
+
+
+def _complete(branch: Callable[..., Any], found: dict[Any, Sum]) -> Callable[..., Any]:
+    """A branch with every count that any branch has."""
+
+    def call(*args: Any) -> Any:
+        results, there, taps = branch(*args)
+        return results, there, {k: _like(taps.get(k), s) for k, s in found.items()}
+
+    return call
 
 
 def _arrays(taps_: Taps) -> Taps:
@@ -94,20 +106,25 @@ def _like(count: Sum | None, shape: Sum) -> Sum:
 def _either(eqn: Any, options: Sequence[Value], index: Data | None) -> Value:
     """What comes out of one branch or another."""
     out = functools.reduce(join, options)
-    same = all(o == options[0] for o in options)
-    if same and options[0].number >= 0:
+    if options[0].number >= 0 and all(o == options[0] for o in options):
         return options[0]
     terms = NONE if index is None else chosen_terms(options, index)[0]
     if isinstance(out, Data):
         return out.but(number=-1, form=None, terms=out.terms | terms)
-    if index is None or not isinstance(out, Parameter):
+    if index is None:
         return out.but(number=-1, form=None)
+    return _chosen_parameter(eqn, options, out, terms)
+
+
+def _chosen_parameter(
+    eqn: Any, options: Sequence[Value], out: Value, terms: frozenset[Term]
+) -> Data:
+    """One parameter or another, as data say."""
+    assert isinstance(out, Parameter)
     cause = because(eqn, "a branch chosen by data")
-    sets = [o.values for o in options if isinstance(o, Parameter)]
-    known = all(s is not None for s in sets)
-    values = few(set().union(*(s for s in sets if s is not None))) if known else None
-    if values is not None and values <= TERNARY:
-        nonneg = min(values) >= 0
+    values = united(*(values_of(o) for o in options))
+    if is_simple(values):
+        nonneg = is_nonnegative(values)
         return Events(out.axes, cause=cause, values=values, nonneg=nonneg, weak=True)
     return Analog(out.axes, cause=cause, weight=out.weight, terms=terms)
 

@@ -11,15 +11,14 @@ from ..kinds import (
     SPIKE,
     TERNARY,
     UNIT,
-    Analog,
     Data,
     Events,
     Parameter,
     Value,
     Values,
-    few,
     join,
     shared,
+    united,
 )
 from .births import (
     elementwise_axes,
@@ -40,22 +39,27 @@ def _selected(eqn: Any, ins: Sequence[Value]) -> list[Value]:
 def _select(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """A choice: by parameters a mask, by spikes a product or a reset."""
     pred, *cases = ins
-    forms = {c.linear if c.number >= 0 or c.form is not None else i for i, c in enumerate(cases)}
-    if (
-        len(forms) == 1
-    ):  # what `vmap` makes of the operands of a branch: x, or x without its gradient
+    if _all_same(cases):
         return same(cases[-1], len(cases))
     if isinstance(pred, Events) and pred.nan_test and len(cases) == 2:
         return same(cases[0], 1)  # nobody spikes on NaN: that branch decides nothing
-    kinds = {type(c) for c in cases}
-    if kinds == {Parameter}:
+    if all(isinstance(c, Parameter) for c in cases):
         return _select_parameters(eqn, ins, ctx)
-    if Analog not in kinds and all(_around_zero(c) for c in cases):
+    if all(_around_zero(c) for c in cases):
         return _select_events(eqn, ins, ctx)
-    terms, lost = added_terms(cases), None
-    if isinstance(pred, Data):
-        gated, lost = chosen_terms(cases, pred)
-        terms |= gated
+    return _select_analog(eqn, ins, ctx)
+
+
+def _all_same(cases: Sequence[Value]) -> bool:
+    """Whether all cases are x, or x without its gradient, as `vmap` makes them of a branch."""
+    known = all(c.number >= 0 or c.form is not None for c in cases)
+    return len(cases) == 1 or (known and len({c.linear for c in cases}) == 1)
+
+
+def _select_analog(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
+    pred, *cases = ins
+    gated, lost = chosen_terms(cases, pred) if isinstance(pred, Data) else (frozenset(), None)
+    terms = added_terms(cases) | gated
     found = mixed(eqn, [*cases, *_firing(pred, ctx)], ctx, "data select", terms=terms)
     out = found.outs[0].but(**_choice_axes(eqn, ins))
     beside = (lambda ops: [_chosen_terms(ops, out)]) if travels(out) else None
@@ -90,17 +94,16 @@ def _chosen_terms(ops: Operands, out: Value) -> Companions:
 def _select_parameters(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """`where(spike, w, 0)` is spikes times w; other constants are only the values of a spike."""
     pred, *cases = ins
-    values = [values_of(c) for c in cases]
-    if isinstance(pred, Events) and all(v is not None and len(v) == 1 for v in values):
-        numbers = [c.constant for c in cases]  # type: ignore[union-attr]
-        found = kept(eqn, [pred], ctx, lambda x: numbers[int(x)]) if len(cases) == 2 else None
-        if found is not None:
-            return found
-    if isinstance(pred, Events) and len(cases) == 2:
-        zero = [isinstance(c, Parameter) and c.constant == 0 for c in cases]
-        if any(zero):
-            return _gated(eqn, ins, ctx, 1 - zero.index(True))
-    return mixed(eqn, ins, ctx, "data select between parameters", enters=False)
+    numbers = [c.constant for c in cases if isinstance(c, Parameter)]
+    if not isinstance(pred, Events) or len(numbers) != 2:
+        return mixed(eqn, ins, ctx, "data select between parameters", enters=False)
+    low, high = numbers
+    found = None
+    if low is not None and high is not None:
+        found = kept(eqn, [pred], ctx, lambda x: high if x else low)
+    if found is None and 0 in numbers:
+        return _gated(eqn, ins, ctx, 1 - numbers.index(0))
+    return found or mixed(eqn, ins, ctx, "data select between parameters", enters=False)
 
 
 def _gated(eqn: Any, ins: Sequence[Value], ctx: Context, chosen: int) -> Found:
@@ -155,9 +158,7 @@ def _select_events(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
 
 def _all_values(cases: Sequence[Value]) -> Values | None:
     """Every value of any case, where all are known."""
-    sets = [values_of(c) for c in cases]
-    known = [s for s in sets if s is not None]
-    return few(frozenset().union(*known)) if len(known) == len(sets) else None
+    return united(*map(values_of, cases))
 
 
 def _nonnegative(case: Value) -> bool:

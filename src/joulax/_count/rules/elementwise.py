@@ -139,22 +139,28 @@ def _extremum(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
 
 def _clipped(eqn: Any, ins: Sequence[Value], name: str) -> Found | None:
     """Counts or scaled spikes, clipped by constants that keep zero."""
-    spikes = [(i, s) for i, s in enumerate(ins) if isinstance(s, Events)]
-    limits = [p for p in ins if isinstance(p, Parameter)]
-    if len(spikes) != 1 or any(p.constant is None for p in limits):
+    spikes = [i for i, s in enumerate(ins) if isinstance(s, Events)]
+    limits = _limits(ins, name)
+    if len(spikes) != 1 or limits is None or not limits[0] <= 0 <= limits[1]:
         return None
-    i, s = spikes[0]
-    low = -math.inf if name == "min" else limits[0].constant
-    high = math.inf if name == "max" else limits[-1].constant
-    assert low is not None
-    assert high is not None
-    if low > 0 or high < 0:
+    i, s = spikes[0], ins[spikes[0]]
+    assert isinstance(s, Events)
+    nonneg = limits[0] == 0 or s.nonneg
+    out = s.but(values=None, number=-1, form=None, nonneg=nonneg)
+    if s.scale == UNIT and s.plain and nonneg:
+        return Found([out])
+    count = lambda ops: [{EVENTS: ops.events(i) * mask(ops.outs[0])}]
+    return Found([out.but(beside=True)], events=count)
+
+
+def _limits(ins: Sequence[Value], name: str) -> tuple[float, float] | None:
+    """Constants between which a value is kept."""
+    limits = [p.constant for p in ins if isinstance(p, Parameter)]
+    known = [limit for limit in limits if limit is not None]
+    if len(known) < len(limits) or not known:
         return None
-    fresh: dict[str, Any] = dict(values=None, number=-1, form=None, nonneg=low >= 0 or s.nonneg)
-    if s.scale == UNIT and s.plain and (s.nonneg or low >= 0):
-        return Found([s.but(**fresh)])
-    out = s.but(beside=True, **fresh)
-    return Found([out], events=lambda ops: [{EVENTS: ops.events(i) * mask(ops.outs[0])}])
+    low = -math.inf if name == "min" else known[0]
+    return low, math.inf if name == "max" else known[-1]
 
 
 _FUNCTIONS: dict[str, Callable[[float], float]] = {

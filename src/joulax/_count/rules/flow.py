@@ -7,11 +7,10 @@ from typing import Any
 import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
-from ..findings import EVENTS, Context, Found, Operands, magnitude
+from ..findings import EVENTS, Birth, Context, Found, Operands, magnitude
 from ..kinds import (
     Data,
     Events,
-    Path,
     Value,
 )
 from ..run import Runner, Taps, evaluate_one, merged, read_all, split, wanted
@@ -85,20 +84,12 @@ def _beside(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
     """
     inner = inner_jaxpr(eqn)
     plan = ctx.walk(inner, ins, call=True)
-    outs, births, outside = [], [], set()
-    all_taps: list[Any] = []
-    for k, info in enumerate(plan.outs):
-        out, birth = reborn_at(eqn, info, ctx, k, (*ctx.path, 1, k))
-        outs.append(out.but(form=None) if isinstance(out, Data) else out)
-        if birth is not None:
-            assert isinstance(out, Events)
-            births.append(birth)
-            outside |= birth.parents
-            all_taps += taps(_at(ctx, birth.path), out, birth, k)
-    inside_births = any(b[: len(ctx.path)] == ctx.path for b in ctx.tables.births)
-    inside_sites = any(p[: len(ctx.path)] == ctx.path for p in ctx.tables.sites)
-    if not (inside_births or inside_sites) and not any(map(wanted, outs)):
-        return Found(outs, births=tuple(births), taps=tuple(all_taps))
+    outs, births, all_taps = _reborn_outs(eqn, plan.outs, ctx)
+    recorded = (*ctx.tables.births, *ctx.tables.sites)
+    empty = not any(p[: len(ctx.path)] == ctx.path for p in recorded)
+    if empty and not any(map(wanted, outs)):
+        return Found(outs, births=births, taps=all_taps)
+    outside = frozenset().union(*(b.parents for b in births))
 
     def run(runner: Runner, values: list, companions: list) -> Any:
         stopped = jax.tree.map(jax.lax.stop_gradient, (values, read_all(ins, companions)))
@@ -111,11 +102,24 @@ def _beside(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
         return results, beside, merged(inside, own)
 
     inner_plan = ((plan, lambda k: k),)
-    return Found(outs, births=tuple(births), run=run, inner=inner_plan)
+    return Found(outs, births=births, run=run, inner=inner_plan)
 
 
-def _at(ctx: Any, path: Path) -> Any:
-    return dataclasses.replace(ctx, path=path)
+def _reborn_outs(
+    eqn: Any, infos: Sequence[Value], ctx: Any
+) -> tuple[list[Value], tuple[Birth, ...], tuple[Any, ...]]:
+    """Results of a call, whose spikes are counted where they leave it."""
+    outs: list[Value] = []
+    births: list[Birth] = []
+    found: list[Any] = []
+    for k, info in enumerate(infos):
+        out, birth = reborn_at(eqn, info, ctx, k, (*ctx.path, 1, k))
+        outs.append(out.but(form=None) if isinstance(out, Data) else out)
+        if birth is not None:
+            assert isinstance(out, Events)
+            births.append(birth)
+            found += taps(dataclasses.replace(ctx, path=birth.path), out, birth, k)
+    return outs, tuple(births), tuple(found)
 
 
 def _sloped(companions: Any, value: Any) -> Any:

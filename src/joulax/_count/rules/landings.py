@@ -77,18 +77,13 @@ def _scatter_axes(eqn: Any, updates: Value) -> list[int]:
 def _landing(eqn: Any, state: Value, index: Value, updates: Value, ctx: Context) -> list[Term]:
     """Terms of which different elements land on one place."""
     axes = _scatter_axes(eqn, updates)
-    states = state.held if isinstance(state, Data) else NONE
-    held = frozenset(s[:-1] for s in states)
     if isinstance(updates, Parameter):
         return _landing_leaf(updates, index, axes)
     assert isinstance(updates, Data)
-    found = []
-    for t in updates.terms:
-        weight = any(t.axes.has(a, WEIGHT) for a in axes) or t.weight.place.loops & held
-        source = any(t.axes.has(a, SOURCE) for a in axes) or t.place.loops & held
-        if weight and source and not t.counted:
-            found.append(t)
-    return outermost(found)
+    held = frozenset(s[:-1] for s in (state.held if isinstance(state, Data) else NONE))
+    varies = lambda t, place, label: place.loops & held or t.axes.has_any(axes, label)
+    found = [t for t in updates.terms if not t.counted and varies(t, t.weight.place, WEIGHT)]
+    return outermost(t for t in found if varies(t, t.place, SOURCE))
 
 
 def _landing_leaf(updates: Parameter, index: Value, axes: Sequence[int]) -> list[Term]:

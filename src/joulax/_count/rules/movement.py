@@ -192,7 +192,6 @@ def beside(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
     """Values put beside each other, or over each other."""
     places = data_places(eqn, ins)
     values = [_level(eqn, ins[i]) for i in places]
-    chosen = any(isinstance(i, Data) for k, i in enumerate(ins) if k not in places)
     if all(isinstance(v, Parameter) for v in values):
         return _placed_by_data(eqn, values, ins, ctx)
     joined = values[0]
@@ -212,7 +211,6 @@ def beside(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
         **_rearranged(eqn, ins, values, places),
         feeds=union(v.feeds for v in values if isinstance(v, Data)),
     )
-    del chosen
     if not _travels(out):
         return Found([out])
     return Found([out], events=lambda ops: [_together(eqn, ops, places, out)])

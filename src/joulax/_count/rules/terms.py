@@ -134,9 +134,8 @@ def _bare(options: Sequence[Value], terms: frozenset[Term]) -> set[Weight]:
 
 def brought(terms: frozenset[Term], axes: Sequence[int]) -> list[Term]:
     """Terms whose weight and whose source both vary along axes that are summed."""
-    weight = lambda t: any(t.axes.has(a, WEIGHT) for a in axes)
-    source = lambda t: any(t.axes.has(a, SOURCE) for a in axes)
-    return outermost([t for t in terms if not t.counted and weight(t) and source(t)])
+    both = lambda t: t.axes.has_any(axes, WEIGHT) and t.axes.has_any(axes, SOURCE)
+    return outermost([t for t in terms if not t.counted and both(t)])
 
 
 def outermost(terms: Iterable[Term]) -> list[Term]:
