@@ -554,7 +554,7 @@ def main(argv=None):
     small = removable(lean, lean_data[0])
     same, less = measure(small.model, lean_test, chip)
     print(
-        f"{small.neurons} of its neurons do nothing: without them {float(less.total) / 1e3:,.1f} "
+        f"neurons that do nothing: {small.neurons}; without them {float(less.total) / 1e3:,.1f} "
         f"nJ, test accuracy {100 * float(same):.2f} %"
     )
 
