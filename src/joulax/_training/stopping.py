@@ -82,18 +82,14 @@ class EarlyStop(eqx.Module):
             now = jax.lax.dynamic_index_in_dim(x, step, keepdims=False)
             states, scores = self.model.step(states, now)
             total, step = total + scores, step + 1
-            sure = _reached(confidence(total / step.astype(total.dtype)), self.threshold)
+            now_sure = confidence(total / step.astype(total.dtype))
+            sure = now_sure >= self.threshold.astype(now_sure.dtype)
             return states, total, step, sure
 
         zero = jnp.zeros(scores.shape, scores.dtype)
         start = states, zero, jnp.zeros((), jnp.int32), jnp.zeros((), bool)
         _, total, step, _ = jax.lax.while_loop(undecided, advance, start)
         return total / step.astype(total.dtype), step
-
-
-def _reached(value: Array, threshold: Array) -> Bool[Array, ""]:
-    """Whether a value is at least a threshold: a choice of the program, no neuron that fires."""
-    return jnp.argmax(jnp.stack([value, threshold.astype(value.dtype)])) == 0
 
 
 def confidence(scores: Float[Array, "... classes"]) -> Float[Array, "..."]:
