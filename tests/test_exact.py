@@ -57,7 +57,7 @@ def test_fan_outs_that_differ_are_added_exactly():
     """A strided convolution: most inputs reach nothing, the others much more than the mean."""
     rng = np.random.default_rng(0)
     x = (rng.random((40, 8, 64, 64)) < 0.99).astype(np.float32)
-    kernel = jnp.ones((63, 8, 1, 1))
+    kernel = jnp.ones((63, 8, 1, 1), x.dtype)
     conv = lambda w, x: jax.lax.conv_general_dilated(x, w, (2, 2), "VALID")
     account = joulax.count(conv, weights=0, spikes=1)(kernel, jnp.asarray(x))[1]
     (name,) = account

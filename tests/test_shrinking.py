@@ -19,7 +19,7 @@ def array(*shape):
 
 
 def spikes(*shape, rate=0.6):
-    return jnp.asarray(RNG.random(shape) < rate, jnp.float32)
+    return jnp.asarray(RNG.random(shape) < rate, float)  # float64 as the kernels are
 
 
 def network(recurrent=True):
