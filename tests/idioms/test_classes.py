@@ -490,6 +490,26 @@ def p55(p, x):
     return (h @ p["w"][1] > 0.5) * 1.0
 
 
+@program(
+    "a weight whole and by rows",
+    (P, S),
+    {"a": dict(dense=35 + 14, synapses=35, nonzero=35)},
+    **ONE,
+)
+def p55b(p, x):
+    return x @ p["a"] + x[0] * p["a"][0] + x[1] * p["a"][1]
+
+
+@program(
+    "a weight and its transpose",
+    (P, S),
+    {"a": dict(dense=70, synapses=35, nonzero=35)},
+    **ONE,
+)
+def p55c(p, x):
+    return ((x @ p["a"] > 0.5) * 1.0) @ p["a"].T
+
+
 @program("cubalif", (P, X), {"a": dict(neurons=7, updates=84)}, **ONE)
 def p56(p, xs):
     def step(c, x):

@@ -1,7 +1,7 @@
 """Sites and births gathered into one record per layer, and what the layers are called."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -200,14 +200,14 @@ class Layers:
         return self._added(key, name, parts)
 
     def _existing(self, key: Key, taps: Taps, parts: list[Sum]) -> Sum:
-        """Synapses that exist: those of distinct slices add up; a branch not taken says 0."""
+        """Synapses that exist: distinct slices add up to at most a whole; a branch not taken is 0."""
         sites = self._tables.sites
         found: dict[Any, Any] = {}
         for p in self._members[key]:
             if (p, "nonzero") in taps:
                 place, value = sites[p].place.slices, taps[p, "nonzero"].array().value
                 found[place] = jnp.maximum(found[place], value) if place in found else value
-        return Sum(sum(list(found.values())[1:], list(found.values())[0]), None, 0.0)
+        return Sum(_together(found, jnp.maximum), None, 0.0)
 
     @staticmethod
     def _synapses(sites: Sequence[Site]) -> float | None:
@@ -215,7 +215,7 @@ class Layers:
         for s in sites:
             if s.synapses is not None:
                 found[s.place.slices] = max(found.get(s.place.slices, 0.0), s.synapses)
-        return sum(found.values()) if found else None
+        return _together(found, max) if found else None
 
     def _neurons(self, key: Key) -> float | None:
         found: dict[Any, float] = {}
@@ -278,6 +278,13 @@ class Layers:
             for name in self._expanded(key)
         }
         return tuple((name, tuple(counts.items())) for name, counts in layers.items())
+
+
+def _together(found: dict[Any, Any], larger: Callable[[Any, Any], Any]) -> Any:
+    """Sizes by slices of a weight in all: a use of the whole weight contains the others."""
+    parts = [size for place, size in found.items() if place]
+    total = sum(parts[1:], parts[0]) if parts else 0.0
+    return larger(found[()], total) if () in found else total
 
 
 def _masking(path: tuple[Any, ...]) -> bool:
