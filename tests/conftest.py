@@ -1,6 +1,7 @@
 """Strict JAX, and every call of the library checked by jaxtyping and beartype.
 
-JOULAX_PLAIN=1: as users have it, without either.
+Most of the time goes into compiling programs that run once, so XLA takes the shortest way: a sixth
+of the time, the same results. JOULAX_PLAIN=1: as users have it, without any of this.
 """
 
 import json
@@ -14,7 +15,10 @@ from jaxtyping import install_import_hook
 
 from . import typechecker as typechecker  # imported by name in the hook
 
+QUICK = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 if not os.environ.get("JOULAX_PLAIN"):
+    os.environ.setdefault("XLA_FLAGS", QUICK)  # read at the first compilation
+    jax.config.update("jax_disable_most_optimizations", True)
     jax.config.update("jax_numpy_rank_promotion", "raise")
     if not jax.config.jax_enable_x64:  # the models of the tests mix float32 with default floats
         jax.config.update("jax_numpy_dtype_promotion", "strict")
