@@ -167,6 +167,8 @@ def _refined(
     op: Callable[[int, int], int], a: tuple[Factor, ...], b: tuple[Factor, ...]
 ) -> tuple[Factor, ...]:
     left, right = _large(a), _large(b)
+    if any(n == 0 for n, _ in (*left, *right)):
+        return ((0, op(_any(a), _any(b))),)
     if not (left or right):
         return ((1, op(sum(s for _, s in a), sum(s for _, s in b))),)
     if not (left and right):

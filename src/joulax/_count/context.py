@@ -1,7 +1,8 @@
 """What a rule may ask about the program around its equation."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,7 +48,21 @@ class Context:
         tables = self._walker.tables
         entering = [tables.feeds[f] for f in feeds if f in tables.feeds]
         known = [b for f in entering for b in f.births if b in tables.births]
-        return len(entering) == len(feeds) and any(self.path in tables.ancestors(b) for b in known)
+        before = lambda b: tables.ancestors(b) | tables.births[b].arrived
+        return len(entering) == len(feeds) and any(self.path in before(b) for b in known)
+
+    def own_mask(self, masks: Paths, births: Paths) -> bool:
+        """Whether masks are made of nothing but the state of the population that fired."""
+        tables, walker = self._walker.tables, self._walker
+        fed = frozenset().union(*(walker.origins(b) for b in births))
+        known = [tables.births[m] for m in masks if m in tables.births]
+        through = {p for p, f in tables.feeds.items() if f.births}
+        made = [
+            frozenset().union(walker.regions(m.feeds), *(walker.origins(b) for b in m.arrived))
+            - through
+            for m in known
+        ]
+        return bool(fed) and bool(made) and all(m and m <= fed for m in made)
 
     def one_population(self, births: Paths) -> bool:
         """Whether spikes are of one population, its one-to-one followers included."""
@@ -92,6 +107,17 @@ class Context:
         frame = self.frame if call else None
         with self._walker.inside(self.backward):
             return self._walker.plan(jaxpr, ins, (*self.path, at), frame=frame)
+
+    @contextmanager
+    def deciding(self) -> Iterator[None]:
+        """Inside, what is compared decides how long a loop runs: of others it makes no neurons."""
+        tables, inside = self._walker.tables, (*self.path, 0)
+        before = dict(tables.claims)
+        yield
+        new = tables.claims
+        own = {p: c for p, c in new.items() if p not in before and p[: len(inside)] == inside}
+        new.clear()
+        new.update(before | own)
 
     def fixpoint(self, run: Any, start: list[Value], joined: Any) -> Any:
         """Repeat `run(state)` with joined states until nothing changes."""

@@ -211,6 +211,8 @@ class Birth:
     frame: Path
     weak: bool
     layer: Path | None = None
+    complement: bool = False  # where its parents are not
+    here: "Population | None" = None  # what was compared for equality, neurons if these arrive
 
 
 @dataclass(frozen=True)
@@ -309,6 +311,10 @@ class Context(Protocol):
 
     def own_echo(self, feeds: Paths) -> bool:
         """Whether a region is fed by nothing but spikes that come from here: a refractory mask."""
+        ...
+
+    def own_mask(self, masks: Paths, births: Paths) -> bool:
+        """Whether masks are made of nothing but the state of the population that fired."""
         ...
 
     def one_population(self, births: Paths) -> bool:

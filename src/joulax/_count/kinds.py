@@ -197,9 +197,11 @@ class Events(Data):
     @property
     def is_unit(self) -> bool:
         """Whether the graded count is the count: no element is more than one event."""
-        few_values = self.values is not None and len(self.values | {0.0}) <= 2
-        simple = self.values is not None and (self.values <= TERNARY or few_values)
-        return simple and not self.loose
+        if self.values is None or self.loose:
+            return False
+        sizes = {abs(v) for v in self.values if v}
+        one = self.scale is not None and sizes <= {abs(self.scale[0])}
+        return self.values <= TERNARY or len(self.values | {0.0}) <= 2 or one
 
     @property
     def plain(self) -> bool:
@@ -210,6 +212,8 @@ class Events(Data):
 @dataclass(frozen=True)
 class Analog(Data):
     """Everything else that depends on the data."""
+
+    values: Values | None = None  # few, but never zero
 
 
 def varied(shape: Iterable[int], labels: int = 0) -> Axes:

@@ -200,7 +200,7 @@ class Layers:
         return self._added(key, name, parts)
 
     def _existing(self, key: Key, taps: Taps, parts: list[Sum]) -> Sum:
-        """Synapses that exist: distinct slices add up to at most a whole; a branch not taken is 0."""
+        """Synapses that exist: slices add up to at most a whole; a branch not taken says 0."""
         sites = self._tables.sites
         found: dict[Any, Any] = {}
         for p in self._members[key]:

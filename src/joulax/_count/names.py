@@ -1,10 +1,13 @@
 """Names of layers: where the weights stand in the model."""
 
+import argparse
+import collections
 import functools
 import inspect
 import math
 import sys
 import types
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -115,9 +118,9 @@ def watched(function: Any) -> tuple[Any, ...]:
         name, item = queue.pop(0)
         if isinstance(item, _PLAIN):
             found.append((name, (type(item).__name__, item)))
-        elif "." in name and is_array(item):
+        elif isinstance(item, np.ndarray) or ("." in name and is_array(item)):
             found.append((name, _seen(item)))
-        elif id(item) not in seen and not (isinstance(item, type) or inspect.ismodule(item)):
+        elif id(item) not in seen:
             seen.add(id(item))
             queue += [
                 (n or name, child) for n, child in (*_children(item), *_attributes(item, name))
@@ -125,21 +128,38 @@ def watched(function: Any) -> tuple[Any, ...]:
     return tuple(found)
 
 
-_PLAIN = (bool, int, float, complex, str, bytes, type(None))
+_PLAIN = bool | int | float | complex | str | bytes | None
 
 
 def _attributes(item: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """Attributes of an object of the user that is no pytree, and items of containers."""
+    """Attributes of what the user made that is no pytree, and items of containers."""
     if isinstance(item, dict):
-        yield from ((f"{name}[{k!r}]", v) for k, v in list(item.items())[:64])
-    elif isinstance(item, list | tuple):
-        yield from ((f"{name}[{i}]", v) for i, v in enumerate(item[:64]))
+        yield from ((f"{name}[{k!r}]", v) for k, v in list(item.items())[:_MANY])
+    elif isinstance(item, list | tuple | set | frozenset | collections.deque):
+        yield from ((f"{name}[{i}]", v) for i, v in enumerate(list(item)[:_MANY]))
+    elif isinstance(item, type) or inspect.ismodule(item):
+        yield from _settings(item, name)
     elif _is_users(item):
-        yield from ((f"{name}.{k}", v) for k, v in list(vars(item).items())[:64])
+        yield from ((f"{name}.{k}", v) for k, v in list(vars(item).items())[:_MANY])
+        yield f"{name}.__class__", type(item)
+
+
+_MANY = 64
+
+
+def _settings(item: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """Numbers, words and arrays that stand in a class or a module of the user."""
+    module = getattr(item, "__module__", None) or getattr(item, "__name__", "")
+    if module.split(".")[0] in _LIBRARIES:
+        return
+    for key, value in list(vars(item).items())[: 4 * _MANY]:
+        if not key.startswith("__") and isinstance(value, _PLAIN | np.ndarray | dict | list):
+            yield f"{name}.{key}", value
 
 
 def _is_users(item: Any) -> bool:
     library = type(item).__module__.split(".")[0] in _LIBRARIES
+    library = library and not isinstance(item, types.SimpleNamespace | argparse.Namespace)
     plain = inspect.isroutine(item) or isinstance(item, functools.partial)
     return hasattr(item, "__dict__") and not plain and not library and not _is_pytree(item)
 
@@ -150,12 +170,10 @@ def _is_pytree(item: Any) -> bool:
 
 
 def _seen(array: Any) -> tuple[Any, ...]:
-    """An array by its identity; a small one of NumPy, which can change in place, by its content."""
-    small = isinstance(array, np.ndarray) and array.size <= _SMALL
-    return Same(array), array.tobytes() if small else b""
-
-
-_SMALL = 4096  # elements
+    """An array by its identity; one of NumPy, which can change in place, by its content too."""
+    if not isinstance(array, np.ndarray) or array.dtype == object:
+        return Same(array), 0
+    return Same(array), zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
 
 
 def _has_arrays(item: Any) -> bool:

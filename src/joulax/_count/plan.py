@@ -1,7 +1,7 @@
 """What a program was found to contain: one plan for each jaxpr, and the tables of the whole."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,11 +110,24 @@ class Tables:
         weak = frozenset(b for b in self.leaving if not self.births[b].weak)
         soft = weak | self._with_others(self._others(weak))
         found = strong | soft
-        ancestors = {p for b in found for p in self.ancestors(b) if b in strong or p not in strong}
-        return found - ancestors
+        earlier = {p for b in found for p in self.forms(b) if b in strong or p not in strong}
+        logged = {p for b in found for p in self.ancestors(b) if p not in strong}
+        left = found - earlier - logged
+        silent = {b for b in left if self.births[b].complement and self.births[b].parents & left}
+        return left - silent
 
     def _others(self, births: Iterable[Path]) -> Paths:
-        return frozenset().union(*(self.births[b].arrived for b in births))
+        pairs = ((b, c) for b in births for c in self.births[b].arrived)
+        return frozenset(c for b, c in pairs if not self._returns(c, b))
+
+    def _returns(self, echo: Path, birth: Path) -> bool:
+        """Whether spikes come from a trace or counter of nothing but the spikes that they gate."""
+        feeds = [self.feeds.get(f) for f in self.births[echo].feeds]
+        known = [f for f in feeds if f is not None]
+        fed = frozenset().union(*(f.births for f in known))
+        own = {birth, *self.ancestors(birth)}
+        back = lambda b: b in own or birth in self.ancestors(b)
+        return bool(fed) and len(known) == len(feeds) and all(map(back, fed))
 
     def _with_others(self, births: Paths) -> Paths:
         """Births, and the spikes that entered the regions they come from."""
@@ -125,13 +138,21 @@ class Tables:
 
     def ancestors(self, birth: Path) -> set[Path]:
         """Births that a birth is made of."""
+        return self._before(birth, lambda b: self.births[b].parents)
+
+    def forms(self, birth: Path) -> set[Path]:
+        """Births that are earlier forms of the same spikes: a complement is none of its parents."""
+        known = self.births
+        return self._before(birth, lambda b: NONE if known[b].complement else known[b].parents)
+
+    def _before(self, birth: Path, parents: Callable[[Path], Paths]) -> set[Path]:
         found: set[Path] = set()
-        queue = list(self.births[birth].parents)
+        queue = list(parents(birth))
         while queue:
             b = queue.pop()
             if b not in found and b != birth:
                 found.add(b)
-                queue += self.births[b].parents
+                queue += parents(b)
         return found
 
     def owner(self, birth: Birth) -> Path | None:

@@ -245,6 +245,13 @@ class Walker:
             new = dataclasses.replace(new, owner=old.owner)
             claims.update({p: new for p, c in claims.items() if c == old})
 
+    def claim_living(self) -> None:
+        """Regions of which only the largest fire, or equal ones: neurons, where spikes arrive."""
+        for path in sorted(self.tables.living()):
+            birth = self.tables.births[path]
+            if birth.here is not None and not any(f in self.tables.claims for f in birth.feeds):
+                self.claim(birth.here, birth.frame)
+
     def _unclaim(self, feeds: Paths, size: float) -> None:
         """A mean or variance of a region, brought back to it, is no population of its own."""
         claims = self.tables.claims
@@ -260,7 +267,7 @@ class Walker:
         shape = tuple(getattr(value, "shape", ()))
         key = ("const", id(value))
         known = parameter(shape) if _abstract(value) else constant(value)
-        if leaf is None and known_number(known):
+        if (leaf is None or self.declared) and known_number(known):
             self.constants.add(self.number(*key), value)
             return self._numbered(known, key)
         if leaf is None and not self.declared and any(n > 1 for n in shape):

@@ -1,5 +1,6 @@
 """Regions, births and populations: what elementwise work makes of currents and spikes."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -222,6 +223,8 @@ def born(
     silent = weak or ctx.backward or not feeds or ctx.own_echo(feeds)
     here = Population(feeds, spikes.size, shape_of(eqn.outvars[0]), made["axes"])
     neurons = () if silent else (here,)
+    if weak and feeds and not ctx.backward:
+        birth = dataclasses.replace(birth, here=here)
     return Found(
         [spikes],
         events=(lambda ops: [{EVENTS: once(ops.outs[0])}]) if spikes.beside else None,
@@ -245,6 +248,17 @@ def _birth(
         ctx.frame,
         weak,
     )
+
+
+def placed_births(eqn: Any, found: Found, region: Data, ctx: Context) -> Found:
+    """Ones put where a region says: the winner of a population fires there."""
+    out = found.outs[0]
+    assert isinstance(out, Events)
+    birth = _birth(eqn, ctx, out.axes, region.feeds, NONE, region.births, True)
+    here = Population(region.feeds, region.size, shape_of(eqn.outvars[0]), out.axes)
+    birth = dataclasses.replace(birth, here=None if ctx.backward else here)
+    out = out.but(births=frozenset((ctx.path,)), weak=True, size=region.size)
+    return found.but(outs=[out], births=(birth,), taps=taps(ctx, out, birth))
 
 
 def reborn(eqn: Any, out: Events, ctx: Context, events: Callable[[Operands], Any]) -> Found:
@@ -336,30 +350,63 @@ def logical(
     *,
     masks: bool,
     other: bool = False,
+    gates: Sequence[Value] = (),
     **fields: Any,
 ) -> Found:
     """Spikes combined with spikes: a new birth where all are of one population, else the union.
 
     `masks`: the operands multiply each other, so comparisons that only mask are no spikes.
     `other`: the result is not zero just where its operand is, so it fires at other times.
+    `gates`: they decide where the result is zero and are no form of it.
     """
-    spikes = [d for d in datas(ins) if isinstance(d, Events)]
+    spikes = [d for d in datas((*ins, *gates)) if isinstance(d, Events)]
     strong = [d for d in spikes if not d.weak]
-    births = union(d.births for d in (strong if masks and strong else spikes))
+    kept = strong if masks and strong else spikes
+    births = union(d.births for d in kept)
     out = _combined(eqn, spikes, strong, births, ctx, values).but(**fields)
-    changed = len(births) > 1 or (other and births)
-    if changed and is_simple(values) and ctx.one_population(births):
-        return _together(eqn, ctx, out)
+    if is_simple(values) and (other or _meets(spikes, kept, out, ctx)):
+        forms = union(d.births for d in datas(ins)) & births
+        return refired(eqn, ctx, out, forms or births, complement=other)
     return Found([out])
 
 
-def _together(eqn: Any, ctx: Context, out: Events) -> Found:
-    """Spikes of one population combined: they fire here, for the last time so far."""
+def _meets(spikes: Sequence[Events], kept: Sequence[Events], out: Events, ctx: Context) -> bool:
+    """Whether spikes are changed by others of their population: where they fire now is here.
+
+    Pooling brings spikes of one population refired as well, but fewer of them leave.
+    """
+    masks = union(d.births for d in spikes) - out.births
+    if masks and ctx.own_mask(masks, out.births):
+        return True
+    if len(out.births) > 1:
+        return True
+    whole = out.axes.size(IDLE) >= max((d.size for d in kept), default=0.0)
+    return whole and len({d.number for d in kept if d.births}) > 1
+
+
+def refired(
+    eqn: Any,
+    ctx: Context,
+    out: Events,
+    forms: Paths,
+    *,
+    complement: bool = False,
+    events: Callable[[Operands], Any] | None = None,
+) -> Found:
+    """Spikes of one population combined: they fire here, for the last time so far.
+
+    `forms`: the births that are the same spikes. `events`: of spikes that are not simple.
+    """
+    beside = None if events is None else lambda ops: [{EVENTS: events(ops)}]
+    if not out.births or not ctx.one_population(out.births):
+        return Found([out], events=beside)
     known = ctx.births(out.births)
     feeds, weak = union(b.feeds for b in known), all(b.weak for b in known)
-    birth = _birth(eqn, ctx, out.axes, feeds, out.births, NONE, weak)
+    birth = _birth(eqn, ctx, out.axes, feeds, forms, NONE, weak)
+    birth = dataclasses.replace(birth, complement=complement)
     out = out.but(births=frozenset((ctx.path,)))
-    return Found([out], births=(birth,), taps=taps(ctx, out, birth))
+    made = taps(ctx, out, birth, events=events)
+    return Found([out], events=beside, births=(birth,), taps=made)
 
 
 def _combined(

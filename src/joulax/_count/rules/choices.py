@@ -1,19 +1,22 @@
 """Choices: by parameters a mask, by spikes a product or a reset."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from ..findings import EVENTS, Companions, Context, Found, Operands, existing
+from ..findings import EVENTS, Companions, Context, Found, Operands, existing, magnitude
 from ..kinds import (
     SPIKE,
     TERNARY,
     UNIT,
+    Analog,
     Data,
     Events,
     Parameter,
+    Scale,
     Value,
     Values,
     join,
@@ -24,6 +27,7 @@ from .births import (
     elementwise_axes,
     logical,
     mixed,
+    refired,
 )
 from .registry import parameter_of, rule, shape_of
 from .sets import are_events, kept, same, travels, values_of
@@ -43,10 +47,14 @@ def _select(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
         return same(cases[-1], len(cases))
     if isinstance(pred, Events) and pred.nan_test and len(cases) == 2:
         return same(cases[0], 1)  # nobody spikes on NaN: that branch decides nothing
+    if isinstance(pred, Events) and pred.values is not None and len(pred.values) == 1:
+        chosen = int(next(iter(pred.values)))
+        return same(cases[chosen], 1 + chosen)
     if all(isinstance(c, Parameter) for c in cases):
         return _select_parameters(eqn, ins, ctx)
-    if all(_around_zero(c) for c in cases):
-        return _select_events(eqn, ins, ctx)
+    cases = [_levels(c) for c in cases]
+    if all(_around_zero(c) for c in cases) or are_events(_all_values(cases)):
+        return _select_events(eqn, [pred, *cases], ctx)
     return _select_analog(eqn, ins, ctx)
 
 
@@ -103,7 +111,10 @@ def _select_parameters(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | 
         found = kept(eqn, [pred], ctx, lambda x: high if x else low)
     if found is None and 0 in numbers:
         return _gated(eqn, ins, ctx, 1 - numbers.index(0))
-    return found or mixed(eqn, ins, ctx, "data select between parameters", enters=False)
+    values = united(*(values_of(c) for c in cases))
+    return found or mixed(
+        eqn, ins, ctx, "data select between parameters", enters=False, values=values
+    )
 
 
 def _gated(eqn: Any, ins: Sequence[Value], ctx: Context, chosen: int) -> Found:
@@ -139,12 +150,12 @@ def _select_events(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
     """A choice between values around zero: the events of the case that is chosen."""
     pred, *cases = ins
     values = _all_values(cases)
-    masks = [pred] if isinstance(pred, Events) else []
-    found = logical(eqn, [*cases, *masks], ctx, values, masks=True)
+    gates = [pred] if isinstance(pred, Events) else []
+    found = logical(eqn, cases, ctx, values, masks=True, gates=gates)
     out = found.outs[0]
     assert isinstance(out, Events)
     simple = values is not None and values <= TERNARY
-    scale = UNIT if simple else shared(c.scale for c in cases if isinstance(c, Events))
+    scale = UNIT if simple else _one_scale(cases)
     plain = simple or (scale == UNIT and all(c.plain for c in cases if isinstance(c, Events)))
     out = out.but(
         scale=scale,
@@ -153,7 +164,31 @@ def _select_events(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
         terms=added_terms(cases),
         **_choice_axes(eqn, ins),
     )
+    if not simple and len(out.births) > 1:  # several levels of one comparison
+        count = (lambda ops: _chosen_events(ops)[0][EVENTS]) if out.beside else _magnitude
+        return refired(eqn, ctx, out, out.births, events=count)
     return found.but(outs=[out], events=_chosen_events if out.beside else None)
+
+
+def _levels(case: Value) -> Value:
+    """Data with few values, none of them zero, as they are beside a zero."""
+    if not isinstance(case, Analog) or case.values is None:
+        return case
+    known = {f.name: getattr(case, f.name) for f in dataclasses.fields(Data)}
+    return Events(**known, values=case.values, scale=None, nonneg=min(case.values) > 0)
+
+
+def _magnitude(ops: Operands) -> Any:
+    return magnitude(ops.outs[0])
+
+
+def _one_scale(cases: Sequence[Value]) -> Scale | None:
+    """The scale that all events share; a constant that is no spike must be a number of events."""
+    scale = shared(c.scale for c in cases if isinstance(c, Events))
+    sets = [c.values or frozenset() for c in cases if isinstance(c, Parameter)]
+    other = [v for values in sets for v in values if not are_events(values)]
+    fits = scale == UNIT and all(float(v).is_integer() for v in other)
+    return scale if fits or not other else None
 
 
 def _all_values(cases: Sequence[Value]) -> Values | None:

@@ -16,6 +16,7 @@ from ..kinds import (
 from .births import (
     born,
     datas,
+    logical,
     mixed,
 )
 from .registry import is_integer, parameter_of, rule, shape_of
@@ -77,6 +78,8 @@ def _comparison(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """A comparison is spikes: of the region compared, or of the values known."""
     name = eqn.primitive.name
     if all(isinstance(i, Events | Parameter) for i in ins):
+        if name == "ne" and eqn.invars[0] is eqn.invars[1]:  # none of them is NaN
+            return logical(eqn, ins, ctx, frozenset((0.0,)), masks=False)
         found = kept(eqn, ins, ctx, _COMPARE[name], truth=True)
         found = found or _above_zero(eqn, ins, ctx)
         if found is not None:

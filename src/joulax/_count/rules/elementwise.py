@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..axes import VARIES, WEIGHT
 from ..findings import EVENTS, Context, Found, mask
 from ..kinds import (
     SPIKE,
@@ -113,10 +114,23 @@ def _logic(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Boolean algebra of spikes is spikes."""
     if eqn.outvars[0].aval.dtype != bool:
         simple = all((v := values_of(i)) is not None and v <= SPIKE for i in ins)
-        return kept(eqn, ins, ctx, _LOGIC[eqn.primitive.name]) if simple and len(ins) == 2 else None
-    masks = eqn.primitive.name == "and"
-    found = logical(eqn, ins, ctx, SPIKE, masks=masks)
+        if simple and len(ins) == 2:
+            return kept(eqn, ins, ctx, _LOGIC[eqn.primitive.name])
+        found = mixed(eqn, ins, ctx, f"`{eqn.primitive.name}` of data")
+        return found.but(lost="weights and data packed in bits") if _outer(ins) else found
+    name = eqn.primitive.name
+    found = logical(eqn, ins, ctx, SPIKE, masks=name == "and", other=name == "not")
     return found.but(outs=[found.outs[0].but(nonneg=True)])
+
+
+def _outer(ins: Sequence[Value]) -> bool:
+    """Whether a leaf meets every element of data: it varies where they do not."""
+    weights = [i.weight for i in ins if isinstance(i, Parameter)]
+    alone = lambda w, d: any(
+        own and not other
+        for own, other in zip(w.axes.flags(WEIGHT), d.axes.flags(VARIES), strict=True)
+    )
+    return any(w is not None and alone(w, d) for w in weights for d in datas(ins))
 
 
 @rule("max", "min", "clamp", elementwise=True)

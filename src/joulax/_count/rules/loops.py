@@ -17,7 +17,7 @@ from ..kinds import (
     Value,
 )
 from ..run import LAST, STEPS, Runner, Taps, merged, split, wanted
-from .registry import because, rule
+from .registry import because, rule, shape_of, source_of
 from .states import claim_states, entering, leaving, rejoined, sliced, stacked
 
 
@@ -112,15 +112,24 @@ def _repeated(ctx: Any, key: Any, count: Sum, path: Path, length: int, stepped: 
     return count if key[1] in LAST else over(0, count, length)
 
 
+_BY_SAMPLE = (
+    "the loop at {} stops at another step for each sample of a `vmap`; count inside of it, "
+    "`jax.vmap(joulax.count(f))`, where each sample is counted until it stops"
+)
+
+
 @rule("while", container=True)
 def _while(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
     p, path = eqn.params, ctx.path
+    if shape_of(p["cond_jaxpr"].jaxpr.outvars[0]):
+        raise ValueError(_BY_SAMPLE.format(source_of(eqn)))
     nc, nb = p["cond_nconsts"], p["body_nconsts"]
     tests, fixed, start = list(ins[:nc]), list(ins[nc : nc + nb]), list(ins[nc + nb :])
     plans: dict[str, Any] = {}
 
     def once(state: list[Value]) -> Any:
-        plans["test"] = ctx.walk(p["cond_jaxpr"], [*tests, *state], at=0)
+        with ctx.deciding():
+            plans["test"] = ctx.walk(p["cond_jaxpr"], [*tests, *state], at=0)
         plan = ctx.walk(p["body_jaxpr"], [*fixed, *state], at=1)
         claim_states(ctx, plan, plan.outs, path)
         return plan, plan.outs

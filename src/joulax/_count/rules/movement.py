@@ -6,10 +6,8 @@ Events stay events and move along, terms keep whose products they are.
 from collections.abc import Sequence
 from typing import Any
 
-import jax.numpy as jnp
-
 from ..axes import COPIED, IDLE, REPEATED, SOURCE, VARIES, WEIGHT, Axes, combined
-from ..findings import EVENTS, Companions, Context, Found, Operands
+from ..findings import EVENTS, Companions, Context, Found, Operands, mask
 from ..kinds import (
     UNIT,
     Analog,
@@ -20,9 +18,10 @@ from ..kinds import (
     Term,
     Value,
     few,
+    is_simple,
     join,
 )
-from .births import mixed, union
+from .births import mixed, placed_births, union
 from .registry import parameter_of, rule, shape_of
 from .summed import again
 from .terms import Rearranged, Window, together
@@ -197,7 +196,7 @@ def beside(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
     joined = values[0]
     for other in values[1:]:
         joined = join(joined, other)
-    events_only = all(isinstance(v, Events) or _zero(v) for v in values)
+    events_only = all(isinstance(v, Events) or _like_spikes(v) for v in values)
     if isinstance(joined, Events) and not events_only:
         found = mixed(eqn, values, ctx, "spikes are put beside other values")
         joined = found.outs[0]
@@ -209,11 +208,24 @@ def beside(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
         weight=None,
         terms=_beside_terms(eqn, values),
         **_rearranged(eqn, ins, values, places),
+        held=joined.held - _stored(eqn, ins, values, places),
         feeds=union(v.feeds for v in values if isinstance(v, Data)),
     )
     if not _travels(out):
         return Found([out])
     return Found([out], events=lambda ops: [_together(eqn, ops, places, out)])
+
+
+def _stored(
+    eqn: Any, ins: Sequence[Value], values: Sequence[Value], places: Sequence[int]
+) -> frozenset:
+    """States of loops that a result does not carry on: a buffer, another place in every step."""
+    if eqn.primitive.name not in ("scatter", "dynamic_update_slice"):
+        return frozenset()
+    index = [i for k, i in enumerate(ins) if k not in places]
+    loops = union(i.place.loops for i in index if isinstance(i, Parameter))
+    old, new = (v.held if isinstance(v, Data) else frozenset() for v in values)
+    return frozenset(s for s in old - new if s[:-1] in loops)
 
 
 def _rearranged(
@@ -245,6 +257,11 @@ def _along(eqn: Any, rank: int) -> tuple[int, ...]:
 
 def _zero(value: Value) -> bool:
     return isinstance(value, Parameter) and value.values is not None and 0.0 in value.values
+
+
+def _like_spikes(value: Value) -> bool:
+    """Whether a parameter beside spikes is as they are: zeros, ones, masks."""
+    return _zero(value) or (isinstance(value, Parameter) and is_simple(value.values))
 
 
 def _size(values: Sequence[Value]) -> float:
@@ -334,6 +351,6 @@ def _placed_by_data(eqn: Any, values: Sequence[Value], ins: Sequence[Value], ctx
         beside=not simple,
         random=region.random,
     )
-    if simple:
-        return Found([out])
-    return Found([out], events=lambda ops: [{EVENTS: (ops.outs[0] != 0).astype(jnp.float32)}])
+    there = None if simple else lambda ops: [{EVENTS: mask(ops.outs[0])}]
+    found = Found([out], events=there)
+    return placed_births(eqn, found, region, ctx) if simple and region.feeds else found

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..findings import EVENTS, Context, Found, mask
+from ..findings import EVENTS, Context, Found, mask, once
 from ..kinds import (
     SPIKE,
     TERNARY,
@@ -20,6 +20,7 @@ from ..kinds import (
 from ..polynomial import Polynomial
 from .births import (
     logical,
+    refired,
 )
 
 
@@ -66,11 +67,15 @@ def kept(
     assert values is not None
     if truth and any(isinstance(i, Events) and i.loose for i in ins):
         values = SPIKE  # what is declared may be more than one event
-    found = logical(eqn, ins, ctx, values, masks=False, other=_moved_zero(ins, f))
+    moved = _moved_zero(ins, f)
+    found = logical(eqn, ins, ctx, values, masks=False, other=moved)
     out = found.outs[0]
     assert isinstance(out, Events)
     if not out.beside:
         return found
+    if moved and any(isinstance(i, Events) and i.is_unit for i in ins):  # one event, larger perhaps
+        there = lambda ops: once(ops.outs[0])
+        return refired(eqn, ctx, out.but(scale=None), out.births, complement=True, events=there)
     if values <= {float(v) for v in range(-64, 65)}:  # counts: every unit is an event
         nonneg = min(values) >= 0 and not out.loose
         out = out.but(scale=UNIT, nonneg=nonneg, beside=False)
@@ -93,7 +98,11 @@ def _moved_zero(ins: Sequence[Value], f: Callable[..., float]) -> bool:
 
 
 def by_what_it_is(
-    eqn: Any, ins: Sequence[Value], ctx: Context, poly: Polynomial | None
+    eqn: Any,
+    ins: Sequence[Value],
+    ctx: Context,
+    poly: Polynomial | None,
+    f: Callable[..., float],
 ) -> Found | None:
     """Spikes that occur several times in one expression: counted by the values it can have."""
     if poly is None:
@@ -101,4 +110,4 @@ def by_what_it_is(
     values = few(poly.values())
     if values is None or not values <= TERNARY or any(isinstance(i, Data) and i.terms for i in ins):
         return None
-    return logical(eqn, ins, ctx, values, masks=False, poly=poly)
+    return logical(eqn, ins, ctx, values, masks=False, other=_moved_zero(ins, f), poly=poly)

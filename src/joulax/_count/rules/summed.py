@@ -260,10 +260,14 @@ def _largest(eqn: Any, ops: Operands) -> Array:
 
 @rule("argmax", "argmin", "cumlogsumexp", "reduce_precision_window")
 def _index(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
-    """A place is a number that depends on data, of no region."""
-    axes = reduced_axes(eqn, ins[0].axes)
+    """A place is a number that depends on data; of a region, it is where one of them fires."""
+    info = ins[0]
+    axes = reduced_axes(eqn, info.axes)
     cause = because(eqn, f"`{eqn.primitive.name}` of data")
-    return Found([Analog(axes, cause=cause)])
+    out = Analog(axes, cause=cause)
+    if eqn.primitive.name not in ("argmax", "argmin") or not isinstance(info, Analog):
+        return Found([out])
+    return Found([out.but(feeds=info.feeds, size=info.size, births=info.births, held=info.held)])
 
 
 def _window_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:

@@ -24,7 +24,7 @@ from .births import (
     reborn,
     unrolled,
 )
-from .registry import rule
+from .registry import parameter_of, rule, shape_of
 from .sets import by_what_it_is, kept, mapped, same, travels, values_of
 from .terms import bare_terms, merged_terms
 
@@ -66,7 +66,13 @@ def straight_through(
     return reborn(eqn, out, ctx, there)
 
 
-@rule("add", "add_any", "sub", elementwise=True)
+def _sum_of_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
+    sign = -1 if eqn.primitive.name == "sub" else 1
+    values = mapped(lambda x, y: x + sign * y, *(values_of(i) for i in ins))
+    return [parameter_of(ins, shape_of(eqn.outvars[0]), values=values)]
+
+
+@rule("add", "add_any", "sub", parameters=_sum_of_parameters, elementwise=True)
 def _sum(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Sums: at one scale events stay events, at different scales they are analog."""
     minus = eqn.primitive.name == "sub"
@@ -97,9 +103,10 @@ def _with_zero(eqn: Any, ins: Sequence[Value], form: Form | None, minus: bool) -
 
 def _of_events(eqn: Any, ins: Sequence[Value], ctx: Context, sign: int) -> Found | None:
     """Sums of events and constants: by what they are, else at one scale."""
-    found = by_what_it_is(eqn, ins, ctx, added(ins, sign))
+    total = lambda x, y: x + sign * y
+    found = by_what_it_is(eqn, ins, ctx, added(ins, sign), total)
     if found is None and _exact(ins, sign):
-        found = kept(eqn, ins, ctx, lambda x, y: x + sign * y)
+        found = kept(eqn, ins, ctx, total)
     return found or _one_scale(eqn, ins, ctx, sign < 0)
 
 

@@ -52,7 +52,8 @@ def _scaled(term: Term, other: Value, shape: tuple[int, ...]) -> Term:
     if other.axes.shape != shape:
         return term.but(axes=axes)
     if isinstance(other, Data):
-        return term.but(axes=term_axes(axes, other.axes))
+        picked = term.lookup is not None and isinstance(other, Analog)  # rows, each times a number
+        return term.but(axes=term_axes(axes, other.axes), spiking=term.spiking and not picked)
     assert isinstance(other, Parameter)
     if other.is_mask or other.weight is None:
         return term.but(axes=axes)
