@@ -302,3 +302,68 @@ def test_packed_bits_are_refused():
     xnor = lambda w, x: lax.population_count(~(x ^ w)).sum(-1)
     with pytest.raises(ValueError, match="packed in bits"):
         joulax.count(xnor, weights=0)(w, x)
+
+
+SLICED = {
+    "two readouts": lambda h: (h[:, :3] > 0.3, h[:, 3:] > 0.3),
+    "split": lambda h: [part > 0.3 for part in jnp.split(h, (3,), axis=1)],
+    "relu and spikes": lambda h: (jax.nn.relu(h[:, :3]), h[:, 3:] > 0.3),
+}
+
+
+@pytest.mark.parametrize("name", SLICED)
+def test_slices_of_a_current_that_never_meet_are_populations(name):
+    """E and I, two heads: their neurons add up; gates of one cell meet, and are one population."""
+    p = {"a": P["a"], "b": P["b"][:3], "c": P["b"][3:]}
+
+    def program(p, xs):
+        left, right = SLICED[name](xs @ p["a"])
+        return left @ p["b"], right @ p["c"], left, right
+
+    (*_, left, right), account = joulax.count(program, weights=0, spikes=1)(p, X)
+    assert (float(account["a"].neurons), float(account["a"].updates)) == (N, T * N)
+    spikes = sum(int(np.count_nonzero(s)) for s in (left, right) if s.dtype == bool)
+    assert float(account["a"].spikes) == spikes
+
+
+def test_halves_of_a_layer_with_states_of_their_own():
+    def step(p, c, x):
+        v, u = c
+        i = x @ p["a"]
+        v, u = 0.9 * v + i[:3], u + i[3:]
+        s = jnp.concatenate([v > 0.5, u > 0.5])
+        return (v - s[:3], u - s[3:]), (s @ p["b"], s)
+
+    def program(p, xs):
+        return lax.scan(lambda c, x: step(p, c, x), (jnp.zeros(3), jnp.zeros(4)), xs)[1]
+
+    counting = joulax.count(program, weights=0, spikes=1)
+    (_, s), account = counting(P, X)
+    assert (float(account["a"].neurons), float(account["a"].updates)) == (N, T * N)
+    assert float(account["a"].spikes) == np.count_nonzero(s)
+    by_neuron = joulax.count(program, weights=0, spikes=1, neurons=True)(P, X)[1]
+    assert float(by_neuron["a"].updates.sum()) == T * N
+
+
+def test_gates_of_a_cell_are_one_population():
+    p = {"a": f32(RNG.normal(size=(5, 4 * N)))}
+
+    def program(p, x):
+        i, f, g, o = jnp.split(x @ p["a"], 4)
+        c = jax.nn.sigmoid(f + 1.0) + jax.nn.sigmoid(i) * jnp.tanh(g)
+        return jax.nn.sigmoid(o) * jnp.tanh(c)
+
+    account = joulax.count(program, weights=0, spikes=1)(p, X[0])[1]
+    assert (float(account["a"].neurons), float(account["a"].updates)) == (N, N)
+
+
+@pytest.mark.parametrize("padding", [((1, 1), (1, 1)), ((0, 2), (1, 0))])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_zeros_put_around_by_hand_are_padding(padding, stride):
+    w, x = f32(RNG.normal(size=(4, 2, 3, 3))), f32(RNG.normal(size=(1, 2, 6, 6)))
+    around = ((0, 0), (0, 0), *padding)
+    by_hand = lambda p, x: lax.conv(jnp.pad(x, around), p, (stride,) * 2, "VALID")
+    inside = lambda p, x: lax.conv_general_dilated(x, p, (stride,) * 2, padding)
+    (one,), (two,) = (joulax.count(f, weights=0)(w, x)[1].values() for f in (by_hand, inside))
+    for field in ("mac", "dense_mac", "synapses"):
+        assert float(getattr(one, field)) == float(getattr(two, field)), field

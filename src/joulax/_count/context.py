@@ -73,6 +73,10 @@ class Context:
         """What is known about a numbered value."""
         return self._walker.values.get(number)
 
+    def maker(self, number: int) -> tuple[Any, Sequence[Value]] | None:
+        """The equation that made a numbered value, and its operands."""
+        return self._walker.makers.get(number)
+
     def number(self, *key: Any) -> int:
         """The number of a value that is known by a key."""
         return self._walker.number(*key)

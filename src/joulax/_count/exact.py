@@ -4,6 +4,7 @@ A float32 and what it has lost, dead code where nobody asks.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +67,15 @@ def add(a: Sum, b: Sum) -> Sum:
     if a.rest is None and b.rest is None and bound < LIMIT:
         return Sum(a.value + b.value, None, bound)
     return _normal(a.value, b.value, _rests(a, b), bound)
+
+
+def beside(counts: Sequence[Sum]) -> Sum:
+    """Counts of different neurons, along the last axis."""
+    full = [c.full() for c in counts]
+    value, rest = (
+        jnp.concatenate(x, -1) for x in ([c.value for c in full], [c.rest for c in full])
+    )
+    return Sum(value, rest, sum(c.bound for c in counts))
 
 
 def _rests(a: Sum, b: Sum) -> Any:

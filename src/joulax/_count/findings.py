@@ -235,6 +235,7 @@ class Population:
     shape: tuple[int, ...]
     axes: Axes
     state: bool = False  # it carries its neurons: what is made of them later says no other size
+    part: tuple[Any, ...] = ()  # of the neurons that its feeds reach
 
 
 @dataclass(frozen=True)
@@ -255,6 +256,7 @@ class Found:
     arrived: Paths = frozenset()  # spikes that have reached a site or a population
     picked: Paths = frozenset()  # look-ups that turned out to be synapses
     statistics: tuple[Paths, float] = (frozenset(), 0.0)  # regions whose reductions come back
+    met: tuple[tuple[Path, Any, Any], ...] = ()  # parts of a region that meet: one population
     lost: str | None = None  # synapses that stand in no record
     uncounted: bool = False
     weight: int | None = None  # a site: which operand is its weight
@@ -327,6 +329,10 @@ class Context(Protocol):
 
     def numbered(self, number: int) -> Value | None:
         """What is known about a numbered value."""
+        ...
+
+    def maker(self, number: int) -> tuple[Any, Sequence[Value]] | None:
+        """The equation that made a numbered value, and its operands."""
         ...
 
     def within_steps(self) -> bool:

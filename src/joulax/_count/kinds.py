@@ -164,6 +164,7 @@ class Data(Value):
     cause: Cause | None = None
     feeds: Paths = NONE  # sites and one-to-one connections that feed its region
     size: float = 0.0  # neurons in the region: movement never enlarges it
+    part: tuple[Any, ...] = ()  # which of the region's neurons: static slices of its currents
     births: Paths = NONE  # spikes inside that may leave with it
     terms: frozenset[Term] = NONE
     weight: Weight | None = None  # leaves it is made of where they are not broadcast over data
@@ -347,6 +348,7 @@ def _common(a: Data, b: Data) -> dict[str, Any]:
         cause=a.cause or b.cause,
         feeds=a.feeds | b.feeds,
         size=max(a.size, b.size),
+        part=a.part if a.part == b.part else (),
         births=a.births | b.births,
         terms=a.terms | b.terms,
         weight=weight,

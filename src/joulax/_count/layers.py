@@ -232,6 +232,8 @@ class Layers:
 
     def _added(self, key: Key, name: str, parts: list[Sum]) -> Sum:
         shapes = {jnp.shape(p.value) for p in parts}
+        if len(shapes) > 1 and sum(s[-1] for s in shapes if s) == self._neurons(key):
+            return exact.beside(parts)  # populations on slices of one current
         if len(shapes) > 1:
             raise ValueError(
                 f"layer {self._names[key]!r} is used at several shapes {sorted(shapes)}: "

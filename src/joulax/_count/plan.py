@@ -7,7 +7,7 @@ from typing import Any
 
 from jax.extend.core import Jaxpr, Literal, Var
 
-from .axes import Axes
+from .axes import IDLE, Axes
 from .findings import Birth, Feed, Found, Late, Site
 from .kinds import NONE, Path, Paths, Value, constant
 from .updates import Work
@@ -29,6 +29,18 @@ class Claim:
     def elements(self) -> float:
         """Updates each time the frame runs."""
         return self.neurons * self.repeats
+
+    def of(self, neurons: float) -> "Claim":
+        """The same claim to more neurons, along one axis."""
+        dims: list[Any] = []
+        repeated = self.axes.wholly(IDLE)
+        for dim, idle in zip(self.axes.dims, repeated, strict=True):
+            if idle:
+                dims.append(dim)
+        place = repeated.index(False) if False in repeated else len(dims)
+        dims.insert(sum(repeated[:place]), ((int(neurons), 0),))
+        axes = Axes(tuple(dims))
+        return dataclasses.replace(self, neurons=neurons, axes=axes, shape=axes.shape)
 
 
 @dataclass(frozen=True)
@@ -93,6 +105,8 @@ class Tables:
     uncounted: dict[Path, Uncounted] = field(default_factory=dict)
     lost: dict[Path, Uncounted] = field(default_factory=dict)
     fanouts: dict[Path, Any] = field(default_factory=dict)
+    parts: dict[tuple[Path, Any], float] = field(default_factory=dict)  # neurons, by feed
+    met: dict[tuple[Path, Any, Any], None] = field(default_factory=dict)
     late: dict[tuple[Path, str], Late] = field(default_factory=dict)
     work: dict[Path, Work] = field(default_factory=dict)
     arrived: Paths = NONE  # spikes that have reached a site
@@ -154,6 +168,21 @@ class Tables:
                 found.add(b)
                 queue += parents(b)
         return found
+
+    def neurons(self, feed: Path) -> float | None:
+        """Neurons of all parts of what a feed reaches, where its parts never meet."""
+        sizes = {part: n for (f, part), n in self.parts.items() if f == feed}
+        if () in sizes or len(sizes) < 2:
+            return None
+        group = {part: part for part in sizes}
+        for f, p, q in self.met:
+            if f == feed and () in (p, q):
+                return None
+            if f == feed and p in group and q in group:
+                group = {k: group[q] if g == group[p] else g for k, g in group.items()}
+        total = sum(min(n for p, n in sizes.items() if group[p] == g) for g in set(group.values()))
+        site = self.sites.get(feed)
+        return total if site is None else min(total, site.neurons)
 
     def owner(self, birth: Birth) -> Path | None:
         """The feed whose record holds the spikes of a birth; none for an encoder."""

@@ -42,7 +42,7 @@ class Program:
         _check_dependence(self.plan)
         _check_steps(self.walker, resolution)
         self._finish()
-        self.walker.claim_living()
+        self.walker.settle()
         self._layers = Layers(self.walker, around)
         options = dict(weights=weights, spikes=spikes, **dataclasses.asdict(resolution))
         self.convention = self._layers.convention(_options(**options))

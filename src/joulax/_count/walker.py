@@ -50,6 +50,7 @@ class Walker:
         self.values: dict[int, Value] = {}
         self.constants = Constants()
         self.lengths: dict[Path, int] = {}  # steps of loops
+        self.makers: dict[int, tuple[Any, Sequence[Value]]] = {}  # what made a numbered value
         self._numbers: dict[Any, int] = {}
         self._backward: list[bool] = [False]
 
@@ -127,6 +128,7 @@ class Walker:
             tables.uncounted[ctx.path] = _work(eqn, "")
         if found.lost is not None:
             tables.lost[ctx.path] = _work(eqn, found.lost)
+        tables.met.update(dict.fromkeys(found.met))
         self._unclaim(*found.statistics)
         for population in found.neurons:
             self.claim(population, ctx.frame)
@@ -159,6 +161,7 @@ class Walker:
             return self._numbered(out, ("fresh", len(self._numbers)))
         numbers = tuple(i.number for i in ins)
         out = self._numbered(out, (eqn.primitive.name, _params(eqn), numbers, k))
+        self.makers[out.number] = eqn, ins
         if isinstance(out, Parameter) and not out.leaves:
             self.constants.derive(out.number, plan.jaxpr, eqn, numbers, k)
         return out
@@ -231,8 +234,11 @@ class Walker:
         """
         if not population.feeds:
             return
-        claims = self.tables.claims
+        claims, parts = self.tables.claims, self.tables.parts
         new = _claim(population, frame, min(population.feeds, key=self.tables.first))
+        for f in population.feeds:
+            key = f, population.part
+            parts[key] = min(parts.get(key, new.neurons), new.neurons)
         free = [p for p in population.feeds if p not in claims]
         if free:
             owner = min(free, key=self.tables.first)
@@ -245,12 +251,18 @@ class Walker:
             new = dataclasses.replace(new, owner=old.owner)
             claims.update({p: new for p, c in claims.items() if c == old})
 
-    def claim_living(self) -> None:
-        """Regions of which only the largest fire, or equal ones: neurons, where spikes arrive."""
+    def settle(self) -> None:
+        """What is known at the end: winners whose spikes arrive, populations in several parts."""
         for path in sorted(self.tables.living()):
             birth = self.tables.births[path]
             if birth.here is not None and not any(f in self.tables.claims for f in birth.feeds):
                 self.claim(birth.here, birth.frame)
+        claims = self.tables.claims
+        for claim in dict.fromkeys(claims.values()):
+            neurons = self.tables.neurons(claim.owner)
+            if neurons is not None and neurons > claim.neurons:
+                whole = claim.of(neurons)
+                claims.update({p: whole for p, c in claims.items() if c == claim})
 
     def _unclaim(self, feeds: Paths, size: float) -> None:
         """A mean or variance of a region, brought back to it, is no population of its own."""

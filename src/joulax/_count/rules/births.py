@@ -1,6 +1,7 @@
 """Regions, births and populations: what elementwise work makes of currents and spikes."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,16 +24,14 @@ from ..findings import (
 from ..kinds import (
     NONE,
     SPIKE,
-    UNIT,
     Analog,
     Data,
     Events,
     Parameter,
+    Path,
     Paths,
     Value,
     Weight,
-    is_nonnegative,
-    is_simple,
     shared,
 )
 from .registry import because, scope_of, shape_of, source_of
@@ -103,6 +102,7 @@ def common(eqn: Any, ins: Sequence[Value], ctx: Context) -> dict[str, Any]:
         axes=axes,
         feeds=feeds,
         size=max((d.size for d in data if d.feeds), default=0.0),
+        part=shared(d.part for d in data if d.feeds) or (),
         births=births - ctx.own(births, feeds),
         weight=provenance(ins, axes),
         held=union(d.held for d in data),
@@ -132,7 +132,16 @@ def mixed(
         values["feeds"] |= {feed.path}
         values["size"] = max(values["size"], max(_size(d) for d in data if isinstance(d, Events)))
     outs = [_shaped(v, Analog(**(values | fields)), ctx) for v in eqn.outvars]
-    return Found(outs, feeds=(feed,) if feed else (), statistics=statistics(data))
+    entering = (feed,) if feed else ()
+    return Found(outs, feeds=entering, statistics=statistics(data), met=_meeting(data))
+
+
+def _meeting(data: Sequence[Data]) -> tuple[tuple[Path, Any, Any], ...]:
+    """Parts of one region that meet: they are one population."""
+    pairs = itertools.combinations(data, 2)
+    return tuple(
+        (f, a.part, b.part) for a, b in pairs if a.part != b.part for f in sorted(a.feeds & b.feeds)
+    )
 
 
 def statistics(data: Sequence[Data]) -> tuple[Paths, float]:
@@ -179,7 +188,7 @@ def _entering(eqn: Any, data: Sequence[Data], ctx: Context, values: dict[str, An
 
 def population(value: Data, shape: tuple[int, ...], *, state: bool = False) -> Population:
     """The region of a value as neurons."""
-    return Population(value.feeds, value.size, shape, value.axes, state)
+    return Population(value.feeds, value.size, shape, value.axes, state, value.part)
 
 
 def fires(eqn: Any, found: Found, ctx: Context) -> Found:
@@ -210,7 +219,7 @@ def born(
     assert isinstance(region, Data)
     made = common(eqn, ins, ctx)
     feeds = made["feeds"] | frozenset(f.path for f in found.feeds)
-    birth = _birth(eqn, ctx, made["axes"], feeds, parents, made["births"], weak)
+    birth = birth_at(eqn, ctx, made["axes"], feeds, parents, made["births"], weak)
     kept = {k: made[k] for k in ("axes", "held", "random", "source", "place") if k in made}
     values: dict[str, Any] = {"values": SPIKE, "nonneg": True, **kept, **fields}
     spikes = Events(
@@ -221,7 +230,8 @@ def born(
         **values,
     )
     silent = weak or ctx.backward or not feeds or ctx.own_echo(feeds)
-    here = Population(feeds, spikes.size, shape_of(eqn.outvars[0]), made["axes"])
+    shape = shape_of(eqn.outvars[0])
+    here = Population(feeds, spikes.size, shape, made["axes"], part=made["part"])
     neurons = () if silent else (here,)
     if weak and feeds and not ctx.backward:
         birth = dataclasses.replace(birth, here=here)
@@ -232,10 +242,11 @@ def born(
         births=(birth,),
         feeds=found.feeds,
         neurons=neurons,
+        met=found.met,
     )
 
 
-def _birth(
+def birth_at(
     eqn: Any, ctx: Context, axes: Axes, feeds: Paths, parents: Paths, arrived: Paths, weak: bool
 ) -> Birth:
     return Birth(
@@ -254,7 +265,7 @@ def placed_births(eqn: Any, found: Found, region: Data, ctx: Context) -> Found:
     """Ones put where a region says: the winner of a population fires there."""
     out = found.outs[0]
     assert isinstance(out, Events)
-    birth = _birth(eqn, ctx, out.axes, region.feeds, NONE, region.births, True)
+    birth = birth_at(eqn, ctx, out.axes, region.feeds, NONE, region.births, True)
     here = Population(region.feeds, region.size, shape_of(eqn.outvars[0]), out.axes)
     birth = dataclasses.replace(birth, here=None if ctx.backward else here)
     out = out.but(births=frozenset((ctx.path,)), weak=True, size=region.size)
@@ -268,7 +279,7 @@ def reborn(eqn: Any, out: Events, ctx: Context, events: Callable[[Operands], Any
     if not known:
         return found
     feeds, weak = union(b.feeds for b in known), all(b.weak for b in known)
-    birth = _birth(eqn, ctx, out.axes, feeds, out.births, NONE, weak)
+    birth = birth_at(eqn, ctx, out.axes, feeds, out.births, NONE, weak)
     new = out.but(births=frozenset((ctx.path,)))
     return found.but(outs=[new], births=(birth,), taps=taps(ctx, new, birth, events=events))
 
@@ -313,7 +324,7 @@ def unrolled(eqn: Any, found: Found, ins: Sequence[Value], ctx: Context) -> Foun
     if not left & right:
         return found
     shape = shape_of(eqn.outvars[0])
-    steps = tuple(Population(d.feeds, d.size, shape, out.axes, True) for d in data)
+    steps = tuple(Population(d.feeds, d.size, shape, out.axes, True, d.part) for d in data)
     return found.but(neurons=(*found.neurons, *steps))
 
 
@@ -340,95 +351,3 @@ def taps(
     if not (spikes.is_unit or spikes.beside):
         found.append(Tap(birth.path, "spikes_graded", counted(lambda ops: graded(fired(ops)))))
     return tuple(found)
-
-
-def logical(
-    eqn: Any,
-    ins: Sequence[Value],
-    ctx: Context,
-    values: Any,
-    *,
-    masks: bool,
-    other: bool = False,
-    gates: Sequence[Value] = (),
-    **fields: Any,
-) -> Found:
-    """Spikes combined with spikes: a new birth where all are of one population, else the union.
-
-    `masks`: the operands multiply each other, so comparisons that only mask are no spikes.
-    `other`: the result is not zero just where its operand is, so it fires at other times.
-    `gates`: they decide where the result is zero and are no form of it.
-    """
-    spikes = [d for d in datas((*ins, *gates)) if isinstance(d, Events)]
-    strong = [d for d in spikes if not d.weak]
-    kept = strong if masks and strong else spikes
-    births = union(d.births for d in kept)
-    out = _combined(eqn, spikes, strong, births, ctx, values).but(**fields)
-    if is_simple(values) and (other or _meets(spikes, kept, out, ctx)):
-        forms = union(d.births for d in datas(ins)) & births
-        return refired(eqn, ctx, out, forms or births, complement=other)
-    return Found([out])
-
-
-def _meets(spikes: Sequence[Events], kept: Sequence[Events], out: Events, ctx: Context) -> bool:
-    """Whether spikes are changed by others of their population: where they fire now is here.
-
-    Pooling brings spikes of one population refired as well, but fewer of them leave.
-    """
-    masks = union(d.births for d in spikes) - out.births
-    if masks and ctx.own_mask(masks, out.births):
-        return True
-    if len(out.births) > 1:
-        return True
-    whole = out.axes.size(IDLE) >= max((d.size for d in kept), default=0.0)
-    return whole and len({d.number for d in kept if d.births}) > 1
-
-
-def refired(
-    eqn: Any,
-    ctx: Context,
-    out: Events,
-    forms: Paths,
-    *,
-    complement: bool = False,
-    events: Callable[[Operands], Any] | None = None,
-) -> Found:
-    """Spikes of one population combined: they fire here, for the last time so far.
-
-    `forms`: the births that are the same spikes. `events`: of spikes that are not simple.
-    """
-    beside = None if events is None else lambda ops: [{EVENTS: events(ops)}]
-    if not out.births or not ctx.one_population(out.births):
-        return Found([out], events=beside)
-    known = ctx.births(out.births)
-    feeds, weak = union(b.feeds for b in known), all(b.weak for b in known)
-    birth = _birth(eqn, ctx, out.axes, feeds, forms, NONE, weak)
-    birth = dataclasses.replace(birth, complement=complement)
-    out = out.but(births=frozenset((ctx.path,)))
-    made = taps(ctx, out, birth, events=events)
-    return Found([out], events=beside, births=(birth,), taps=made)
-
-
-def _combined(
-    eqn: Any, spikes: list[Events], strong: list[Events], births: Paths, ctx: Context, values: Any
-) -> Events:
-    causes = [s.cause for s in (*strong, *spikes) if s.cause]
-    loose = any(s.loose for s in spikes)
-    return Events(
-        elementwise_axes(eqn, spikes),
-        cause=next(iter(causes), because(eqn, "spikes combined with spikes")),
-        births=births,
-        size=max((s.size for s in strong or spikes), default=0.0),
-        terms=NONE,
-        held=union(s.held for s in spikes),
-        random=all(s.random for s in spikes),
-        values=values,
-        scale=UNIT,
-        nonneg=not loose and is_nonnegative(values),
-        loose=loose,
-        beside=not is_simple(values),
-        running=union(s.running for s in spikes),
-        piled=union(s.piled for s in spikes),
-        **same_source(spikes),
-        weak=not strong,
-    )

@@ -25,10 +25,9 @@ from ..kinds import (
 )
 from .births import (
     elementwise_axes,
-    logical,
     mixed,
-    refired,
 )
+from .combined import logical, refired
 from .registry import parameter_of, rule, shape_of
 from .sets import are_events, kept, same, travels, values_of
 from .sums import added_terms

@@ -16,9 +16,9 @@ from ..kinds import (
 from .births import (
     born,
     datas,
-    logical,
     mixed,
 )
+from .combined import logical
 from .registry import is_integer, parameter_of, rule, shape_of
 from .sets import kept, mapped, same, values_of
 

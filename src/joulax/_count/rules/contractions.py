@@ -10,9 +10,11 @@ import numpy as np
 from jaxtyping import Array
 
 from ..findings import Context, Found, existing
-from ..kinds import Value, varied
+from ..kinds import Parameter, Value, varied
 from .products import Geometry, bilinear, bind, products_of_parameters
 from .registry import rule, shape_of
+
+Pads = tuple[tuple[int, int], ...]
 
 
 @rule("dot_general", parameters=products_of_parameters)
@@ -83,16 +85,30 @@ def _sum(x: Array, free: Sequence[int], batch: Sequence[int], contract: Sequence
 @rule("conv_general_dilated", parameters=products_of_parameters)
 def _conv(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
     """Convolutions of all forms."""
-    return bilinear(eqn, ins, ctx, conv_geometry(eqn))
+    return bilinear(eqn, ins, ctx, conv_geometry(eqn, _padded(eqn, ins[0], ctx)))
 
 
-def conv_geometry(eqn: Any) -> Geometry:
+def _padded(eqn: Any, data: Value, ctx: Context) -> Pads:
+    """Zeros around each spatial axis of the input that an equation before has put there."""
+    made = ctx.maker(data.number)
+    numbers = eqn.params["dimension_numbers"].lhs_spec[2:]
+    none = ((0, 0),) * len(numbers)
+    if made is None or made[0].primitive.name != "pad":
+        return none
+    pad, (_, value) = made
+    config = [pad.params["padding_config"][a] for a in numbers]
+    zero = isinstance(value, Parameter) and value.constant == 0
+    plain = all(low >= 0 and high >= 0 and not inner for low, high, inner in config)
+    return tuple((int(low), int(high)) for low, high, _ in config) if zero and plain else none
+
+
+def conv_geometry(eqn: Any, padded: Pads) -> Geometry:
     """Sizes and products of a convolution; padding is no synapse."""
     numbers, batches = eqn.params["dimension_numbers"], eqn.params["batch_group_count"]
     x, k, y = (v.aval.shape for v in (*eqn.invars, *eqn.outvars))
-    spatial = [_meetings(eqn, i, x, k, y) for i in range(len(numbers.lhs_spec) - 2)]
+    pairs = [_inside(eqn, i, x, k, y, padded) for i in range(len(numbers.lhs_spec) - 2)]
     outs, inner = y[numbers.out_spec[1]], k[numbers.rhs_spec[1]]
-    positions = float(math.prod(spatial) * outs * inner)
+    positions = float(math.prod(int(p.sum()) for p in pairs) * outs * inner)
     repeats = y[numbers.out_spec[0]]
     neurons = float(math.prod(y) // max(repeats, 1))
     inputs = float(math.prod(x) // max(x[numbers.lhs_spec[0]], 1))
@@ -125,32 +141,25 @@ def conv_geometry(eqn: Any) -> Geometry:
         contracted=(data_axes, kernel_axes),
         product=lambda a, b, values: product(a, b),
         fanout=fanout,
-        met=_met(eqn, x, k, y),
+        met=_met(numbers, pairs, inner, len(y)),
         copies=float(repeats) if batches > 1 else 1.0,
     )
 
 
-def _met(eqn: Any, x: tuple[int, ...], k: tuple[int, ...], y: tuple[int, ...]) -> np.ndarray:
+def _met(numbers: Any, pairs: Sequence[np.ndarray], inner: int, rank: int) -> np.ndarray:
     """Synapse positions of each output: fewer at the border."""
-    numbers = eqn.params["dimension_numbers"]
-    found = np.full((1,) * len(y), k[numbers.rhs_spec[1]], np.int64)
-    for i in range(len(y) - 2):
+    found = np.full((1,) * rank, inner, np.int64)
+    for i, met in enumerate(pairs):
         axis = numbers.out_spec[i + 2]
-        along = _inside(eqn, i, x, k, y).sum(axis=1)
-        found = found * along.reshape([-1 if a == axis else 1 for a in range(len(y))])
+        found = found * met.sum(axis=1).reshape([-1 if a == axis else 1 for a in range(rank)])
     return found
 
 
-def _meetings(eqn: Any, i: int, x: tuple[int, ...], k: tuple[int, ...], y: tuple[int, ...]) -> int:
-    """Pairs (output position, kernel tap) along spatial axis i that meet a real input."""
-    return int(_inside(eqn, i, x, k, y).sum())
-
-
 def _inside(
-    eqn: Any, i: int, x: tuple[int, ...], k: tuple[int, ...], y: tuple[int, ...]
+    eqn: Any, i: int, x: tuple[int, ...], k: tuple[int, ...], y: tuple[int, ...], padded: Pads
 ) -> np.ndarray:
     """Which pairs (output position, kernel tap) along spatial axis i meet a real input."""
-    p, numbers = eqn.params, eqn.params["dimension_numbers"]
+    p, numbers, (low, high) = eqn.params, eqn.params["dimension_numbers"], padded[i]
     n, taps = x[numbers.lhs_spec[i + 2]], k[numbers.rhs_spec[i + 2]]
     outs, hole = y[numbers.out_spec[i + 2]], p["lhs_dilation"][i]
     place = (
@@ -158,4 +167,5 @@ def _inside(
         + np.arange(taps)[None, :] * p["rhs_dilation"][i]
         - p["padding"][i][0]
     )
-    return (place >= 0) & (place <= (n - 1) * hole) & (place % hole == 0)
+    first, last = low * hole, (n - 1 - high) * hole
+    return (place >= first) & (place <= last) & (place % hole == 0)

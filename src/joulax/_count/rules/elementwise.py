@@ -20,9 +20,9 @@ from .births import (
     born,
     datas,
     fires,
-    logical,
     mixed,
 )
+from .combined import logical
 from .declared import declared_synapses
 from .registry import because, is_integer, parameter_of, rule, shape_of
 from .sets import kept, mapped, same, travels, values_of

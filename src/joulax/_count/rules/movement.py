@@ -139,8 +139,27 @@ def moved_value(eqn: Any, info: Data, k: int = 0) -> Data:
         source=info.source if info.source >= 0 else info.number,
         place=_placed(eqn, info.place, info.axes, k),
         size=size,
+        part=_part(eqn, info, k),
         **changes,
     )
+
+
+def _part(eqn: Any, info: Data, k: int) -> tuple[Any, ...]:
+    """Which neurons of a region these are: slices along axes of neurons."""
+    name, p = eqn.primitive.name, eqn.params
+    if not info.feeds or name not in ("slice", "split", "unstack"):
+        return info.part
+    idle = info.axes.wholly(IDLE)
+    if name != "slice":
+        return info.part if idle[p["axis"]] else (*info.part, (name, p["axis"], k))
+    strides = p["strides"] or (1,) * len(idle)
+    cuts = zip(info.axes.shape, p["start_indices"], p["limit_indices"], strides, strict=True)
+    own = [
+        (axis, *cut)
+        for axis, (size, *cut) in enumerate(cuts)
+        if not idle[axis] and tuple(cut) != (0, size, 1)
+    ]
+    return (*info.part, tuple(own)) if own else info.part
 
 
 def _moved_term(eqn: Any, term: Term, k: int) -> Term:

@@ -22,10 +22,10 @@ from ..polynomial import multiplied
 from .births import (
     datas,
     elementwise_axes,
-    logical,
     mixed,
     provenance,
 )
+from .combined import logical
 from .registry import parameter_of, rule, shape_of
 from .sets import mapped, travels, values_of
 from .terms import scaled_terms, thinned

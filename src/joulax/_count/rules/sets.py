@@ -18,10 +18,7 @@ from ..kinds import (
     few,
 )
 from ..polynomial import Polynomial
-from .births import (
-    logical,
-    refired,
-)
+from .combined import logical, refired
 
 
 def mapped(f: Callable[..., float], *sets: Values | None) -> Values | None:

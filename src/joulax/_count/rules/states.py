@@ -149,5 +149,6 @@ def claim_states(ctx: Any, plan: Any, states: Sequence[Value], path: Path) -> No
         if any(t.counted and path in t.weight.place.loops & t.place.loops for t in info.terms):
             continue  # a weighted sum that the loop adds up term by term
         if info.feeds and any(s[:-1] == path for s in info.held):
-            population = Population(info.feeds, info.size, shape_of(var), info.axes, True)
-            ctx.claim(population, plan.frame)
+            shape = shape_of(var)
+            state = Population(info.feeds, info.size, shape, info.axes, True, info.part)
+            ctx.claim(state, plan.frame)

@@ -19,11 +19,11 @@ from ..polynomial import added
 from .births import (
     datas,
     elementwise_axes,
-    logical,
     mixed,
     reborn,
     unrolled,
 )
+from .combined import logical
 from .registry import parameter_of, rule, shape_of
 from .sets import by_what_it_is, kept, mapped, same, travels, values_of
 from .terms import bare_terms, merged_terms
