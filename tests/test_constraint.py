@@ -134,7 +134,7 @@ def test_vmap_over_budgets():
 
 
 def test_bad_options():
-    with pytest.raises(ValueError, match="a budget must be positive, got 0"):
+    with pytest.raises(ValueError, match="budget must be"):
         constraint(0)
     with pytest.raises(ValueError, match="warmup"):
         constraint(1.0, warmup=-1)

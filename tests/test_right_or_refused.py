@@ -57,6 +57,8 @@ PLACES = {  # where a number enters: its name, the call, and what must not pass
     "batch": ("batch", lambda v: energy([RECORD], LOIHI, batch=v), ANY | ZERO),
     "idle": ("idle", lambda v: energy([RECORD], LOIHI.replace(idle_power=1.0), idle=v), ANY),
     "others": ("others", lambda v: energy([RECORD], LOIHI, others=v), ANY),
+    "budget": ("budget", lambda v: joulax.constraint(v), ANY | ZERO),
+    "rate": ("factor", lambda v: joulax.at_rate([RECORD], v), ANY),
     "scaled": ("factor", lambda v: joulax.scaled(LOIHI, v), ANY | ZERO),
     "scaled dynamic": ("dynamic", lambda v: joulax.scaled(LOIHI, dynamic=v), ANY | ZERO),
     "scaled static": ("static", lambda v: joulax.scaled(TRUENORTH, static=v), ANY | ZERO),
@@ -298,3 +300,11 @@ def test_bad_counts_are_refused(bad):
     record = joulax.Activity(ac=jnp.asarray(bad), ac_graded=jnp.asarray(bad))
     with pytest.raises(ValueError, match="layer 'b' has"):
         energy({"a": activity(ac=1.0), "b": record}, LOIHI)
+
+
+def test_nothing_recorded_is_no_mean():
+    empty = jax.tree.map(lambda x: jnp.zeros((0,)), RECORD)
+    with pytest.raises(ValueError, match="empty batch"):
+        joulax.compare([empty], steps=4)
+    with pytest.raises(ValueError, match="the recording is empty"):
+        joulax.activity_of(jnp.ones((2, 3)), jnp.ones((0, 3)))

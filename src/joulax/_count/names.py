@@ -173,7 +173,7 @@ def _seen(array: Any) -> tuple[Any, ...]:
     """An array by its identity; one of NumPy, which can change in place, by its content too."""
     if not isinstance(array, np.ndarray) or array.dtype == object:
         return Same(array), 0
-    return Same(array), zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return Same(array), zlib.crc32(np.ascontiguousarray(array).tobytes())
 
 
 def _has_arrays(item: Any) -> bool:

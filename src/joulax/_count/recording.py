@@ -47,6 +47,8 @@ def activity_of(
     synaptic site.
     """
     spikes_in = _numbers(spikes_in)
+    if not spikes_in.size:
+        raise ValueError(f"the recording is empty: spikes_in has shape {spikes_in.shape}")
     if is_array(layer):
         layer = functools.partial(jnp.matmul, jnp.asarray(layer))
     counter = count(layer, spikes=None if analog else 0)

@@ -17,6 +17,7 @@ from .._forms.table import ENERGY, NUMBER, Column, Row, table
 from .._hardware.catalogue import hardware, named
 from .._hardware.chip import Hardware
 from .._hardware.energy import energy
+from .._hardware.numbers import checked
 from .._report.warned import partial_of
 from ..models.memory import DRAM, Memory, sram
 
@@ -73,8 +74,9 @@ def ann_twin(account: Any, steps: int) -> dict[str, Activity]:
 def at_rate(account: Any, factor: Any) -> dict[str, Activity]:
     """The records of a spiking network that fires `factor` times as often.
 
-    Events scale, updates and sizes stay.
+    Events scale, updates and sizes stay. A negative factor is a `ValueError`.
     """
+    factor = checked(factor, "factor")
     times = lambda x: None if x is None else factor * x
     return {
         n: dataclasses.replace(r, **{f: times(getattr(r, f)) for f in _EVENTS})
@@ -281,7 +283,10 @@ def _opponents(
 
 
 def _averaged(account: Any) -> dict[str, Activity]:
-    return jax.tree.map(jnp.mean, named_records(account))
+    records = named_records(account)
+    if any(np.size(x) == 0 for x in jax.tree.leaves(records)):
+        raise ValueError("compare() got the account of an empty batch: there is no mean of it")
+    return jax.tree.map(jnp.mean, records)
 
 
 def _spiking(account: Any, all_layers: bool) -> dict[str, Activity]:

@@ -9,6 +9,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
+from .._hardware.numbers import checked
+
 
 class ConstraintState(NamedTuple):
     """What a constraint carries from step to step; a pytree.
@@ -100,16 +102,12 @@ def constraint(
     ??? cite "Reference"
         Nocedal & Wright, Numerical Optimization, 2006, ch. 17.
     """
-    if isinstance(budget, int | float) and not budget > 0:
-        raise ValueError(
-            f"a budget must be positive, got {budget}: energies are compared by their ratio to it"
-        )
+    goal = checked(budget, "budget", positive=True)  # energies are compared by their ratio to it
     if warmup < 0 or not rate > 0 or not penalty > 0:
         raise ValueError(
             f"warmup ≥ 0, rate > 0 and penalty > 0 are needed, got {warmup}, {rate}, {penalty}"
         )
     _check_reachable(budget, floor)
-    goal = jnp.asarray(budget, jnp.result_type(float))
 
     def init() -> ConstraintState:
         return ConstraintState(jnp.zeros_like(goal), goal, jnp.zeros((), jnp.int32))
