@@ -345,6 +345,51 @@ def test_halves_of_a_layer_with_states_of_their_own():
     assert float(by_neuron["a"].updates.sum()) == T * N
 
 
+def test_a_half_that_inhibits_the_other_by_its_sum():
+    def program(p, xs):
+        h = xs @ p["a"]
+        return (h[:, :5] - jax.nn.relu(h[:, 5:]).sum(1, keepdims=True) > 0.3) @ p["b"][:5]
+
+    account = joulax.count(program, weights=0, spikes=1)(P, X)[1]
+    assert (float(account["a"].neurons), float(account["a"].updates)) == (N, T * N)
+
+
+def test_halves_of_a_layer_behind_its_activation():
+    def program(p, xs):
+        h = jax.nn.relu(xs @ p["a"])
+        return jnp.tanh(h[:, :3]) @ p["b"][:3], jnp.tanh(h[:, 3:]) @ p["b"][3:]
+
+    account = joulax.count(program, weights=0, spikes=1)(P, X)[1]
+    assert (float(account["a"].neurons), float(account["a"].updates)) == (N, T * N)
+
+
+@pytest.mark.parametrize("pool", [jnp.maximum, jnp.logical_or])
+def test_pooling_by_slices_comes_after_the_spikes(pool):
+    def program(p, xs):
+        s = xs @ p["a"][:, :6] > 0.3
+        return pool(s[:, ::2], s[:, 1::2]) @ p["b"][:3], s
+
+    (_, s), account = joulax.count(program, weights=0, spikes=1)(P, X)
+    assert float(account["a"].spikes) == np.count_nonzero(s)
+
+
+def test_masks_of_another_population_come_after_the_spikes():
+    p = P | {"u": f32(RNG.normal(size=(N, N)) * 0.5 + 0.2)}
+
+    def step(p, c, x):
+        v, w = c
+        v = 0.9 * v + x @ p["a"]
+        a = v > 0.3
+        w = 0.9 * w + a @ p["u"]
+        b = w > 0.4
+        return (v, w), ((b & ~a) @ p["b"], a, b)
+
+    program = lambda p, xs: lax.scan(lambda c, x: step(p, c, x), (Z, Z), xs)[1]
+    (_, a, b), account = joulax.count(program, weights=0, spikes=1)(p, X)
+    assert float(account["a"].spikes) == np.count_nonzero(a)
+    assert float(account["u"].spikes) == np.count_nonzero(b)
+
+
 def test_gates_of_a_cell_are_one_population():
     p = {"a": f32(RNG.normal(size=(5, 4 * N)))}
 

@@ -1,6 +1,7 @@
 """What a program was found to contain: one plan for each jaxpr, and the tables of the whole."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -172,7 +173,8 @@ class Tables:
     def neurons(self, feed: Path) -> float | None:
         """Neurons of all parts of what a feed reaches, where its parts never meet."""
         sizes = {part: n for (f, part), n in self.parts.items() if f == feed}
-        if () in sizes or len(sizes) < 2:
+        whole = sizes.pop((), math.inf)
+        if len(sizes) < 2:
             return None
         group = {part: part for part in sizes}
         for f, p, q in self.met:
@@ -182,7 +184,7 @@ class Tables:
                 group = {k: group[q] if g == group[p] else g for k, g in group.items()}
         total = sum(min(n for p, n in sizes.items() if group[p] == g) for g in set(group.values()))
         site = self.sites.get(feed)
-        return total if site is None else min(total, site.neurons)
+        return min(total, whole) if site is None else min(total, whole, site.neurons)
 
     def owner(self, birth: Birth) -> Path | None:
         """The feed whose record holds the spikes of a birth; none for an encoder."""

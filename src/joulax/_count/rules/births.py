@@ -102,7 +102,7 @@ def common(eqn: Any, ins: Sequence[Value], ctx: Context) -> dict[str, Any]:
         axes=axes,
         feeds=feeds,
         size=max((d.size for d in data if d.feeds), default=0.0),
-        part=shared(d.part for d in data if d.feeds) or (),
+        part=_one_part([d for d in data if d.feeds] or data),
         births=births - ctx.own(births, feeds),
         weight=provenance(ins, axes),
         held=union(d.held for d in data),
@@ -136,9 +136,23 @@ def mixed(
     return Found(outs, feeds=entering, statistics=statistics(data), met=_meeting(data))
 
 
+def _one_part(data: Sequence[Data]) -> tuple[Any, ...]:
+    """The part of a region that a combination is: sums and what other sites feed say nothing."""
+    data = [d for d in data if not _is_reduced(d)] or data
+    found = {d.part for d in data}
+    if any(a.feeds & b.feeds for a, b in itertools.combinations(data, 2)):
+        return found.pop() if len(found) == 1 else ()
+    found.discard(())
+    return found.pop() if len(found) == 1 else ()
+
+
+def _is_reduced(d: Data) -> bool:
+    return bool(d.part) and d.part[-1] == "reduced"
+
+
 def _meeting(data: Sequence[Data]) -> tuple[tuple[Path, Any, Any], ...]:
     """Parts of one region that meet: they are one population."""
-    pairs = itertools.combinations(data, 2)
+    pairs = itertools.combinations([d for d in data if not _is_reduced(d)], 2)
     return tuple(
         (f, a.part, b.part) for a, b in pairs if a.part != b.part for f in sorted(a.feeds & b.feeds)
     )

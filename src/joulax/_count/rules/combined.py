@@ -4,9 +4,8 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..axes import IDLE
 from ..findings import EVENTS, Context, Found, Operands
-from ..kinds import NONE, UNIT, Events, Paths, Value, is_nonnegative, is_simple
+from ..kinds import NONE, UNIT, Events, Paths, Value, is_nonnegative, is_simple, shared
 from .births import birth_at, datas, elementwise_axes, same_source, taps, union
 from .registry import because
 
@@ -49,8 +48,8 @@ def _meets(spikes: Sequence[Events], kept: Sequence[Events], out: Events, ctx: C
         return True
     if len(out.births) > 1:
         return True
-    whole = out.axes.size(IDLE) >= max((d.size for d in kept), default=0.0)
-    return whole and len({d.number for d in kept if d.births}) > 1
+    own = [d for d in kept if d.births]
+    return len({d.number for d in own}) > 1 and len({d.part for d in own}) == 1
 
 
 def refired(
@@ -87,6 +86,7 @@ def _combined(
         elementwise_axes(eqn, spikes),
         cause=next(iter(causes), because(eqn, "spikes combined with spikes")),
         births=births,
+        part=shared(s.part for s in strong or spikes) or (),
         size=max((s.size for s in strong or spikes), default=0.0),
         terms=NONE,
         held=union(s.held for s in spikes),

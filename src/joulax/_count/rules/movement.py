@@ -147,7 +147,7 @@ def moved_value(eqn: Any, info: Data, k: int = 0) -> Data:
 def _part(eqn: Any, info: Data, k: int) -> tuple[Any, ...]:
     """Which neurons of a region these are: slices along axes of neurons."""
     name, p = eqn.primitive.name, eqn.params
-    if not info.feeds or name not in ("slice", "split", "unstack"):
+    if not (info.feeds or info.births) or name not in ("slice", "split", "unstack"):
         return info.part
     idle = info.axes.wholly(IDLE)
     if name != "slice":

@@ -90,7 +90,8 @@ def sum_over(eqn: Any, info: Value, ctx: Context, axes: Sequence[int]) -> Found:
     out = info.but(
         axes=reduced_axes(eqn, info.axes), number=-1, form=None, terms=terms, weight=None, source=-1
     )
-    out = out.but(size=min(out.size, float(out.axes.size(IDLE))))
+    reduced = ("reduced",) if "axes" in eqn.params else ()
+    out = out.but(size=min(out.size, float(out.axes.size(IDLE))), part=(*info.part, *reduced))
     if not isinstance(out, Events):
         return Found([out], events=_again_terms(eqn, out))
     signed = not info.nonneg  # type: ignore[attr-defined]
@@ -247,7 +248,8 @@ def _extreme(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
 
 
 def _shrunk(out: Data, axes: Axes) -> Data:
-    return out.but(axes=axes, size=min(out.size, float(axes.size(IDLE))), terms=frozenset())
+    size = min(out.size, float(axes.size(IDLE)))
+    return out.but(axes=axes, size=size, part=(*out.part, "reduced"), terms=frozenset())
 
 
 def _largest(eqn: Any, ops: Operands) -> Array:
