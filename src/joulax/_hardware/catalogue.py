@@ -8,6 +8,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .chip import Chip, Hardware
@@ -134,8 +136,15 @@ def hardware(name: str, **changes: Any) -> Chip:
     `ValueError` with the nearest names, if there is no such target, or if nobody has published what
     its operations cost.
     """
-    found = chip(datasheet(name), name)
+    sheet, key = datasheet(name), (name, jnp.result_type(float))
+    if key not in _made or _made[key][0] is not sheet:
+        with jax.ensure_compile_time_eval():  # it outlives a trace around
+            _made[key] = sheet, chip(sheet, name)
+    found = _made[key][1]
     return found.replace(**changes) if changes else found
+
+
+_made: dict[Any, tuple[Datasheet, Chip]] = {}  # chips of sheets, which do not change
 
 
 def chip(sheet: Datasheet, name: str | None = None) -> Chip:
