@@ -41,7 +41,7 @@ def logical(
 def _meets(spikes: Sequence[Events], kept: Sequence[Events], out: Events, ctx: Context) -> bool:
     """Whether spikes are changed by others of their population: where they fire now is here.
 
-    Pooling brings spikes of one population refired as well, but fewer of them leave.
+    Pooling brings parts of one population together; there they have fired already.
     """
     masks = union(d.births for d in spikes) - out.births
     if masks and ctx.own_mask(masks, out.births):
