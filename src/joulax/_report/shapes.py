@@ -184,7 +184,7 @@ def _convolution(eqn: Any, x: Any, weight: Any) -> Any:
         config = [(0, 0, 0)] * x.ndim
         for axis, (low, high) in zip(space, padding, strict=True):
             config[axis] = (low, high, 0)
-        x = lax.pad(x, jnp.zeros((), x.dtype), config)
+        x = lax.optimization_barrier(lax.pad(x, jnp.zeros((), x.dtype), config))  # inputs now
         padding = [(0, 0)] * len(space)
     return lax.conv_general_dilated(x, weight, padding=padding, **kept)
 
