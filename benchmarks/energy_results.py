@@ -9,6 +9,7 @@ import numpy as np
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
+from energy_chips import analog_page, chips_page  # noqa: E402
 
 HERE = pathlib.Path(__file__).parent
 RESULTS, DOCS = HERE / "results", HERE.parent / "docs"
@@ -33,11 +34,18 @@ class Digits:
     def __init__(self, stores):
         self.base = [r for s in stores for r in s["baseline"]["runs"]]
         self.budget = np.array([b for s in stores for b in s["budget"]])
+        self.tested = np.concatenate([d for s in stores for d in s["digits"]])
         self.cells = {}
         for name in stores[0]["cells"]:
             if all(name in s["cells"] for s in stores):
                 parts = [s["cells"][name] for s in stores]
                 self.cells[name] = {**parts[0], "runs": [r for p in parts for r in p["runs"]]}
+
+    def baselines(self):
+        """How good the baselines are, in words."""
+        right = 100 * np.concatenate([hits(r["right"]) for r in self.base]).mean()
+        tested = len(np.unique(self.tested))
+        return f"Baselines: {right:.2f} % of {tested} tested digits right, {len(self.base)} runs"
 
     def changes(self, runs):
         """By run and digit: rightly classified now, minus rightly classified by the baseline."""
@@ -59,8 +67,9 @@ class Digits:
 
     def line(self, runs):
         """Change of accuracy with its interval, worst run, and energy over the baseline's."""
-        change = self.changes(runs)
-        flat = 100 * np.concatenate(change)
+        change = self.changes(runs)  # a digit is drawn with all the runs that tested it
+        times = np.bincount(self.tested)
+        flat = np.bincount(self.tested, 100 * np.concatenate(change))[times > 0] / times[times > 0]
         rng = np.random.default_rng(0)
         means = [rng.choice(flat, len(flat)).mean() for _ in range(2000)]
         low, high = np.quantile(means, [0.025, 0.975])
@@ -79,6 +88,12 @@ class Digits:
         return [w[2][i] for i, w in enumerate(best)], sorted({f"{w[1]} ({w[0]})" for w in best})
 
 
+HEAD = [
+    "| network | target | change of accuracy [points] | worst run | energy of the baseline |",
+    "|---|---|---|---|---|",
+]
+
+
 def words(name):
     """Cell in words."""
     first, neurons, steps = name.split()
@@ -93,22 +108,16 @@ def row(title, line, budget=""):
 
 
 def digits_page(digits):
-    base = np.concatenate([hits(r["right"]) for r in digits.base])
     energy = np.mean([r["energy"] for r in digits.base]) / 1e6
-    head = [
-        "| network | target | change of accuracy [points] | worst run | energy of the baseline |",
-        "|---|---|---|---|---|",
-    ]
     lines = [
-        f"Baselines: {100 * base.mean():.2f} % of {len(base)} tested digits right, "
-        f"{energy:.2f} µJ, {len(digits.base)} runs.\n",
-        *head,
+        f"{digits.baselines()}, {energy:.2f} µJ.\n",
+        *HEAD,
     ]
     for kind, divisor, name, runs in digits.ways():
         stopped = " stopped early" if "stopped" in kind else ""
         target = f"1/{divisor}" if divisor else "–"
         lines.append(row(words(name) + stopped, digits.line(runs), target))
-    lines += ["\nChosen, run by run, on held-back digits:\n", *head]
+    lines += ["\nChosen, run by run, on held-back digits:\n", *HEAD]
     for divisor in (10, 20, 30, 50):
         for kind in ("pruned", "dense"):
             found = digits.chosen(divisor, kind)
@@ -120,6 +129,22 @@ def digits_page(digits):
             f"\nBudget on training digits: {min(met):.3f}–{max(met):.3f} of the target in all "
             f"{len(met)} pruned runs."
         )
+    return lines
+
+
+def others_page(store):
+    """What others do at the same targets: kinds side by side, target by target."""
+    digits = Digits([store])
+    lines = [
+        f"{digits.baselines()}.\n",
+        *HEAD,
+    ]
+    for cell in sorted(store["cells"].values(), key=lambda c: c["divisor"] or 0):
+        weights = sorted({r["weight"] for r in cell["runs"] if "weight" in r})
+        of = f" of weight {', '.join(f'{w:g}' for w in weights)}" if weights else ""
+        title = f"{cell['kind']}{of}, {cell['neurons']} neurons, {cell['steps']} steps"
+        target = f"1/{cell['divisor']}" if cell["divisor"] else "–"
+        lines.append(row(title, digits.line(cell["runs"]), target))
     return lines
 
 
@@ -210,8 +235,11 @@ def main(argv=None):
         digits = Digits(stores)
         parts["digits"] = digits_page(digits)
         front(digits, page.parent / "energy-front.png")
+    if found := load("energy_others.json"):
+        parts["others"] = others_page(found[0])
+        parts["analog"], parts["chips"] = analog_page(found[0]), chips_page(found[0])
     for name in ("mnist", "vowels"):
-        if (found := load(f"energy_{name}.json")) and f"<!-- {name} -->" in text:
+        if found := load(f"energy_{name}.json"):
             parts[name] = table(found[0])
     for name, lines in parts.items():
         start = text.index(START, text.index(f"<!-- {name} -->")) + len(START)
