@@ -74,7 +74,7 @@ def distinct(energies, a, b):
 
 def joules(energy):
     """An energy [pJ] with a unit."""
-    for size, unit in ((1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ")):
+    for size, unit in ((1e12, "J"), (1e9, "mJ"), (1e6, "µJ"), (1e3, "nJ")):
         if energy >= size:
             return f"{energy / size:.3g} {unit}"
     return f"{energy:.3g} pJ"
@@ -91,7 +91,7 @@ def chips_page(store):
     ]
     orders = {}
     for scope in sorted({scope for scope, *_ in found.values()}):
-        lines.append(f"| *{scope}* | {' | ' * len(others)} | |")
+        lines.append(f"| *{scope}* |" + " |" * (len(others) + 3))
         for chip, (own, energies, span) in found.items():
             if own == scope:
                 order = ", ".join(ranked(energies))

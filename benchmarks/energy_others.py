@@ -21,13 +21,14 @@ import numpy as np
 import optax
 from energy_digits import baselines, built, everything, keys, measured, row, runs, stacked, trained
 from energy_training import CHIP, HERE
-from train_to_energy_target import STEP, STEPS, Shrinking, encode
+from train_to_energy_target import STEP, STEPS, Shrinking, encode, hidden_energy
 
 import joulax
 
 PRUNED = ((10, 128, 4), (20, 128, 4), (30, 128, 3))  # target ÷, hidden neurons, steps
 DENSE = ((None, 64, 4), (None, 128, 4))
-PENALISED = ((10, 128, 4), (20, 128, 4), (20, 64, 4))
+PENALISED = ((10, 120, 4), (20, 60, 4), (10, 128, 4), (20, 128, 4), (20, 64, 4))
+QUIETER = ((3, 128, STEPS), (10, 128, STEPS))  # ÷ of what hidden spikes cost, in 16 steps
 WEIGHTS = (0.1, 1.0, 10.0)  # of the penalty
 ANALOG = (128, 64, 32, 16, 8)
 BITS = 8, 4  # of weights
@@ -39,38 +40,71 @@ def magnitude(w, second, energy):
 
 
 # %% [markdown]
-# ## A fixed penalty
+# ## One more term in the loss
 
 
 # %%
-def penalised(arrays, rest, x, wanted, goal, weight, key, *, chip, updates, batch=64):
-    """Weights trained with the synops loss of Sinabs on all the energy; traced.
+def under(term, extra, arrays, rest, x, wanted, key, *, chip, updates, rate, batch=64):
+    """Late average of weights trained with `term(result, update, extra)` in the loss; traced."""
+    optimiser = optax.adam(optax.cosine_decay_schedule(rate, updates, 0.02))
+    counted = joulax.count(lambda model, x: jax.vmap(model)(x), weights=0, spikes=1)
 
-    Rate, batch, a third without it, and averaged weights are those of the pruned networks.
-    """
-    optimiser = optax.adam(optax.cosine_decay_schedule(5e-3, updates, 0.02))
-    batched = lambda model, x: jax.vmap(model)(x)
-
-    def loss(arrays, rows, on):
-        counted = joulax.count(batched, weights=0, spikes=1)
+    def loss(arrays, rows, k, extra):
         logits, account = counted(eqx.combine(arrays, rest), x[rows])
-        spent = joulax.energy(account, chip, x.shape[1] * STEP, batch=batch).total / batch
-        task = optax.softmax_cross_entropy(logits, wanted[rows]).mean()
-        return task + weight * on * joulax.losses.target(spent, goal)
+        result = joulax.energy(account, chip, x.shape[1] * STEP, batch=batch)
+        added, extra = term(jax.tree.map(lambda e: e / batch, result), k, extra)
+        return optax.softmax_cross_entropy(logits, wanted[rows]).mean() + added, extra
 
     def update(carry, step):
-        arrays, state, average = carry
+        arrays, state, average, extra = carry
         k, key = step
         rows = jax.random.randint(key, (batch,), 0, len(x))
-        slope = jax.grad(loss)(arrays, rows, jnp.where(k < 0.3 * updates, 0.0, 1.0))
+        slope, extra = jax.grad(loss, has_aux=True)(arrays, rows, k, extra)
         change, state = optimiser.update(slope, state)
         arrays = optax.apply_updates(arrays, change)
         past = jnp.where(k < 0.6 * updates, 0.0, 0.998)
         average = jax.tree.map(lambda a, b: past * a + (1 - past) * b, average, arrays)
-        return (arrays, state, average), None
+        return (arrays, state, average, extra), None
 
     steps = jnp.arange(updates), jax.random.split(key, updates)
-    return jax.lax.scan(update, (arrays, optimiser.init(arrays), arrays), steps)[0][2]
+    start = arrays, optimiser.init(arrays), arrays, extra
+    return jax.lax.scan(update, start, steps)[0][2]
+
+
+def penalised(arrays, rest, x, wanted, goal, weight, key, *, chip, updates):
+    """The synops loss of Sinabs on all the energy; rate and phases of the pruned networks."""
+
+    def term(result, k, extra):
+        on = jnp.where(k < 0.3 * updates, 0.0, weight)
+        return on * joulax.losses.target(result.total, goal), extra
+
+    options = dict(chip=chip, updates=updates, rate=5e-3)
+    return under(term, (), arrays, rest, x, wanted, key, **options)
+
+
+def quieter(arrays, rest, x, wanted, goal, key, *, chip, updates):
+    """The same network, what its hidden spikes cost under a constraint."""
+    limit = joulax.constraint(goal, warmup=int(0.6 * updates), rate=0.02, equality=True)
+    term = lambda result, k, extra: limit.update(hidden_energy(result), extra)
+    options = dict(chip=chip, updates=updates, rate=3e-3)
+    return under(term, limit.init(), arrays, rest, x, wanted, key, **options)
+
+
+def spikes_alone(data, arrays, rest, wanted, divisor, updates, chip):
+    """Baselines trained on, their hidden spikes to a fraction of what they cost."""
+    x = jnp.stack([everything(r, STEPS) for r in data])
+    batched = joulax.count(lambda model, x: jax.vmap(model)(x), weights=0, spikes=1)
+
+    def one(arrays, x, wanted, probe, key):
+        result = joulax.energy(
+            batched(eqx.combine(arrays, rest), probe)[1], chip, STEPS * STEP, batch=len(probe)
+        )
+        goal = hidden_energy(result) / len(probe) / divisor
+        return quieter(arrays, rest, x, wanted, goal, key, chip=chip, updates=updates)
+
+    probes = x[:, : len(data[0]["parts"][0][0])]
+    wanted = jnp.asarray(wanted, jnp.float32)
+    return jax.jit(jax.vmap(one))(arrays, x, wanted, probes, keys(data, 3))
 
 
 def with_penalty(data, wanted, goals, neurons, steps, updates, chip):
@@ -221,6 +255,7 @@ class Others:
         self.store = json.loads(path.read_text()) if path.exists() else fresh
         self.data = data = runs(0, 1, folds)
         arrays, rest, self.wanted = baselines(data)
+        self.free = arrays, rest
         found = measured(arrays, rest, data, 0, STEPS, self.chip)
         self.spent = np.array([e.sum(1).mean() for _, e in found])
         self.store |= {"chip": CHIP, "updates": updates, "budget": self.spent.tolist()}
@@ -268,6 +303,13 @@ class Others:
         setting = neurons, steps, self.updates, self.chip
         return with_penalty(self.data, self.wanted, self.spent / divisor, *setting)
 
+    def quieter(self, name, divisor, neurons, steps):
+        """The baselines, their hidden spikes under a constraint."""
+        updates = self.updates // 2
+        setting = self.wanted, divisor, updates, self.chip
+        arrays = spikes_alone(self.data, *self.free, *setting)
+        return row(self.data, arrays, self.free[1], steps, self.chip, None)["runs"]
+
     def analog(self, neurons):
         """Analog networks."""
         name = f"analog, {neurons}"
@@ -293,6 +335,7 @@ def main(argv=None):
         "dense": (DENSE, others.shrunk),
         "pruned by magnitude": (PRUNED, others.by_magnitude),
         "fixed penalty": (PENALISED, others.penalty),
+        "spikes alone": (QUIETER, others.quieter),
     }
     for kind, (settings, make) in kinds.items():
         for setting in settings[: args.cells]:

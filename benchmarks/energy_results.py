@@ -65,17 +65,21 @@ class Digits:
                     ):
                         yield f"{kind}, stopped early", int(divisor), name, stopped
 
-    def line(self, runs):
-        """Change of accuracy with its interval, worst run, and energy over the baseline's."""
-        change = self.changes(runs)  # a digit is drawn with all the runs that tested it
-        times = np.bincount(self.tested)
-        flat = np.bincount(self.tested, 100 * np.concatenate(change))[times > 0] / times[times > 0]
+    def interval(self, changes):
+        """Mean of changes by run and digit, and its interval [points]."""
+        times = np.bincount(self.tested)  # a digit is drawn with all the runs that tested it
+        by_digit = np.bincount(self.tested, 100 * np.concatenate(changes))
+        flat = by_digit[times > 0] / times[times > 0]
         rng = np.random.default_rng(0)
         means = [rng.choice(flat, len(flat)).mean() for _ in range(2000)]
-        low, high = np.quantile(means, [0.025, 0.975])
+        return flat.mean(), *np.quantile(means, [0.025, 0.975])
+
+    def line(self, runs):
+        """Change of accuracy with its interval, worst run, and energy over the baseline's."""
+        change = self.changes(runs)
         spent = [r["energy"] / b["energy"] for r, b in zip(runs, self.base, strict=True)]
         worst = min(100 * c.mean() for c in change)
-        return flat.mean(), low, high, worst, np.array(spent)
+        return *self.interval(change), worst, np.array(spent)
 
     def chosen(self, divisor, kind):
         """For each run, the way to a target that was best on its held-back digits."""
@@ -144,7 +148,21 @@ def others_page(store):
         of = f" of weight {', '.join(f'{w:g}' for w in weights)}" if weights else ""
         title = f"{cell['kind']}{of}, {cell['neurons']} neurons, {cell['steps']} steps"
         target = f"1/{cell['divisor']}" if cell["divisor"] else "–"
+        target += " of hidden spikes" if cell["kind"] == "spikes alone" else ""
         lines.append(row(title, digits.line(cell["runs"]), target))
+    return [*lines, "", *against_magnitude(store, digits)]
+
+
+def against_magnitude(store, digits):
+    """Paired, at every target: pruning by worth for energy minus pruning by magnitude."""
+    kinds = ("pruned by energy", "pruned by magnitude")
+    of = {(c["kind"], c["divisor"]): c["runs"] for c in store["cells"].values()}
+    lines = []
+    for divisor in sorted({d for k, d in of if k == kinds[1]}):
+        ours, theirs = (digits.changes(of[kind, divisor]) for kind in kinds)
+        mean, low, high = digits.interval([a - b for a, b in zip(ours, theirs, strict=True)])
+        change = f"{mean:+.2f} points ({low:+.2f} to {high:+.2f})"
+        lines.append(f"- by energy minus by magnitude, paired, at 1/{divisor}: {change}")
     return lines
 
 
@@ -162,29 +180,41 @@ def draw(ax, lines, style, *, best):
     ax.errorbar(x, y, yerr=error, color=colour, marker=marker, ms=5, capsize=2, **look)
 
 
-def front(digits, path):
+STYLES = {
+    "spikes alone": ("tab:red", "v", "spikes alone, 16 steps"),
+    "fixed penalty": ("tab:purple", "x", "smaller and shorter, fixed penalty"),
+    "dense": ("tab:gray", "s", "smaller and shorter, dense"),
+    "dense, stopped early": ("tab:orange", "^", "… and stopped early"),
+    "pruned": ("tab:green", "o", "… and pruned by energy"),
+    "pruned, stopped early": ("tab:blue", "D", "… and pruned, stopped early"),
+}
+
+
+def levers(digits, others):
+    """By lever, the line of every network."""
+    found = {kind: [] for kind in STYLES}
+    for kind, _, _, runs in digits.ways():
+        found[kind].append(digits.line(runs))
+    if others is not None:
+        for cell in others["cells"].values():
+            if cell["kind"] in ("spikes alone", "fixed penalty"):
+                found[cell["kind"]].append(Digits([others]).line(cell["runs"]))
+    return {k: sorted(lines, key=lambda one: one[4].mean()) for k, lines in found.items() if lines}
+
+
+def front(digits, others, path):
     """Accuracy against total energy, by lever."""
-    figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    styles = {
-        "dense": ("tab:gray", "s", "smaller and shorter, dense"),
-        "dense, stopped early": ("tab:orange", "^", "… and stopped early"),
-        "pruned": ("tab:green", "o", "… and pruned by energy"),
-        "pruned, stopped early": ("tab:blue", "D", "… and pruned, stopped early"),
-    }
-    for kind, style in styles.items():
-        colour, marker, label = style
-        lines = [digits.line(r) for k, _, _, r in digits.ways() if k == kind]
-        if not lines:
-            continue
-        lines.sort(key=lambda one: one[4].mean())
+    figure, ax = plt.subplots(figsize=(8, 4.8), layout="constrained")
+    for kind, lines in levers(digits, others).items():
+        colour, marker, label = style = STYLES[kind]
         for best in (True, False):
             draw(ax, [one for one in lines if undominated(one, lines) == best], style, best=best)
         ax.plot([], [], color=colour, marker=marker, ms=5, lw=1, label=label)
     ax.axhline(0, color="#888888", lw=0.8)
-    ticks = [0.1, 0.05, 1 / 30, 0.02]
+    ticks = [1, 1 / 2, 1 / 5, 0.1, 0.05, 1 / 30, 0.02]
     ax.set(xscale="log", xlabel="all the energy, relative to the baseline")
     ax.set(ylabel="change of test accuracy [points]")
-    ax.set_xticks(ticks, [f"1/{round(1 / t)}" for t in ticks])
+    ax.set_xticks(ticks, [f"1/{round(1 / t)}" if t < 1 else "1" for t in ticks])
     ax.minorticks_off()
     ax.legend(loc="lower right")
     figure.savefig(path, dpi=150)
@@ -206,19 +236,22 @@ def table(rows):
         f"Baselines: {np.mean(accuracy):.2f} % ({min(accuracy):.2f}–{max(accuracy):.2f}), "
         f"{start / 1e6:.2f} µJ, of which updates "
         f"{100 * np.mean([b['updates'] / b['energy'] for b in base.values()]):.0f} %.\n",
-        "| network | seeds | change of accuracy [points], by seed | energy of the baseline "
-        "| worst step |",
-        "|---|---|---|---|---|",
+        "| network | seeds | change of accuracy [points], by seed | ± (95 %, of one seed) "
+        "| energy of the baseline | worst step |",
+        "|---|---|---|---|---|---|",
     ]
     for cell, seeds in cells.items():
         if cell == "baseline":
             continue
         pairs = [(one, base[s]) for s, one in seeds.items() if s in base]
         changes = ", ".join(f"{100 * (a['accuracy'] - b['accuracy']):+.2f}" for a, b in pairs)
+        paired = [hits(a["right"]) - hits(b["right"]) for a, b in pairs]
+        width = np.mean([196 * c.std() / len(c) ** 0.5 for c in paired])
         spent = np.mean([a["energy"] / b["energy"] for a, b in pairs])
         worst = np.mean([a["worst_step"] / b["worst_step"] for a, b in pairs])
         lines.append(
-            f"| {cell} | {len(pairs)} | {changes} | 1/{1 / spent:.1f} | 1/{1 / worst:.1f} |"
+            f"| {cell} | {len(pairs)} | {changes} | {width:.1f} | 1/{1 / spent:.1f} "
+            f"| 1/{1 / worst:.1f} |"
         )
     return lines
 
@@ -231,16 +264,14 @@ def main(argv=None):
     page = pathlib.Path(args.page)
     text = page.read_text()
     parts = {}
-    if stores := load("energy_digits_*.json"):
-        digits = Digits(stores)
-        parts["digits"] = digits_page(digits)
-        front(digits, page.parent / "energy-front.png")
-    if found := load("energy_others.json"):
-        parts["others"] = others_page(found[0])
-        parts["analog"], parts["chips"] = analog_page(found[0]), chips_page(found[0])
+    (others,) = load("energy_others.json")
+    parts["others"] = others_page(others)
+    parts["analog"], parts["chips"] = analog_page(others), chips_page(others)
+    digits = Digits(load("energy_digits_?.json"))
+    parts["digits"] = digits_page(digits)
+    front(digits, others, page.parent / "energy-front.png")
     for name in ("mnist", "vowels"):
-        if found := load(f"energy_{name}.json"):
-            parts[name] = table(found[0])
+        parts[name] = table(*load(f"energy_{name}.json"))
     for name, lines in parts.items():
         start = text.index(START, text.index(f"<!-- {name} -->")) + len(START)
         text = text[:start] + "\n" + "\n".join(lines) + "\n" + text[text.index(END, start) :]
