@@ -60,6 +60,7 @@ def images(seed):
 CELLS = (  # target ÷ (none: a dense control), channels, steps
     *((10, (8, 16), 3), (20, (4, 8), 3), (20, (6, 12), 2)),
     *((None, (6, 12), 3), (None, (4, 8), 3), (None, (4, 8), 2)),
+    *((30, (4, 8), 2), (None, (3, 6), 2)),
 )
 BELOW = (20, (6, 12), 3)  # its updates alone take the budget: shown once
 
