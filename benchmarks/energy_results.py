@@ -39,7 +39,8 @@ class Digits:
         for name in stores[0]["cells"]:
             if all(name in s["cells"] for s in stores):
                 parts = [s["cells"][name] for s in stores]
-                self.cells[name] = {**parts[0], "runs": [r for p in parts for r in p["runs"]]}
+                joined = {k: [r for p in parts for r in p.get(k) or ()] for k in ("runs", "met")}
+                self.cells[name] = parts[0] | joined
 
     def baselines(self):
         """How good the baselines are, in words."""
@@ -127,7 +128,7 @@ def digits_page(digits):
             found = digits.chosen(divisor, kind)
             if found is not None:
                 lines.append(row(f"best {kind}", digits.line(found[0]), f"1/{divisor}"))
-    met = [m for c in digits.cells.values() for m in c["met"] or ()]
+    met = [m for c in digits.cells.values() for m in c["met"]]
     if met:
         lines.append(
             f"\nBudget on training digits: {min(met):.3f}–{max(met):.3f} of the target in all "
