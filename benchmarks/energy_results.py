@@ -6,6 +6,7 @@ import pathlib
 
 import matplotlib as mpl
 import numpy as np
+from scipy import stats
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
@@ -237,24 +238,35 @@ def table(rows):
         f"Baselines: {np.mean(accuracy):.2f} % ({min(accuracy):.2f}–{max(accuracy):.2f}), "
         f"{start / 1e6:.2f} µJ, of which updates "
         f"{100 * np.mean([b['updates'] / b['energy'] for b in base.values()]):.0f} %.\n",
-        "| network | seeds | change of accuracy [points], by seed | ± (95 %, of one seed) "
-        "| energy of the baseline | worst step |",
-        "|---|---|---|---|---|---|",
+        "| network | change of accuracy [points] | by seed | energy of the baseline | worst step |",
+        "|---|---|---|---|---|",
     ]
+    widths = []
     for cell, seeds in cells.items():
         if cell == "baseline":
             continue
         pairs = [(one, base[s]) for s, one in seeds.items() if s in base]
-        changes = ", ".join(f"{100 * (a['accuracy'] - b['accuracy']):+.2f}" for a, b in pairs)
         paired = [hits(a["right"]) - hits(b["right"]) for a, b in pairs]
-        width = np.mean([196 * c.std() / len(c) ** 0.5 for c in paired])
+        changes = [100 * c.mean() for c in paired]
+        each = ", ".join(f"{c:+.2f}" for c in changes)
+        widths += [196 * c.std() / len(c) ** 0.5 for c in paired if c.mean() > -0.1]
         spent = np.mean([a["energy"] / b["energy"] for a, b in pairs])
         worst = np.mean([a["worst_step"] / b["worst_step"] for a, b in pairs])
         lines.append(
-            f"| {cell} | {len(pairs)} | {changes} | {width:.1f} | 1/{1 / spent:.1f} "
-            f"| 1/{1 / worst:.1f} |"
+            f"| {cell} | {mean_of(changes)} | {each} | 1/{1 / spent:.1f} | 1/{1 / worst:.1f} |"
         )
-    return lines
+    words = (
+        "Means over seeds ± 95 % of them. Which samples are tested moves the change of one seed by"
+    )
+    return [*lines, f"\n{words} ± {min(widths):.1f}–{max(widths):.1f} points (95 %)."]
+
+
+def mean_of(changes):
+    """Mean over seeds, with 95 % by Student's distribution."""
+    if len(changes) == 1:
+        return f"{changes[0]:+.2f}"
+    error = stats.t.ppf(0.975, len(changes) - 1) * np.std(changes, ddof=1) / len(changes) ** 0.5
+    return f"{np.mean(changes):+.2f} ± {error:.2f}"
 
 
 def main(argv=None):
