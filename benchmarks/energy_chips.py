@@ -13,6 +13,7 @@ NETWORKS = {
     "÷ 10": "pruned by energy, 10, 128, 4",
     "÷ 20": "pruned by energy, 20, 128, 4",
     "÷ 30": "pruned by energy, 30, 128, 3",
+    "÷ 30 small": "pruned by energy, 30, 64, 4",
 }
 TIE = 1e-3  # totals that differ by less, relatively, are equal
 
@@ -101,7 +102,9 @@ def chips_page(store):
                 chance = f"{100 * certain(chip, networks, energies):.0f} %" if span else ""
                 start = f"| {chip} | {joules(energies['baseline'])}{ends} | {' | '.join(cells)} |"
                 lines.append(f"{start} {order} | {chance} |")
-    lines.append(f"\n{len(found)} chips price all five networks. Orders, the cheapest first:\n")
+    lines.append(
+        f"\n{len(found)} chips price all {len(networks)} networks. Orders, the cheapest first:\n"
+    )
     for order, chips in sorted(orders.items(), key=lambda one: -len(one[1])):
         lines.append(f"- {order}: {len(chips)} chips ({', '.join(chips)})")
     return [*lines, f"\nNo price for something that occurs: {', '.join(holes)}."]

@@ -33,7 +33,7 @@ from train_to_energy_target import PROBE, SNN, STEP, STEPS, Shrinking, encode, t
 CELLS = [  # target ÷ (none: a dense control), hidden neurons, steps
     *((20, 128, 4), (30, 128, 3), (10, 128, 4)),
     *((None, 64, 4), (None, 32, 3), (None, 56, 3), (None, 128, 4)),
-    *((30, 64, 4), (20, 64, 4)),
+    *((30, 64, 4), (20, 64, 4), (50, 64, 4), (50, 64, 3)),
 ]
 STOPPED = (20, 30, 50)
 

@@ -25,7 +25,7 @@ from train_to_energy_target import STEP, STEPS, Shrinking, encode, hidden_energy
 
 import joulax
 
-PRUNED = ((10, 128, 4), (20, 128, 4), (30, 128, 3))  # target ÷, hidden neurons, steps
+PRUNED = ((10, 128, 4), (20, 128, 4), (30, 128, 3), (30, 64, 4))  # target ÷, hidden neurons, steps
 DENSE = ((None, 64, 4), (None, 128, 4))
 PENALISED = ((10, 120, 4), (20, 60, 4), (10, 128, 4), (20, 128, 4), (20, 64, 4))
 QUIETER = ((3, 128, STEPS), (10, 128, STEPS))  # ÷ of what hidden spikes cost, in 16 steps

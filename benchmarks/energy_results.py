@@ -158,13 +158,18 @@ def others_page(store):
 def against_magnitude(store, digits):
     """Paired, at every target: pruning by worth for energy minus pruning by magnitude."""
     kinds = ("pruned by energy", "pruned by magnitude")
-    of = {(c["kind"], c["divisor"]): c["runs"] for c in store["cells"].values()}
+    of = {
+        (c["kind"], c["divisor"], c["neurons"], c["steps"]): c["runs"]
+        for c in store["cells"].values()
+    }
     lines = []
-    for divisor in sorted({d for k, d in of if k == kinds[1]}):
-        ours, theirs = (digits.changes(of[kind, divisor]) for kind in kinds)
+    for setting in sorted(s for k, *s in of if k == kinds[1]):
+        ours, theirs = (digits.changes(of[kind, *setting]) for kind in kinds)
         mean, low, high = digits.interval([a - b for a, b in zip(ours, theirs, strict=True)])
         change = f"{mean:+.2f} points ({low:+.2f} to {high:+.2f})"
-        lines.append(f"- by energy minus by magnitude, paired, at 1/{divisor}: {change}")
+        divisor, neurons, _ = setting
+        where = f"1/{divisor}, {neurons} neurons"
+        lines.append(f"- by energy minus by magnitude, paired, at {where}: {change}")
     return lines
 
 
@@ -238,8 +243,9 @@ def table(rows):
         f"Baselines: {np.mean(accuracy):.2f} % ({min(accuracy):.2f}–{max(accuracy):.2f}), "
         f"{start / 1e6:.2f} µJ, of which updates "
         f"{100 * np.mean([b['updates'] / b['energy'] for b in base.values()]):.0f} %.\n",
-        "| network | change of accuracy [points] | by seed | energy of the baseline | worst step |",
-        "|---|---|---|---|---|",
+        "| network | change of accuracy [points] | by seed | energy of the baseline | worst step "
+        "| updates |",
+        "|---|---|---|---|---|---|",
     ]
     widths = []
     for cell, seeds in cells.items():
@@ -253,7 +259,8 @@ def table(rows):
         spent = np.mean([a["energy"] / b["energy"] for a, b in pairs])
         worst = np.mean([a["worst_step"] / b["worst_step"] for a, b in pairs])
         lines.append(
-            f"| {cell} | {mean_of(changes)} | {each} | 1/{1 / spent:.1f} | 1/{1 / worst:.1f} |"
+            f"| {cell} | {mean_of(changes)} | {each} | 1/{1 / spent:.1f} | 1/{1 / worst:.1f} "
+            f"| {100 * np.mean([a['updates'] / a['energy'] for a, _ in pairs]):.0f} % |"
         )
     words = (
         "Means over seeds ± 95 % of them. Which samples are tested moves the change of one seed by"

@@ -112,6 +112,7 @@ def test_others_at_the_same_energy(tmp_path):
         assert all("synapses" in fields for fields in network["layers"].values())
 
 
+@pytest.mark.slow
 def test_the_page_of_energies_is_what_the_files_give(tmp_path):
     """Tables are made, not written: `python benchmarks/energy_results.py` after a change."""
     page = EXAMPLES.parent / "docs" / "energy-results.md"
