@@ -33,7 +33,7 @@ from train_to_energy_target import PROBE, SNN, STEP, STEPS, Shrinking, encode, t
 CELLS = [  # target ÷ (none: a dense control), hidden neurons, steps
     *((20, 128, 4), (30, 128, 3), (10, 128, 4)),
     *((None, 64, 4), (None, 32, 3), (None, 56, 3), (None, 128, 4)),
-    *((30, 64, 4), (20, 64, 4)),
+    *((30, 64, 4), (20, 64, 4), (50, 64, 4), (50, 64, 3)),
 ]
 STOPPED = (20, 30, 50)
 
@@ -123,10 +123,11 @@ def correct(scores, labels, steps=None):
     return mean[np.arange(len(scores)), last - 1].argmax(-1) == labels
 
 
-def trained(data, wanted, goals, neurons, steps, updates, chip):
+def trained(data, wanted, goals, neurons, steps, updates, chip, **options):
     """Networks of every run, in one program, pruned to goals [pJ] if there are any."""
     arrays, rest = built((64, neurons, 10), data)
-    shrinking = Shrinking(rest, chip, steps * STEP, updates=updates, cuts=goals is not None)
+    options |= dict(updates=updates, cuts=goals is not None)
+    shrinking = Shrinking(rest, chip, steps * STEP, **options)
     x = jnp.stack([everything(r, steps) for r in data])
     probes = jnp.stack([encode(r["parts"][0][0], steps) for r in data])
 

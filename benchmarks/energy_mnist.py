@@ -58,9 +58,11 @@ def images(seed):
 
 
 CELLS = (  # target ÷ (none: a dense control), channels, steps
-    *((10, (8, 16), 3), (20, (6, 12), 3)),
-    *((None, (6, 12), 3), (None, (4, 8), 3)),
+    *((10, (8, 16), 3), (20, (4, 8), 3), (20, (6, 12), 2)),
+    *((None, (6, 12), 3), (None, (4, 8), 3), (None, (4, 8), 2)),
+    *((30, (4, 8), 2), (None, (3, 6), 2)),
 )
+BELOW = (20, (6, 12), 3)  # its updates alone take the budget: shown once
 
 
 def one_seed(store, seed, free, updates):
@@ -81,7 +83,7 @@ def one_seed(store, seed, free, updates):
         model = shrunk(Convolutional(channels, build), x, wanted, x, goal, **options)
         return measured(model, x_test, y_test)
 
-    for cell in CELLS:
+    for cell in CELLS if seed else (*CELLS, BELOW):
         divisor, (one, two), steps = cell
         name = f"÷ {divisor}" if divisor else "dense"
         name = f"{name}, {one} and {two} channels, {steps} steps, seed {seed}"

@@ -6,9 +6,11 @@ import pathlib
 
 import matplotlib as mpl
 import numpy as np
+from scipy import stats
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
+from energy_chips import analog_page, chips_page  # noqa: E402
 
 HERE = pathlib.Path(__file__).parent
 RESULTS, DOCS = HERE / "results", HERE.parent / "docs"
@@ -33,11 +35,19 @@ class Digits:
     def __init__(self, stores):
         self.base = [r for s in stores for r in s["baseline"]["runs"]]
         self.budget = np.array([b for s in stores for b in s["budget"]])
+        self.tested = np.concatenate([d for s in stores for d in s["digits"]])
         self.cells = {}
         for name in stores[0]["cells"]:
             if all(name in s["cells"] for s in stores):
                 parts = [s["cells"][name] for s in stores]
-                self.cells[name] = {**parts[0], "runs": [r for p in parts for r in p["runs"]]}
+                joined = {k: [r for p in parts for r in p.get(k) or ()] for k in ("runs", "met")}
+                self.cells[name] = parts[0] | joined
+
+    def baselines(self):
+        """How good the baselines are, in words."""
+        right = 100 * np.concatenate([hits(r["right"]) for r in self.base]).mean()
+        tested = len(np.unique(self.tested))
+        return f"Baselines: {right:.2f} % of {tested} tested digits right, {len(self.base)} runs"
 
     def changes(self, runs):
         """By run and digit: rightly classified now, minus rightly classified by the baseline."""
@@ -57,16 +67,21 @@ class Digits:
                     ):
                         yield f"{kind}, stopped early", int(divisor), name, stopped
 
+    def interval(self, changes):
+        """Mean of changes by run and digit, and its interval [points]."""
+        times = np.bincount(self.tested)  # a digit is drawn with all the runs that tested it
+        by_digit = np.bincount(self.tested, 100 * np.concatenate(changes))
+        flat = by_digit[times > 0] / times[times > 0]
+        rng = np.random.default_rng(0)
+        means = [rng.choice(flat, len(flat)).mean() for _ in range(2000)]
+        return flat.mean(), *np.quantile(means, [0.025, 0.975])
+
     def line(self, runs):
         """Change of accuracy with its interval, worst run, and energy over the baseline's."""
         change = self.changes(runs)
-        flat = 100 * np.concatenate(change)
-        rng = np.random.default_rng(0)
-        means = [rng.choice(flat, len(flat)).mean() for _ in range(2000)]
-        low, high = np.quantile(means, [0.025, 0.975])
         spent = [r["energy"] / b["energy"] for r, b in zip(runs, self.base, strict=True)]
         worst = min(100 * c.mean() for c in change)
-        return flat.mean(), low, high, worst, np.array(spent)
+        return *self.interval(change), worst, np.array(spent)
 
     def chosen(self, divisor, kind):
         """For each run, the way to a target that was best on its held-back digits."""
@@ -77,6 +92,12 @@ class Digits:
             max(ways, key=lambda w, i=i: w[2][i]["held_accuracy"]) for i in range(len(self.base))
         ]
         return [w[2][i] for i, w in enumerate(best)], sorted({f"{w[1]} ({w[0]})" for w in best})
+
+
+HEAD = [
+    "| network | target | change of accuracy [points] | worst run | energy of the baseline |",
+    "|---|---|---|---|---|",
+]
 
 
 def words(name):
@@ -93,33 +114,62 @@ def row(title, line, budget=""):
 
 
 def digits_page(digits):
-    base = np.concatenate([hits(r["right"]) for r in digits.base])
     energy = np.mean([r["energy"] for r in digits.base]) / 1e6
-    head = [
-        "| network | target | change of accuracy [points] | worst run | energy of the baseline |",
-        "|---|---|---|---|---|",
-    ]
     lines = [
-        f"Baselines: {100 * base.mean():.2f} % of {len(base)} tested digits right, "
-        f"{energy:.2f} µJ, {len(digits.base)} runs.\n",
-        *head,
+        f"{digits.baselines()}, {energy:.2f} µJ.\n",
+        *HEAD,
     ]
     for kind, divisor, name, runs in digits.ways():
         stopped = " stopped early" if "stopped" in kind else ""
         target = f"1/{divisor}" if divisor else "–"
         lines.append(row(words(name) + stopped, digits.line(runs), target))
-    lines += ["\nChosen, run by run, on held-back digits:\n", *head]
+    lines += ["\nChosen, run by run, on held-back digits:\n", *HEAD]
     for divisor in (10, 20, 30, 50):
         for kind in ("pruned", "dense"):
             found = digits.chosen(divisor, kind)
             if found is not None:
                 lines.append(row(f"best {kind}", digits.line(found[0]), f"1/{divisor}"))
-    met = [m for c in digits.cells.values() for m in c["met"] or ()]
+    met = [m for c in digits.cells.values() for m in c["met"]]
     if met:
         lines.append(
             f"\nBudget on training digits: {min(met):.3f}–{max(met):.3f} of the target in all "
             f"{len(met)} pruned runs."
         )
+    return lines
+
+
+def others_page(store):
+    """What others do at the same targets: kinds side by side, target by target."""
+    digits = Digits([store])
+    lines = [
+        f"{digits.baselines()}.\n",
+        *HEAD,
+    ]
+    for cell in sorted(store["cells"].values(), key=lambda c: c["divisor"] or 0):
+        weights = sorted({r["weight"] for r in cell["runs"] if "weight" in r})
+        of = f" of weight {', '.join(f'{w:g}' for w in weights)}" if weights else ""
+        title = f"{cell['kind']}{of}, {cell['neurons']} neurons, {cell['steps']} steps"
+        target = f"1/{cell['divisor']}" if cell["divisor"] else "–"
+        target += " of hidden spikes" if cell["kind"] == "spikes alone" else ""
+        lines.append(row(title, digits.line(cell["runs"]), target))
+    return [*lines, "", *against_magnitude(store, digits)]
+
+
+def against_magnitude(store, digits):
+    """Paired, at every target: pruning by worth for energy minus pruning by magnitude."""
+    kinds = ("pruned by energy", "pruned by magnitude")
+    of = {
+        (c["kind"], c["divisor"], c["neurons"], c["steps"]): c["runs"]
+        for c in store["cells"].values()
+    }
+    lines = []
+    for setting in sorted(s for k, *s in of if k == kinds[1]):
+        ours, theirs = (digits.changes(of[kind, *setting]) for kind in kinds)
+        mean, low, high = digits.interval([a - b for a, b in zip(ours, theirs, strict=True)])
+        change = f"{mean:+.2f} points ({low:+.2f} to {high:+.2f})"
+        divisor, neurons, _ = setting
+        where = f"1/{divisor}, {neurons} neurons"
+        lines.append(f"- by energy minus by magnitude, paired, at {where}: {change}")
     return lines
 
 
@@ -137,29 +187,41 @@ def draw(ax, lines, style, *, best):
     ax.errorbar(x, y, yerr=error, color=colour, marker=marker, ms=5, capsize=2, **look)
 
 
-def front(digits, path):
+STYLES = {
+    "spikes alone": ("tab:red", "v", "spikes alone, 16 steps"),
+    "fixed penalty": ("tab:purple", "x", "smaller and shorter, fixed penalty"),
+    "dense": ("tab:gray", "s", "smaller and shorter, dense"),
+    "dense, stopped early": ("tab:orange", "^", "… and stopped early"),
+    "pruned": ("tab:green", "o", "… and pruned by energy"),
+    "pruned, stopped early": ("tab:blue", "D", "… and pruned, stopped early"),
+}
+
+
+def levers(digits, others):
+    """By lever, the line of every network."""
+    found = {kind: [] for kind in STYLES}
+    for kind, _, _, runs in digits.ways():
+        found[kind].append(digits.line(runs))
+    if others is not None:
+        for cell in others["cells"].values():
+            if cell["kind"] in ("spikes alone", "fixed penalty"):
+                found[cell["kind"]].append(Digits([others]).line(cell["runs"]))
+    return {k: sorted(lines, key=lambda one: one[4].mean()) for k, lines in found.items() if lines}
+
+
+def front(digits, others, path):
     """Accuracy against total energy, by lever."""
-    figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    styles = {
-        "dense": ("tab:gray", "s", "smaller and shorter, dense"),
-        "dense, stopped early": ("tab:orange", "^", "… and stopped early"),
-        "pruned": ("tab:green", "o", "… and pruned by energy"),
-        "pruned, stopped early": ("tab:blue", "D", "… and pruned, stopped early"),
-    }
-    for kind, style in styles.items():
-        colour, marker, label = style
-        lines = [digits.line(r) for k, _, _, r in digits.ways() if k == kind]
-        if not lines:
-            continue
-        lines.sort(key=lambda one: one[4].mean())
+    figure, ax = plt.subplots(figsize=(8, 4.8), layout="constrained")
+    for kind, lines in levers(digits, others).items():
+        colour, marker, label = style = STYLES[kind]
         for best in (True, False):
             draw(ax, [one for one in lines if undominated(one, lines) == best], style, best=best)
         ax.plot([], [], color=colour, marker=marker, ms=5, lw=1, label=label)
     ax.axhline(0, color="#888888", lw=0.8)
-    ticks = [0.1, 0.05, 1 / 30, 0.02]
+    ticks = [1, 1 / 2, 1 / 5, 0.1, 0.05, 1 / 30, 0.02]
     ax.set(xscale="log", xlabel="all the energy, relative to the baseline")
     ax.set(ylabel="change of test accuracy [points]")
-    ax.set_xticks(ticks, [f"1/{round(1 / t)}" for t in ticks])
+    ax.set_xticks(ticks, [f"1/{round(1 / t)}" if t < 1 else "1" for t in ticks])
     ax.minorticks_off()
     ax.legend(loc="lower right")
     figure.savefig(path, dpi=150)
@@ -181,21 +243,37 @@ def table(rows):
         f"Baselines: {np.mean(accuracy):.2f} % ({min(accuracy):.2f}–{max(accuracy):.2f}), "
         f"{start / 1e6:.2f} µJ, of which updates "
         f"{100 * np.mean([b['updates'] / b['energy'] for b in base.values()]):.0f} %.\n",
-        "| network | seeds | change of accuracy [points], by seed | energy of the baseline "
-        "| worst step |",
-        "|---|---|---|---|---|",
+        "| network | change of accuracy [points] | by seed | energy of the baseline | worst step "
+        "| updates |",
+        "|---|---|---|---|---|---|",
     ]
+    widths = []
     for cell, seeds in cells.items():
         if cell == "baseline":
             continue
         pairs = [(one, base[s]) for s, one in seeds.items() if s in base]
-        changes = ", ".join(f"{100 * (a['accuracy'] - b['accuracy']):+.2f}" for a, b in pairs)
+        paired = [hits(a["right"]) - hits(b["right"]) for a, b in pairs]
+        changes = [100 * c.mean() for c in paired]
+        each = ", ".join(f"{c:+.2f}" for c in changes)
+        widths += [196 * c.std() / len(c) ** 0.5 for c in paired if c.mean() > -0.1]
         spent = np.mean([a["energy"] / b["energy"] for a, b in pairs])
         worst = np.mean([a["worst_step"] / b["worst_step"] for a, b in pairs])
         lines.append(
-            f"| {cell} | {len(pairs)} | {changes} | 1/{1 / spent:.1f} | 1/{1 / worst:.1f} |"
+            f"| {cell} | {mean_of(changes)} | {each} | 1/{1 / spent:.1f} | 1/{1 / worst:.1f} "
+            f"| {100 * np.mean([a['updates'] / a['energy'] for a, _ in pairs]):.0f} % |"
         )
-    return lines
+    words = (
+        "Means over seeds ± 95 % of them. Which samples are tested moves the change of one seed by"
+    )
+    return [*lines, f"\n{words} ± {min(widths):.1f}–{max(widths):.1f} points (95 %)."]
+
+
+def mean_of(changes):
+    """Mean over seeds, with 95 % by Student's distribution."""
+    if len(changes) == 1:
+        return f"{changes[0]:+.2f}"
+    error = stats.t.ppf(0.975, len(changes) - 1) * np.std(changes, ddof=1) / len(changes) ** 0.5
+    return f"{np.mean(changes):+.2f} ± {error:.2f}"
 
 
 def main(argv=None):
@@ -206,13 +284,14 @@ def main(argv=None):
     page = pathlib.Path(args.page)
     text = page.read_text()
     parts = {}
-    if stores := load("energy_digits_*.json"):
-        digits = Digits(stores)
-        parts["digits"] = digits_page(digits)
-        front(digits, page.parent / "energy-front.png")
+    (others,) = load("energy_others.json")
+    parts["others"] = others_page(others)
+    parts["analog"], parts["chips"] = analog_page(others), chips_page(others)
+    digits = Digits(load("energy_digits_?.json"))
+    parts["digits"] = digits_page(digits)
+    front(digits, others, page.parent / "energy-front.png")
     for name in ("mnist", "vowels"):
-        if (found := load(f"energy_{name}.json")) and f"<!-- {name} -->" in text:
-            parts[name] = table(found[0])
+        parts[name] = table(*load(f"energy_{name}.json"))
     for name, lines in parts.items():
         start = text.index(START, text.index(f"<!-- {name} -->")) + len(START)
         text = text[:start] + "\n" + "\n".join(lines) + "\n" + text[text.index(END, start) :]

@@ -99,12 +99,14 @@ def every_seed(title, name, one_seed, **defaults):
     def main(argv=None):
         parser = argparse.ArgumentParser(description=title)
         parser.add_argument("--seeds", type=int, default=3)
+        parser.add_argument("--first", type=int, default=0, help="the first of them")
         for option, value in defaults.items():
             parser.add_argument(f"--{option}", type=int, default=value)
         parser.add_argument("--out", default=str(HERE / "results" / f"{name}.json"))
         args = vars(parser.parse_args(argv))
         store = Store(args.pop("out"))
-        for seed in range(args.pop("seeds")):
+        first, seeds = args.pop("first"), args.pop("seeds")
+        for seed in range(first, first + seeds):
             one_seed(store, seed, **args)
 
     return main

@@ -20,6 +20,7 @@
 # %%
 import argparse
 import time
+from collections.abc import Callable
 
 import equinox as eqx
 import jax
@@ -221,6 +222,11 @@ def train(model, data, more, test_data, chip, *, epochs, key, show, limit=None):
 
 
 # %%
+def worth(w, second, energy):
+    """What a synapse is worth: the loss without it, estimated, whatever its energy."""
+    return w**2 * second
+
+
 class Shrinking(eqx.Module):
     """Training to an energy target by pruning; `init`, `round` and `finish` are pure functions.
 
@@ -238,6 +244,7 @@ class Shrinking(eqx.Module):
     every: int = 20
     rate: float = 5e-3
     batch: int = 64
+    worth: Callable = eqx.field(static=True, default=worth)  # of weights, second moments, energies
 
     @property
     def rounds(self):
@@ -295,7 +302,7 @@ class Shrinking(eqx.Module):
             jnp.sum(e * m) for e, m in zip(*map(jax.tree.leaves, (energies, masks)), strict=True)
         )
         others = self.spent(arrays, probe) - synapses  # the updates
-        scores = jax.tree.map(lambda w, v: w**2 * v, arrays, state[0].nu)
+        scores = jax.tree.map(self.worth, arrays, state[0].nu, energies)
         kept = joulax.keep(scores, energies, budget - others)
         unpruned = jnp.isinf(budget)
         return jax.tree.map(lambda m, k: m & (k | unpruned), masks, kept)

@@ -95,5 +95,32 @@ def test_digits_cross_validated(tmp_path):
         assert one["right"].count("1") > 0.9 * len(digits)
 
 
+@pytest.mark.slow
+def test_others_at_the_same_energy(tmp_path):
+    """One fold, one network of every kind: what the page of results needs is in the file."""
+    options = ("--folds", "1", "--updates", "400", "--cells", "1")
+    run("../benchmarks/energy_others.py", *options, "--out", "others.json", folder=tmp_path)
+    store = json.loads((tmp_path / "others.json").read_text())
+    kinds = {cell["kind"]: cell["runs"] for cell in store["cells"].values()}
+    assert len(kinds) == 5
+    for (one,) in kinds.values():
+        assert one["right"].count("1") > 0.9 * len(one["right"])
+    for kind in ("pruned by energy", "pruned by magnitude"):
+        assert abs(kinds[kind][0]["met"] - 1) <= 0.05
+    for network in store["networks"].values():
+        assert set(network["bits"]) == {"8", "4"}
+        assert all("synapses" in fields for fields in network["layers"].values())
+
+
+@pytest.mark.slow
+def test_the_page_of_energies_is_what_the_files_give(tmp_path):
+    """Tables are made, not written: `python benchmarks/energy_results.py` after a change."""
+    page = EXAMPLES.parent / "docs" / "energy-results.md"
+    copy = tmp_path / page.name
+    copy.write_text(page.read_text())
+    run("../benchmarks/energy_results.py", "--page", str(copy), folder=tmp_path)
+    assert copy.read_text() == page.read_text()
+
+
 def test_convolutions_inside_and_outside_of_the_scan(tmp_path):
     assert "layer by layer" in run("convolutional_network.py", folder=tmp_path)
