@@ -236,3 +236,15 @@ def test_the_monitor_stays_outside_of_traces():
         jax.jit(lambda x: monitor.update(loss=x))(1.0)
     with pytest.raises(ValueError, match="budget must be positive"):
         joulax.Monitor(budget=0)
+
+
+def test_evaluation_has_holes_where_a_chip_needs_what_a_record_lacks():
+    """Work that is not skipped needs dense counts; the other chips are priced all the same."""
+    record = activity(ac=100, updates=10, neurons=5)
+    table = joulax.evaluate([record], ["loihi", "a100", "truenorth"], 1e-3)
+    np.testing.assert_allclose(table.totals["loihi"], 100 * 23.6 + 10 * 81, rtol=1e-6)
+    assert np.isnan(table.totals["a100"])
+    assert "dense_ac" in dict(zip(table.chips, table.missing, strict=True))["a100"]
+    assert np.isfinite(table.totals["truenorth"])
+    with pytest.raises(ValueError, match="dense_ac"):
+        joulax.evaluate([record], ["a100"])

@@ -181,12 +181,15 @@ def evaluate(
     known, refused = _known(wanted)
     records = named_records(account)
     layers = unique([*records, STATIC])
-    rows = {i: _hole(str(wanted[i]), why) for i, why in refused.items()}
     shape = (len(wanted), len(layers), len(_NUMBERS))
+    priced, more = _all_priced(account, known, (duration, batch), shape[1])
+    if more and not priced:
+        raise next(iter(more.values()))
+    rows = {i: _hole(str(wanted[i]), str(why)) for i, why in (refused | more).items()}
     energies = np.zeros(shape)
-    energies[list(refused), -1, -1] = np.nan
-    for at, machines in _alike(known):
-        result, energies[at] = _priced(account, machines, duration, batch, shape[1])
+    energies[list(rows), -1, -1] = np.nan
+    for at, result, table in priced:
+        energies[at] = table
         for i, found in zip(at, provenance(result.hardware), strict=True):
             rows[i] = _row(found, energies[i], layers)
     used = [*np.flatnonzero(np.any(energies[:, :, :-1] != 0, axis=(0, 1))), len(_NUMBERS) - 1]
@@ -242,6 +245,25 @@ def _alike(known: dict[int, Hardware]) -> list[tuple[list[int], list[Hardware]]]
     chips = [i for i, h in known.items() if isinstance(h, Chip)]
     alone = [([i], [h]) for i, h in known.items() if not isinstance(h, Chip)]
     return [(chips, [known[i] for i in chips]), *alone] if chips else alone
+
+
+def _all_priced(
+    account: Any, known: dict[int, Hardware], given: tuple[Any, Any], layers: int
+) -> tuple[list[tuple[list[int], Result, np.ndarray]], dict[int, ValueError]]:
+    """Chips that price the account, and why others do not, as those that need its dense counts."""
+    found: list[tuple[list[int], Result, np.ndarray]] = []
+    refused: dict[int, ValueError] = {}
+    for at, machines in _alike(known):
+        try:
+            found.append((at, *_priced(account, machines, *given, layers)))
+        except ValueError as error:
+            if len(at) == 1:
+                refused[at[0]] = error
+                continue
+            parts = [_all_priced(account, {i: known[i]}, given, layers) for i in at]
+            found += [p for part, _ in parts for p in part]
+            refused |= {i: error for _, errors in parts for i, error in errors.items()}
+    return found, refused
 
 
 def _priced(
