@@ -102,6 +102,7 @@ def test_the_program_does_not_grow_with_chips_times_layers():
     assert "[50,10]" not in compiled
 
 
+@pytest.mark.slow
 def test_many_layers():
     """10 000 layers are priced on every target."""
     account = {f"l{i}": activity(ac=float(i), updates=1.0) for i in range(10_000)}

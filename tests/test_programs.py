@@ -17,7 +17,7 @@ from .idioms.common import numbers, original, spike
 
 N, T = 4, 3  # width of every value; steps of every loop
 ENCODED = {"spikes", "spikes_graded"}
-EXAMPLES = int(os.environ.get("JOULAX_PROGRAMS", "100"))
+EXAMPLES = int(os.environ.get("JOULAX_PROGRAMS", "60"))
 
 
 class Value:

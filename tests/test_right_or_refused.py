@@ -240,7 +240,7 @@ def test_all_missing_prices_are_named_at_once():
 def test_chips_and_samples_equal_the_loop(samples):
     """Static power of a chip meets every sample, not the sample of its number."""
     names = [n for n in joulax.catalogue() if "@" not in n]
-    names = names[: samples + 12] if samples < 3 else names  # as many chips as samples, and more
+    names = names if samples == 3 else names[::5]  # as many chips as samples, and more
     scale = jnp.arange(1.0, samples + 1)
     batch = jax.tree.map(lambda x: x * scale, RECORD)
     for chosen in (names, names[:samples], ["truenorth", "odin", "loihi"][:samples]):

@@ -40,6 +40,7 @@ def test_resnet_50(networks):
     assert made["stem.conv"].padded == 112 * 112 * 64 * 3 * 49
 
 
+@pytest.mark.slow
 def test_vit_and_gpt2(networks):
     """Products with weights: parameters a token; of data with data: 2 tokens² width a block."""
     made, _ = networks.summarise(networks.ViT, S((3, 224, 224), F32))
