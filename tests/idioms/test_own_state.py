@@ -412,3 +412,10 @@ def test_zeros_put_around_by_hand_are_padding(padding, stride):
     (one,), (two,) = (joulax.count(f, weights=0)(w, x)[1].values() for f in (by_hand, inside))
     for field in ("mac", "dense_mac", "synapses"):
         assert float(getattr(one, field)) == float(getattr(two, field)), field
+
+
+def test_a_weight_of_ones_that_is_closed_over_keeps_its_name():
+    ones = jnp.ones((5, N))
+    program = lambda p, x: (x @ ones > 1.0) @ p["b"]
+    account = joulax.count(program, weights=0, spikes=1)(P, X[0])[1]
+    assert float(account["ones"].ac) == N * float(X[0].sum())

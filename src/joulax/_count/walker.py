@@ -281,7 +281,8 @@ class Walker:
         known = parameter(shape) if _abstract(value) else constant(value)
         if (leaf is None or self.declared) and known_number(known):
             self.constants.add(self.number(*key), value)
-            return self._numbered(known, key)
+            named = known if leaf is None else known.but(leaves=frozenset((leaf,)))
+            return self._numbered(named, key)
         if leaf is None and not self.declared and any(n > 1 for n in shape):
             leaf = self.leaves.add((), value)  # an array of nobody we know: named by its place
         if leaf is None:
