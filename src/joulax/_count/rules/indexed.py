@@ -72,12 +72,15 @@ def _moved_pick(eqn: Any, info: Data, index: Sequence[Value]) -> Found:
         t.but(axes=fit(t.axes), place=t.place.at(key).walked(loops)) for t in info.terms
     )
     size = min(info.size, float(axes.size(IDLE))) if info.size else 0.0
+    fewer = axes.size(IDLE) < info.axes.size(IDLE) and not datas(index)
+    owned = bool(info.feeds or info.births)
     out = info.but(
         axes=axes,
         terms=terms,
         source=info.source if info.source >= 0 else info.number,
         place=info.place.at(key).walked(loops),
         size=size,
+        part=(*info.part, key) if fewer and owned else info.part,
         weight=None,
         number=-1,
         form=None,
