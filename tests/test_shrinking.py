@@ -19,7 +19,7 @@ def array(*shape):
 
 
 def spikes(*shape, rate=0.6):
-    return jnp.asarray(RNG.random(shape) < rate, float)  # float64 as the kernels are
+    return jnp.asarray(RNG.random(shape) < rate, jnp.float32)
 
 
 def network(recurrent=True):
@@ -312,7 +312,8 @@ def test_compacted_channels():
         *((9 * net.second.weight).at[:, 1].set(0), net.second.bias.at[0].set(-99)),
         net.readout.weight.at[:, 32:48].set(0),
     )
-    net, x = eqx.tree_at(where, net, new), spikes(7, 2, 5, 5)
+    net = eqx.tree_at(where, net, new)
+    x = spikes(7, 2, 5, 5).astype(net.first.weight.dtype)  # float64 as the kernels may be
     _, account = joulax.count(net, spikes=0, neurons=True)(x)
     small, predicted, removed = joulax.compact(net, account)
     assert 3 in removed["first"]["silent"]
