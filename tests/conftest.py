@@ -11,6 +11,7 @@ import pathlib
 import jax
 import numpy as np
 import pytest
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 from . import typechecker as typechecker  # imported by name in the hook
@@ -24,6 +25,10 @@ if not os.environ.get("JOULAX_PLAIN"):
         jax.config.update("jax_numpy_dtype_promotion", "strict")
     install_import_hook("joulax", "tests.typechecker.check").__enter__()
 
+
+if not os.environ.get("JOULAX_PROGRAMS"):  # the same examples each time, new ones on demand
+    settings.register_profile("same", derandomize=True, deadline=None)
+    settings.load_profile("same")
 
 SMOKE = ("idioms/test_births.py", "test_energy.py", "test_sites.py::test_dense", "test_pruning.py")
 

@@ -244,6 +244,16 @@ def test_rows_times_analog_numbers_are_multiplied():
     assert (account["a"].ac, float(account["a"].mac)) == (None, 4 * N)
 
 
+def test_a_row_that_is_normalised_is_arithmetic():
+    def program(p, x):
+        row = p["b"][jnp.argmax(x)]
+        row = row - row.mean()
+        return row / jnp.sqrt((row * row).mean() + 1.0)
+
+    record = joulax.count(program, weights=0, spikes=1)(P, X[0])[1]["b"]
+    assert (record.ac, record.mac, float(record.lookups)) == (None, None, 3)
+
+
 def lif(p, v, x):
     v = 0.9 * v + x @ p["a"]
     s = (v > 0.5) * 1.0

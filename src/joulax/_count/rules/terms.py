@@ -52,7 +52,10 @@ def _scaled(term: Term, other: Value, shape: tuple[int, ...]) -> Term:
     if other.axes.shape != shape:
         return term.but(axes=axes)
     if isinstance(other, Data):
-        picked = term.lookup is not None and isinstance(other, Analog)  # rows, each times a number
+        leaves = [t.weight.leaves for t in other.terms if t.lookup is not None]
+        if term.lookup is not None and any(own & term.weight.leaves for own in leaves):
+            return term.but(axes=axes, counted=True)  # a row times itself: data
+        picked = term.lookup is not None and isinstance(other, Analog) and not leaves
         return term.but(axes=term_axes(axes, other.axes), spiking=term.spiking and not picked)
     assert isinstance(other, Parameter)
     if other.is_mask or other.weight is None:
