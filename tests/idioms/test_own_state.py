@@ -177,7 +177,7 @@ def of_all(name):
     return program
 
 
-def check(program, at=1.0):
+def check(program):
     counted = joulax.count(program, weights=0, spikes=1)
     (out, spikes), account = counted(P, X)
     for found, plain in zip((out, spikes), program(P, X), strict=True):
@@ -398,6 +398,23 @@ def test_masks_of_another_population_come_after_the_spikes():
     (_, a, b), account = joulax.count(program, weights=0, spikes=1)(p, X)
     assert float(account["a"].spikes) == np.count_nonzero(a)
     assert float(account["u"].spikes) == np.count_nonzero(b)
+
+
+def test_halves_of_one_size_stand_beside_each_other():
+    """By neuron: the spikes of one half are not added to those of the other."""
+
+    def program(p, xs):
+        h = xs @ p["a"][:, :6]
+        return (h[:, :3] > 0.3) @ p["b"][:3], (h[:, 3:] > 0.6) @ p["b"][3:6], h
+
+    counting = joulax.count(program, weights=0, spikes=1, neurons=True)
+    (*_, h), account = counting(P, X)
+    fired = np.concatenate([(h[:, :3] > 0.3).sum(0), (h[:, 3:] > 0.6).sum(0)])
+    np.testing.assert_array_equal(account["a"].spikes, fired)
+    np.testing.assert_array_equal(account["a"].updates, np.full(6, T))
+    by_step = joulax.count(program, weights=0, spikes=1, steps=T)(P, X)[1]
+    steps = np.asarray((h[:, :3] > 0.3).sum(1) + (h[:, 3:] > 0.6).sum(1))
+    np.testing.assert_array_equal(by_step["a"].spikes, steps)
 
 
 def test_gates_of_a_cell_are_one_population():

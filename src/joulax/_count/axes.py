@@ -167,21 +167,21 @@ def _refined(
     op: Callable[[int, int], int], a: tuple[Factor, ...], b: tuple[Factor, ...]
 ) -> tuple[Factor, ...]:
     left, right = _large(a), _large(b)
-    if any(n == 0 for n, _ in (*left, *right)):
-        return ((0, op(_any(a), _any(b))),)
-    if not (left or right):
-        return ((1, op(sum(s for _, s in a), sum(s for _, s in b))),)
     if not (left and right):
-        return tuple(left or right)
+        return tuple(left or right) or ((1, op(_labels(a), _labels(b))),)
     found: list[Factor] = []
     while left and right:
         (n, p), (m, q) = left.pop(0), right.pop(0)
         step = min(n, m)
-        if max(n, m) % step:  # no common grid
+        if not step or max(n, m) % step:  # nothing there, or no common grid
             return ((math.prod(k for k, _ in a), op(_any(a), _any(b))),)
         found.append((step, op(p, q)))
         left, right = _rest(n // step, p) + left, _rest(m // step, q) + right
     return tuple(found)
+
+
+def _labels(dim: tuple[Factor, ...]) -> int:
+    return sum(labels for _, labels in dim)
 
 
 def _large(dim: tuple[Factor, ...]) -> list[Factor]:

@@ -115,13 +115,8 @@ class Context:
     @contextmanager
     def deciding(self) -> Iterator[None]:
         """Inside, what is compared decides how long a loop runs: of others it makes no neurons."""
-        tables, inside = self._walker.tables, (*self.path, 0)
-        before = dict(tables.claims)
-        yield
-        new = tables.claims
-        own = {p: c for p, c in new.items() if p not in before and p[: len(inside)] == inside}
-        new.clear()
-        new.update(before | own)
+        with self._walker.deciding((*self.path, 0)):
+            yield
 
     def fixpoint(self, run: Any, start: list[Value], joined: Any) -> Any:
         """Repeat `run(state)` with joined states until nothing changes."""

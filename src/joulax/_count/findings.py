@@ -55,6 +55,12 @@ class Operands:
         found = self._companions[i]
         return {} if found is None else found()
 
+    def beside(self, i: int) -> Companions:
+        """What moves with operand i: its events, or its products."""
+        if isinstance(self.infos[i], Events):
+            return {EVENTS: self.events(i)}
+        return self.companions(i)
+
     def events(self, i: int) -> Array:
         """Events of operand i, one number per element, float32."""
         return events_of(self.infos[i], self.values[i], self.companions(i).get(EVENTS))

@@ -120,6 +120,11 @@ class Value:
         return dataclasses.replace(self, **changes)
 
     @property
+    def travels(self) -> bool:
+        """Whether anything travels beside the value: events, products not yet summed."""
+        return False
+
+    @property
     def linear(self) -> Form:
         """The form, or the value itself."""
         return ((self.number, 1.0),) if self.form is None else self.form
@@ -175,6 +180,16 @@ class Data(Value):
     random: bool = False  # random draws and parameters alone
 
     @property
+    def travels(self) -> bool:
+        """Whether products that are not yet summed travel beside the value."""
+        return any(not t.counted for t in self.terms)
+
+    @property
+    def root(self) -> int:
+        """Number of the value whose elements these are: another one's, or its own."""
+        return self.source if self.source >= 0 else self.number
+
+    @property
     def repeated(self) -> tuple[bool, ...]:
         """Axes of batch and time."""
         return self.axes.wholly(IDLE)
@@ -203,6 +218,11 @@ class Events(Data):
         sizes = {abs(v) for v in self.values if v}
         one = self.scale is not None and sizes <= {abs(self.scale[0])}
         return self.values <= TERNARY or len(self.values | {0.0}) <= 2 or one
+
+    @property
+    def travels(self) -> bool:
+        """Whether the number of events, or products, travel beside the value."""
+        return self.beside or super().travels
 
     @property
     def plain(self) -> bool:

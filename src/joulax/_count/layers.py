@@ -30,6 +30,7 @@ class Layers:
 
     def __init__(self, walker: Walker, leaves: Leaves):
         self._tables, self._leaves = walker.tables, leaves
+        self._by_neuron = walker.resolution.neurons
         self._living = self._tables.living()
         self._members: dict[Key, list[Path]] = {}
         for path, site in sorted(self._tables.sites.items()):
@@ -232,7 +233,8 @@ class Layers:
 
     def _added(self, key: Key, name: str, parts: list[Sum]) -> Sum:
         shapes = {jnp.shape(p.value) for p in parts}
-        if len(shapes) > 1 and sum(s[-1] for s in shapes if s) == self._neurons(key):
+        neurons = [s[-1] for s in map(jnp.shape, (p.value for p in parts)) if s]
+        if self._by_neuron and len(neurons) > 1 and sum(neurons) == self._neurons(key):
             return exact.beside(parts)  # populations on slices of one current
         if len(shapes) > 1:
             raise ValueError(

@@ -174,17 +174,22 @@ class Tables:
         """Neurons of all parts of what a feed reaches, where its parts never meet."""
         sizes = {part: n for (f, part), n in self.parts.items() if f == feed}
         whole = sizes.pop((), math.inf)
-        if len(sizes) < 2:
+        groups = self._apart(feed, sizes)
+        if len(groups) < 2:
             return None
-        group = {part: part for part in sizes}
-        for f, p, q in self.met:
-            if f == feed and () in (p, q):
-                return None
-            if f == feed and p in group and q in group:
-                group = {k: group[q] if g == group[p] else g for k, g in group.items()}
-        total = sum(min(n for p, n in sizes.items() if group[p] == g) for g in set(group.values()))
         site = self.sites.get(feed)
-        return min(total, whole) if site is None else min(total, whole, site.neurons)
+        limit = whole if site is None else min(whole, site.neurons)
+        return min(limit, sum(min(sizes[p] for p in group) for group in groups))
+
+    def _apart(self, feed: Path, parts: Iterable[Any]) -> list[set[Any]]:
+        """Parts in groups that never meet; where one meets the whole, all are together."""
+        groups = [{p} for p in parts]
+        for f, p, q in self.met:
+            if f == feed:
+                meets = lambda g, p=p, q=q: () in (p, q) or p in g or q in g
+                joined = set().union(*filter(meets, groups))
+                groups = [g for g in groups if not meets(g)] + [joined] * bool(joined)
+        return groups
 
     def owner(self, birth: Birth) -> Path | None:
         """The feed whose record holds the spikes of a birth; none for an encoder."""

@@ -204,6 +204,15 @@ class Walker:
         finally:
             self._backward.pop()
 
+    @contextmanager
+    def deciding(self, path: Path) -> Iterator[None]:
+        """Inside, only regions that begin there become neurons."""
+        before = dict(self.tables.claims)
+        yield
+        new = self.tables.claims.items()
+        own = {p: c for p, c in new if p not in before and p[: len(path)] == path}
+        self.tables.claims = before | own
+
     # -- regions ------------------------------------------------------------------
 
     def regions(self, feeds: Paths) -> Paths:

@@ -271,9 +271,15 @@ class Report(Rendered):
 
 
 @overload
-def report(result: Mapping[str, Any], *, duration: Any = None) -> Compared: ...
+def report(result: Mapping[str, Any], *, duration: Any = None) -> Compared:  # noqa: D418
+    """Several results side by side."""
+
+
 @overload
-def report(result: Result | Report, *, duration: Any = None) -> Report: ...
+def report(result: Result | Report, *, duration: Any = None) -> Report:  # noqa: D418
+    """One result, a batch of samples or a stack of chips."""
+
+
 def report(result: Any, *, duration: Any = None) -> Report | Compared:
     """A readable account of an energy result.
 

@@ -263,6 +263,7 @@ def born(
 def birth_at(
     eqn: Any, ctx: Context, axes: Axes, feeds: Paths, parents: Paths, arrived: Paths, weak: bool
 ) -> Birth:
+    """A birth at this equation, of a value with these axes."""
     return Birth(
         ctx.path,
         feeds,
@@ -284,18 +285,6 @@ def placed_births(eqn: Any, found: Found, region: Data, ctx: Context) -> Found:
     birth = dataclasses.replace(birth, here=None if ctx.backward else here)
     out = out.but(births=frozenset((ctx.path,)), weak=True, size=region.size)
     return found.but(outs=[out], births=(birth,), taps=taps(ctx, out, birth))
-
-
-def reborn(eqn: Any, out: Events, ctx: Context, events: Callable[[Operands], Any]) -> Found:
-    """Spikes in another form, which has the slope of the model's surrogate: they leave here."""
-    found = Found([out], events=lambda ops: [{EVENTS: events(ops)}])
-    known = ctx.births(out.births)
-    if not known:
-        return found
-    feeds, weak = union(b.feeds for b in known), all(b.weak for b in known)
-    birth = birth_at(eqn, ctx, out.axes, feeds, out.births, NONE, weak)
-    new = out.but(births=frozenset((ctx.path,)))
-    return found.but(outs=[new], births=(birth,), taps=taps(ctx, new, birth, events=events))
 
 
 def reborn_at(

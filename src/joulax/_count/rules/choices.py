@@ -23,13 +23,10 @@ from ..kinds import (
     shared,
     united,
 )
-from .births import (
-    elementwise_axes,
-    mixed,
-)
+from .births import elementwise_axes, mixed, union
 from .combined import logical, refired
 from .registry import parameter_of, rule, shape_of
-from .sets import are_events, kept, same, travels, values_of
+from .sets import are_events, kept, same, values_of
 from .sums import added_terms
 from .terms import chosen_terms, scaled_terms
 
@@ -44,17 +41,24 @@ def _select(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     pred, *cases = ins
     if _all_same(cases):
         return same(cases[-1], len(cases))
-    if isinstance(pred, Events) and pred.nan_test and len(cases) == 2:
-        return same(cases[0], 1)  # nobody spikes on NaN: that branch decides nothing
-    if isinstance(pred, Events) and pred.values is not None and len(pred.values) == 1:
-        chosen = int(next(iter(pred.values)))
-        return same(cases[chosen], 1 + chosen)
+    decided = _decided(pred, cases)
+    if decided is not None:
+        return same(cases[decided], 1 + decided)
     if all(isinstance(c, Parameter) for c in cases):
         return _select_parameters(eqn, ins, ctx)
     cases = [_levels(c) for c in cases]
     if all(_around_zero(c) for c in cases) or are_events(_all_values(cases)):
         return _select_events(eqn, [pred, *cases], ctx)
     return _select_analog(eqn, ins, ctx)
+
+
+def _decided(pred: Value, cases: Sequence[Value]) -> int | None:
+    """The case that a predicate always chooses; nobody spikes on NaN, which decides nothing."""
+    if not isinstance(pred, Events):
+        return None
+    if pred.nan_test and len(cases) == 2:
+        return 0
+    return int(*pred.values) if pred.values is not None and len(pred.values) == 1 else None
 
 
 def _all_same(cases: Sequence[Value]) -> bool:
@@ -69,7 +73,7 @@ def _select_analog(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
     terms = added_terms(cases) | gated
     found = mixed(eqn, [*cases, *_firing(pred, ctx)], ctx, "data select", terms=terms)
     out = found.outs[0].but(**_choice_axes(eqn, ins))
-    beside = (lambda ops: [_chosen_terms(ops, out)]) if travels(out) else None
+    beside = (lambda ops: [_chosen_terms(ops, out)]) if out.travels else None
     return found.but(outs=[out], events=beside, lost=lost)
 
 
@@ -184,10 +188,10 @@ def _magnitude(ops: Operands) -> Any:
 def _one_scale(cases: Sequence[Value]) -> Scale | None:
     """The scale that all events share; a constant that is no spike must be a number of events."""
     scale = shared(c.scale for c in cases if isinstance(c, Events))
-    sets = [c.values or frozenset() for c in cases if isinstance(c, Parameter)]
-    other = [v for values in sets for v in values if not are_events(values)]
-    fits = scale == UNIT and all(float(v).is_integer() for v in other)
-    return scale if fits or not other else None
+    sets = [c.values for c in cases if isinstance(c, Parameter) and c.values is not None]
+    other = union(values for values in sets if not are_events(values))
+    counts = scale == UNIT and all(v.is_integer() for v in other)
+    return scale if counts or not other else None
 
 
 def _all_values(cases: Sequence[Value]) -> Values | None:

@@ -80,24 +80,22 @@ def refired(
 def _combined(
     eqn: Any, spikes: list[Events], strong: list[Events], births: Paths, ctx: Context, values: Any
 ) -> Events:
-    causes = [s.cause for s in (*strong, *spikes) if s.cause]
-    loose = any(s.loose for s in spikes)
+    loud, loose = strong or spikes, any(s.loose for s in spikes)
+    together = {k: union(getattr(s, k) for s in spikes) for k in ("held", "running", "piled")}
     return Events(
         elementwise_axes(eqn, spikes),
-        cause=next(iter(causes), because(eqn, "spikes combined with spikes")),
+        cause=next((s.cause for s in loud if s.cause), because(eqn, "spikes combined with spikes")),
         births=births,
-        part=shared(s.part for s in strong or spikes) or (),
-        size=max((s.size for s in strong or spikes), default=0.0),
+        part=shared(s.part for s in loud) or (),
+        size=max((s.size for s in loud), default=0.0),
         terms=NONE,
-        held=union(s.held for s in spikes),
         random=all(s.random for s in spikes),
         values=values,
         scale=UNIT,
         nonneg=not loose and is_nonnegative(values),
         loose=loose,
         beside=not is_simple(values),
-        running=union(s.running for s in spikes),
-        piled=union(s.piled for s in spikes),
+        **together,
         **same_source(spikes),
         weak=not strong,
     )

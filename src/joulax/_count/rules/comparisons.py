@@ -85,13 +85,17 @@ def _comparison(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
         if found is not None:
             return found
     equality = name in ("eq", "ne", "eq_to")
-    weak = equality or is_integer(eqn.invars[0]) or all(d.random for d in datas(ins))
-    weak = weak or ctx.backward
+    weak = equality or _is_mask(eqn, ins, ctx)
     text = "an equality" if equality else "a comparison turned into numbers"
     found = born(eqn, ins, ctx, text, weak=weak)
     out = found.outs[0]
     nan_test = name == "ne" and eqn.invars[0] is eqn.invars[1]
     return found.but(outs=[out.but(nan_test=nan_test)])
+
+
+def _is_mask(eqn: Any, ins: Sequence[Value], ctx: Context) -> bool:
+    """Whether a comparison makes spikes only where they arrive: integers, draws, gradients."""
+    return ctx.backward or is_integer(eqn.invars[0]) or all(d.random for d in datas(ins))
 
 
 def _above_zero(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:

@@ -112,23 +112,6 @@ def conv_geometry(eqn: Any, padded: Pads) -> Geometry:
     repeats = y[numbers.out_spec[0]]
     neurons = float(math.prod(y) // max(repeats, 1))
     inputs = float(math.prod(x) // max(x[numbers.lhs_spec[0]], 1))
-    product = lambda a, b: bind(eqn, a, b)
-
-    def adjoint(f: Callable[[Any], Array], like: tuple[int, ...], out: tuple[int, ...]) -> Array:
-        there = jax.ShapeDtypeStruct(like, jnp.float32)
-        (found,) = jax.linear_transpose(f, there)(jnp.ones(out, jnp.float32))
-        return found
-
-    def fanout(w: int, weight: Any, values: Sequence[Any]) -> Array:
-        fixed = existing(weight)
-        if w == 0:  # data in the place of the kernel: at full size
-            return adjoint(lambda kernel: product(fixed, kernel), k, y)
-        if batches > 1:
-            return adjoint(lambda data: product(data, fixed), x, y)
-        one = tuple(1 if i == numbers.lhs_spec[0] else n for i, n in enumerate(x))
-        single = tuple(1 if i == numbers.out_spec[0] else n for i, n in enumerate(y))
-        return adjoint(lambda data: product(data, fixed), one, single)
-
     axis = (numbers.out_spec[0],)
     kernel_axes = tuple(i for i in range(len(k)) if i != numbers.rhs_spec[0])
     data_axes = tuple(i for i in range(len(x)) if i != numbers.lhs_spec[0])
@@ -139,11 +122,32 @@ def conv_geometry(eqn: Any, padded: Pads) -> Geometry:
         inputs=(inputs, inputs),
         free=(axis, axis),
         contracted=(data_axes, kernel_axes),
-        product=lambda a, b, values: product(a, b),
-        fanout=fanout,
+        product=lambda a, b, values: bind(eqn, a, b),
+        fanout=lambda w, weight, values: _conv_fanout(eqn, w, weight),
         met=_met(numbers, pairs, inner, len(y)),
         copies=float(repeats) if batches > 1 else 1.0,
     )
+
+
+def _conv_fanout(eqn: Any, w: int, weight: Any) -> Array:
+    """Synapses that each input reaches, or each entry of a kernel of data: the adjoint of ones."""
+    numbers, (x, k) = eqn.params["dimension_numbers"], (v.aval.shape for v in eqn.invars)
+    y, fixed = shape_of(eqn.outvars[0]), existing(weight)
+    if w == 0:  # data in the place of the kernel: at full size
+        return _adjoint(lambda kernel: bind(eqn, fixed, kernel), k, y)
+    if eqn.params["batch_group_count"] == 1:
+        x, y = _single(x, numbers.lhs_spec[0]), _single(y, numbers.out_spec[0])
+    return _adjoint(lambda data: bind(eqn, data, fixed), x, y)
+
+
+def _single(shape: tuple[int, ...], batch: int) -> tuple[int, ...]:
+    return (*shape[:batch], 1, *shape[batch + 1 :])
+
+
+def _adjoint(f: Callable[[Any], Array], like: tuple[int, ...], out: tuple[int, ...]) -> Array:
+    there = jax.ShapeDtypeStruct(like, jnp.float32)
+    (found,) = jax.linear_transpose(f, there)(jnp.ones(out, jnp.float32))
+    return found
 
 
 def _met(numbers: Any, pairs: Sequence[np.ndarray], inner: int, rank: int) -> np.ndarray:

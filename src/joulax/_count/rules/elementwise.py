@@ -25,7 +25,7 @@ from .births import (
 from .combined import logical
 from .declared import declared_synapses
 from .registry import because, is_integer, parameter_of, rule, shape_of
-from .sets import kept, mapped, same, travels, values_of
+from .sets import kept, mapped, same, values_of
 
 # Elementwise work that makes a region of currents a population of neurons.
 ACTIVATIONS = """
@@ -63,9 +63,8 @@ def _unchanged(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     if name == "joulax.synapses":
         return declared_synapses(eqn, ins[0], ctx)
     outs = [i.but(number=-1, form=i.linear if i.number >= 0 else i.form) for i in ins]
-    passing = range(len(ins))
-    events = (lambda ops: [ops.companions(k) for k in passing]) if any(map(travels, outs)) else None
-    return Found(outs, events=events)
+    passing = lambda ops: [ops.companions(k) for k in range(len(ins))]
+    return Found(outs, events=passing if any(o.travels for o in outs) else None)
 
 
 def declared(eqn: Any, info: Value, ctx: Context) -> Found:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ..axes import IDLE, REPEATED, SOURCE, VARIES, WEIGHT, Axes
-from ..findings import EVENTS, Context, Found, Operands, Site, Tap, existing
+from ..findings import Context, Found, Operands, Site, Tap, existing
 from ..kinds import (
     NONE,
     TERNARY,
@@ -19,6 +19,7 @@ from ..kinds import (
     Term,
     Value,
     Weight,
+    united,
     varied,
 )
 from .births import datas, mixed, union
@@ -64,37 +65,34 @@ def _pick(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
 
 def _moved_pick(eqn: Any, info: Data, index: Sequence[Value]) -> Found:
     shape = shape_of(eqn.outvars[0])
-    fits = len(shape) == len(info.axes)
-    fit = (lambda a: a.resized(shape)) if fits else (lambda a: Axes.of(shape, _labels(a)))
-    axes = fit(info.axes)
+    axes = _picked_axes(info.axes, shape)
     key, loops = _index_key(index), _loops(index)
     terms = frozenset(
-        t.but(axes=fit(t.axes), place=t.place.at(key).walked(loops)) for t in info.terms
+        t.but(axes=_picked_axes(t.axes, shape), place=t.place.at(key).walked(loops))
+        for t in info.terms
     )
-    size = min(info.size, float(axes.size(IDLE))) if info.size else 0.0
     fewer = axes.size(IDLE) < info.axes.size(IDLE) and not datas(index)
-    owned = bool(info.feeds or info.births)
     out = info.but(
         axes=axes,
         terms=terms,
-        source=info.source if info.source >= 0 else info.number,
+        source=info.root,
         place=info.place.at(key).walked(loops),
-        size=size,
-        part=(*info.part, key) if fewer and owned else info.part,
+        size=min(info.size, float(axes.size(IDLE))),
+        part=(*info.part, key) if fewer else info.part,
         weight=None,
         number=-1,
         form=None,
     )
     if isinstance(out, Events):
-        values = None if out.values is None else out.values | {0.0}
-        out = out.but(values=values, nan_test=False)
-        if not out.beside:
-            return Found([out])
-        return Found([out], events=lambda ops: [{EVENTS: _again(eqn, ops.events(0), ops)}])
-    if all(t.counted for t in terms):
+        out = out.but(values=united(out.values, frozenset((0.0,))), nan_test=False)
+    if not out.travels:
         return Found([out])
-    move = lambda ops: [{k: _again(eqn, c, ops) for k, c in ops.companions(0).items()}]
+    move = lambda ops: [{k: _again(eqn, c, ops) for k, c in ops.beside(0).items()}]
     return Found([out], events=move)
+
+
+def _picked_axes(axes: Axes, shape: tuple[int, ...]) -> Axes:
+    return axes.resized(shape) if len(shape) == len(axes) else Axes.of(shape, _labels(axes))
 
 
 def _labels(axes: Axes) -> int:
@@ -120,7 +118,7 @@ def _look_up(eqn: Any, table: Parameter, index: Sequence[Value], ctx: Context) -
     place = table.place.at(key).walked(loops)
     own = axes.relabelled(lambda s: WEIGHT if s & VARIES else 0)
     weight = Weight(table.leaves, own, place, table.layer)
-    source = chosen.source if chosen.source >= 0 else chosen.number
+    source = chosen.root
     term = Term(
         weight,
         source,

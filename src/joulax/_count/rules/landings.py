@@ -11,7 +11,6 @@ from ..axes import IDLE, REPEATED, SOURCE, WEIGHT, Axes
 from ..findings import EVENTS, Context, Found, Operands, Site, Tap, existing, mask
 from ..kinds import (
     NONE,
-    TERNARY,
     UNIT,
     Data,
     Events,
@@ -19,12 +18,16 @@ from ..kinds import (
     Place,
     Term,
     Value,
+    is_nonnegative,
+    is_simple,
+    united,
     varied,
 )
 from .births import datas, mixed, union
 from .movement import beside
 from .products import current
 from .registry import because, parameter_of, rule, shape_of, site_of
+from .sets import values_of
 from .summed import again
 from .terms import outermost, positions
 
@@ -93,7 +96,7 @@ def _landing_leaf(updates: Parameter, index: Value, axes: Sequence[int]) -> list
         return []
     if not any(weight.axes.has(a, WEIGHT) for a in axes):
         return []
-    source = index.source if index.source >= 0 else index.number
+    source = index.root
     marked = weight.axes.marked(SOURCE, axes)
     return [Term(weight, source, index.place, marked, spiking=True)]
 
@@ -185,10 +188,15 @@ def _countable(value: Value, *, zero: bool) -> bool:
     return value.values == {0.0} if zero else value.values <= {0.0, 1.0}
 
 
+def _is_number(value: Value) -> bool:
+    """Whether a value itself is its number of events."""
+    return isinstance(value, Events) and value.plain and value.nonneg
+
+
 def _landed_events(eqn: Any, state: Value, index: Value, updates: Value) -> Found:
     """Ones or events added at indices: one event per landing."""
-    spikes = [v for v in (state, updates) if isinstance(v, Events)]
-    plain = all(s.plain and s.nonneg for s in spikes) and "sub" not in eqn.primitive.name
+    spikes = datas((state, updates))
+    plain = "sub" not in eqn.primitive.name and all(map(_is_number, spikes))
     data = spikes or datas([index])
     shape = shape_of(eqn.outvars[0])
     axes = state.axes.resized(shape) if isinstance(state, Data) else varied(shape)
@@ -197,7 +205,7 @@ def _landed_events(eqn: Any, state: Value, index: Value, updates: Value) -> Foun
         cause=data[0].cause or because(eqn, "events added at indices"),
         births=union(d.births for d in spikes),
         held=union(d.held for d in spikes),
-        running=union(d.running | d.held for d in spikes if d is state),
+        running=state.running | state.held if isinstance(state, Events) else NONE,
         nonneg=plain,
         beside=not plain,
         random=all(d.random for d in data),
@@ -224,15 +232,10 @@ def _scatter(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
 def _scatter_other(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Other combinations at indices: no sums, so no synapses are lost."""
     values = [_whole(ins[i], eqn.invars[i]) for i in (0, 2)]
-    sets = [v.values if isinstance(v, Events | Parameter) else None for v in values]
-    simple = all(s is not None and s <= TERNARY for s in sets)
-    spikes = [v for v in values if isinstance(v, Events)]
-    axes = values[0].axes
-    if simple and all(s.plain for s in spikes):
-        found = frozenset({0.0}).union(*(s for s in sets if s is not None))
-        births = union(s.births for s in spikes)
-        cause = because(eqn, "events combined at indices")
-        return Found(
-            [Events(axes, cause=cause, values=found, births=births, nonneg=min(found) >= 0)]
-        )
-    return mixed(eqn, values if datas(values) else datas(ins), ctx, "values combined at indices")
+    data = datas(values)
+    found = united(frozenset((0.0,)), *map(values_of, values))
+    if found is None or not is_simple(found) or any(d.travels for d in data):
+        return mixed(eqn, data or datas(ins), ctx, "values combined at indices")
+    known: dict[str, Any] = dict(births=union(d.births for d in data), nonneg=is_nonnegative(found))
+    cause = because(eqn, "events combined at indices")
+    return Found([Events(values[0].axes, cause=cause, values=found, **known)])

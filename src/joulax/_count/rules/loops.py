@@ -38,17 +38,38 @@ def _scan(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
     plan, state = ctx.fixpoint(
         once, [entering(i, path, k) for k, i in enumerate(start)], join_states
     )
-    inner = [*fixed, *state, *rest]
-    out = [_unchanged(ctx, i, ins[consts + k], path) for k, i in enumerate(state)]
+    out = [_unchanged(ctx, i, s, path) for i, s in zip(state, start, strict=True)]
     out += [stacked(i, path, length) for i in plan.outs[carry:]]
-    if plan.quiet and not ctx.used([plan.frame]) and not any(map(wanted, out)):
+    if is_quiet(ctx, [plan], out):
         return Found(out)
 
     def place(k: int) -> int | None:
         return k if k < consts or _forwarded(plan, consts, carry, k) else None
 
+    run = _steps(eqn, ctx, plan, place, (ins, [*fixed, *state, *rest], state), stepped)
+    return Found(out, run=run, inner=((plan, place),))
+
+
+def is_quiet(ctx: Any, plans: Sequence[Any], outs: Sequence[Value]) -> bool:
+    """Whether the original program is all that needs to run."""
+    silent = all(p.quiet for p in plans) and not ctx.used([p.frame for p in plans])
+    return silent and not any(map(wanted, outs))
+
+
+def _steps(
+    eqn: Any,
+    ctx: Any,
+    plan: Any,
+    place: Callable[[int], int | None],
+    infos: tuple[Sequence[Value], Sequence[Value], Sequence[Value]],
+    stepped: bool,
+) -> Callable[..., Any]:
+    """The scan with counts beside it; `infos`: kinds outside, inside, and of the state."""
+    (ins, inner, state), p, path = infos, eqn.params, ctx.path
+    consts, carry, length = p["num_consts"], p["num_carry"], p["length"]
+
     def run(runner: Runner, values: list, companions: list) -> Any:
-        runner, early = runner.hoisting(plan, lambda k: values[k] if place(k) is not None else None)
+        runner, early = runner.hoisting(plan, lambda k: None if place(k) is None else values[k])
         beside = runner.companions(ins, inner, values, companions)
         numbers: Taps = {}
 
@@ -70,7 +91,7 @@ def _scan(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
         found |= {k: _repeated(ctx, k, v, path, length, stepped) for k, v in numbers.items()}
         return [*c[0], *ys], [*c[1], *after], merged(runner.behind(found), early)
 
-    return Found(out, run=run, inner=((plan, place),))
+    return run
 
 
 def _unchanged(ctx: Any, state: Value, start: Value, path: Path) -> Value:
@@ -139,14 +160,10 @@ def _while(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
         once, [entering(i, path, k) for k, i in enumerate(start)], join_states
     )
     test = plans["test"]
-    out = [_unchanged(ctx, s, start[k], path) for k, s in enumerate(state)]
-    chosen = any(isinstance(i, Data) for i in test.outs)  # how often it runs depends on data
-    out = [
-        _chosen(eqn, o) if chosen and o is not ins[nc + nb + k] else o for k, o in enumerate(out)
-    ]
-    frames = [plan.frame, test.frame]
-    quiet = plan.quiet and test.quiet and not ctx.used(frames)
-    if quiet and not any(map(wanted, out)):
+    out = [_unchanged(ctx, i, s, path) for i, s in zip(state, start, strict=True)]
+    if any(isinstance(i, Data) for i in test.outs):  # how often it runs depends on data
+        out = [_chosen(eqn, o, s) for o, s in zip(out, start, strict=True)]
+    if is_quiet(ctx, [plan, test], out):
         return Found(out)
 
     def place(k: int) -> int | None:
@@ -201,9 +218,9 @@ def _turns(
     return run
 
 
-def _chosen(eqn: Any, out: Value) -> Value:
+def _chosen(eqn: Any, out: Value, start: Value) -> Value:
     """A parameter that has been changed as often as data say is data."""
-    if not isinstance(out, Parameter):
+    if not isinstance(out, Parameter) or out is start:
         return out
     weight = out.weight
     return Analog(

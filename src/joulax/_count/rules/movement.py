@@ -17,12 +17,13 @@ from ..kinds import (
     Place,
     Term,
     Value,
-    few,
     is_simple,
     join,
+    united,
 )
-from .births import mixed, placed_births, union
+from .births import datas, mixed, placed_births, union
 from .registry import parameter_of, rule, shape_of
+from .sets import are_events, values_of
 from .summed import again
 from .terms import Rearranged, Window, together
 
@@ -65,7 +66,7 @@ def _placed(eqn: Any, place: Place, axes: Axes, k: int, label: int = VARIES) -> 
     """Which elements these are now: slices along axes on which they differ, and their order."""
     name, p = eqn.primitive.name, eqn.params
     if name == "slice":
-        window = _window(p, axes, label)
+        window = _window(p, axes.shape, axes.flags(label))
         return place if window is None else place.at(window)
     if name in ("split", "unstack"):
         return place.at((name, k)) if axes.has(p["axis"], label) else place
@@ -78,15 +79,13 @@ def _placed(eqn: Any, place: Place, axes: Axes, k: int, label: int = VARIES) -> 
     return place
 
 
-def _window(p: Any, axes: Axes, label: int) -> Window | None:
-    """A slice along the axes on which elements differ; none where it takes all of them."""
-    strides = p["strides"] or (1,) * len(p["start_indices"])
-    cuts = zip(axes.shape, p["start_indices"], p["limit_indices"], strides, strict=True)
-    each = [
-        (start, limit, stride) if axes.has(d, label) else (0, size, 1)
-        for d, (size, start, limit, stride) in enumerate(cuts)
-    ]
-    if all(cut == (0, size, 1) for cut, size in zip(each, axes.shape, strict=True)):
+def _window(p: Any, shape: tuple[int, ...], along: Sequence[bool]) -> Window | None:
+    """A slice along some axes; none where it takes all of them."""
+    strides = p["strides"] or (1,) * len(shape)
+    cuts = zip(p["start_indices"], p["limit_indices"], strides, strict=True)
+    whole = [(0, size, 1) for size in shape]
+    each = [cut if here else all_ for cut, all_, here in zip(cuts, whole, along, strict=True)]
+    if each == whole:
         return None
     starts, limits, steps = zip(*each, strict=True)
     return Window(starts, limits, steps)
@@ -98,25 +97,14 @@ def _move(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     info = ins[0]
     assert isinstance(info, Data)
     outs = [moved_value(eqn, info, k) for k in range(len(eqn.outvars))]
-    if not _travels(info):
+    if not info.travels:
         return Found(outs)
 
     def events(ops: Operands) -> list[Companions]:
-        moved = {k: again(eqn, c, *ops.values[1:]) for k, c in _beside(ops).items()}
+        moved = {k: again(eqn, c, *ops.values[1:]) for k, c in ops.beside(0).items()}
         return [{k: c[i] for k, c in moved.items()} for i in range(len(outs))]
 
     return Found(outs, events=events)
-
-
-def _travels(info: Data) -> bool:
-    beside = isinstance(info, Events) and info.beside
-    return beside or any(not t.counted for t in info.terms)
-
-
-def _beside(ops: Operands) -> Companions:
-    if isinstance(ops.infos[0], Events):
-        return {EVENTS: ops.events(0)}
-    return ops.companions(0)
 
 
 def moved_value(eqn: Any, info: Data, k: int = 0) -> Data:
@@ -136,7 +124,7 @@ def moved_value(eqn: Any, info: Data, k: int = 0) -> Data:
         axes=axes,
         terms=frozenset(_moved_term(eqn, t, k) for t in info.terms),
         weight=weight,
-        source=info.source if info.source >= 0 else info.number,
+        source=info.root,
         place=_placed(eqn, info.place, info.axes, k),
         size=size,
         part=_part(eqn, info, k),
@@ -149,17 +137,11 @@ def _part(eqn: Any, info: Data, k: int) -> tuple[Any, ...]:
     name, p = eqn.primitive.name, eqn.params
     if not (info.feeds or info.births) or name not in ("slice", "split", "unstack"):
         return info.part
-    idle = info.axes.wholly(IDLE)
-    if name != "slice":
-        return info.part if idle[p["axis"]] else (*info.part, (name, p["axis"], k))
-    strides = p["strides"] or (1,) * len(idle)
-    cuts = zip(info.axes.shape, p["start_indices"], p["limit_indices"], strides, strict=True)
-    own = [
-        (axis, *cut)
-        for axis, (size, *cut) in enumerate(cuts)
-        if not idle[axis] and tuple(cut) != (0, size, 1)
-    ]
-    return (*info.part, tuple(own)) if own else info.part
+    neurons = [not idle for idle in info.axes.wholly(IDLE)]
+    if name == "slice":
+        window = _window(p, info.axes.shape, neurons)
+        return info.part if window is None else (*info.part, window)
+    return (*info.part, (name, p["axis"], k)) if neurons[p["axis"]] else info.part
 
 
 def _moved_term(eqn: Any, term: Term, k: int) -> Term:
@@ -180,9 +162,7 @@ def _moved_term(eqn: Any, term: Term, k: int) -> Term:
 
 def _combined_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
     data = [ins[i] for i in data_places(eqn, ins)]
-    sets = [i.values for i in data if isinstance(i, Parameter)]
-    known = all(s is not None for s in sets)
-    values = few(set().union(*(s for s in sets if s is not None))) if known else None
+    values = united(*map(values_of, data))
     return [parameter_of(data, shape_of(v), values=values) for v in eqn.outvars]
 
 
@@ -230,7 +210,7 @@ def beside(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
         held=joined.held - _stored(eqn, ins, values, places),
         feeds=union(v.feeds for v in values if isinstance(v, Data)),
     )
-    if not _travels(out):
+    if not out.travels:
         return Found([out])
     return Found([out], events=lambda ops: [_together(eqn, ops, places, out)])
 
@@ -252,7 +232,7 @@ def _rearranged(
 ) -> dict[str, Any]:
     """Whose elements these are, where all parts but zeros come from one source: rolls, shifts."""
     data = [v for v in values if isinstance(v, Data)]
-    sources = {d.source if d.source >= 0 else d.number for d in data}
+    sources = {d.root for d in data}
     rest = [v for v in values if not isinstance(v, Data)]
     if len(sources) != 1 or min(sources) < 0 or not all(map(_zero, rest)):
         return dict(source=-1, place=Place())
@@ -347,19 +327,16 @@ def _together(eqn: Any, ops: Operands, places: Sequence[int], out: Data) -> Comp
 
 def _placed_by_data(eqn: Any, values: Sequence[Value], ins: Sequence[Value], ctx: Context) -> Found:
     """Parameters put at places that data choose: what was put there tells where."""
-    sets = [v.values for v in values if isinstance(v, Parameter)]
-    known = all(s is not None for s in sets)
-    few_ = few(set().union(*(s for s in sets if s is not None))) if known else None
-    data = [i for i in ins if isinstance(i, Data)]
-    found = mixed(eqn, data, ctx, "parameters put where data say", enters=False)
+    few_ = united(*map(values_of, values))
+    found = mixed(eqn, datas(ins), ctx, "parameters put where data say", enters=False)
     region = found.outs[0]
     assert isinstance(region, Data)
     axes = parameter_of(values, shape_of(eqn.outvars[0])).axes
-    if few_ is None or not (0.0 in few_ or few_ <= {-1.0, 0.0, 1.0}):
+    if few_ is None or not are_events(few_):
         weight = parameter_of(values, axes.shape).weight
         cause = region.cause
         return Found([Analog(axes, cause=cause, births=region.births, weight=weight)])
-    simple = few_ <= {-1.0, 0.0, 1.0}
+    simple = is_simple(few_)
     out = Events(
         axes,
         cause=region.cause,

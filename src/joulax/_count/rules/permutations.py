@@ -7,7 +7,7 @@ import numpy as np
 
 from ..axes import IDLE, REPEATED
 from ..findings import EVENTS, Companions, Context, Found, Operands, mask
-from ..kinds import NONE, Data, Events, Parameter, Value, varied
+from ..kinds import NONE, Data, Events, Parameter, Value, united, varied
 from .geometry import Geometry
 from .registry import shape_of
 
@@ -26,12 +26,11 @@ def permuted(eqn: Any, ins: Sequence[Value], ctx: Context, g: Geometry, w: int) 
     if data.feeds or data.births:
         axes = axes.marked(REPEATED, g.free[1 - w])
     fresh: dict[str, Any] = dict(number=-1, form=None, source=-1, weight=None, terms=NONE)
-    size = min(data.size, float(axes.size(IDLE))) if data.size else 0.0
-    out = data.but(axes=axes, size=size, **fresh)
+    out = data.but(axes=axes, size=min(data.size, float(axes.size(IDLE))), **fresh)
     if isinstance(out, Events):
-        values = None if out.values is None else out.values | {0.0}
+        values = united(out.values, frozenset((0.0,)))
         out = out.but(values=values, nan_test=False, poly=None)
-    if not (isinstance(out, Events) and out.beside):
+    if not out.travels:
         return Found([out])
     return Found([out], events=lambda ops: [_moved(ops, g, w)])
 

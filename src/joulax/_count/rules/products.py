@@ -142,7 +142,7 @@ def _delivered(site: Site, weight: Weight, data: Data, axes: Axes) -> frozenset[
     """What a part of a weight has delivered: the other parts may be added by hand."""
     if not weight.leaves or weight.place == Place():
         return NONE
-    source = data.source if data.source >= 0 else data.number
+    source = data.root
     labels = Axes.of(axes.shape)
     return frozenset((Term(weight, source, data.place, labels, site.spiking, counted=True),))
 

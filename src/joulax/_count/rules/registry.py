@@ -112,12 +112,8 @@ def parameter_of(ins: Sequence[Value], shape: tuple[int, ...], **fields: Any) ->
     found = [i for i in ins if isinstance(i, Parameter)]
     named = [i for i in found if i.leaves and not i.is_mask]
     large = [i for i in named if any(i.axes.flags(VARIES))] or named
-    same = [i.axes for i in found if i.axes.shape == shape]
     loops = frozenset().union(*(i.place.loops for i in found))
     place = next((i.place for i in large), Place()).walked(loops)
-    axes = combined(lambda p, q: p | q, *same) if same else varied(shape)
-    if any(len(i.axes) and i.axes.shape != shape for i in found):
-        axes = varied(shape)
     fields = (
         dict(
             leaves=frozenset().union(*(i.leaves for i in large)),
@@ -127,7 +123,15 @@ def parameter_of(ins: Sequence[Value], shape: tuple[int, ...], **fields: Any) ->
         )
         | fields
     )
-    return Parameter(axes, **fields)
+    return Parameter(_parameter_axes(found, shape), **fields)
+
+
+def _parameter_axes(found: Sequence[Parameter], shape: tuple[int, ...]) -> Axes:
+    """Axes along which any of some parameters varies; all, where one has another shape."""
+    sized = [i.axes for i in found if len(i.axes)]
+    if not sized or any(axes.shape != shape for axes in sized):
+        return varied(shape)
+    return combined(lambda p, q: p | q, *sized)
 
 
 # -- where an equation stands ---------------------------------------------------

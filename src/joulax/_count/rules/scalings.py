@@ -27,7 +27,7 @@ from .births import (
 )
 from .combined import logical
 from .registry import parameter_of, rule, shape_of
-from .sets import mapped, travels, values_of
+from .sets import mapped, values_of
 from .terms import scaled_terms, thinned
 
 
@@ -53,7 +53,7 @@ def _product(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     text = "spikes are multiplied by an analog value"
     found = mixed(eqn, ins, ctx, text, enters=False, terms=terms)
     out = found.outs[0].but(form=None if divide else _multiple(ins), **_source(ins, divide))
-    return found.but(outs=[out], events=_thinned(out) if travels(out) else None)
+    return found.but(outs=[out], events=_thinned(out) if out.travels else None)
 
 
 def _thinned(out: Value) -> Callable[[Any], Any]:

@@ -16,6 +16,8 @@ from ..kinds import (
     Value,
     Values,
     few,
+    is_nonnegative,
+    is_simple,
 )
 from ..polynomial import Polynomial
 from .combined import logical, refired
@@ -45,13 +47,7 @@ def values_of(info: Value) -> Values | None:
 def same(info: Value, i: int, **changes: Any) -> Found:
     """The value passes unchanged, and what travels beside it."""
     out = info.but(**changes)
-    return Found([out], events=(lambda ops: [ops.companions(i)]) if travels(out) else None)
-
-
-def travels(info: Value) -> bool:
-    """Whether anything travels beside a value."""
-    beside = isinstance(info, Events) and info.beside
-    return beside or (isinstance(info, Data) and any(not t.counted for t in info.terms))
+    return Found([out], events=(lambda ops: [ops.companions(i)]) if out.travels else None)
 
 
 def kept(
@@ -68,17 +64,20 @@ def kept(
     found = logical(eqn, ins, ctx, values, masks=False, other=moved)
     out = found.outs[0]
     assert isinstance(out, Events)
-    if not out.beside:
+    if is_simple(values):
         return found
     if moved and any(isinstance(i, Events) and i.is_unit for i in ins):  # one event, larger perhaps
         there = lambda ops: once(ops.outs[0])
         return refired(eqn, ctx, out.but(scale=None), out.births, complement=True, events=there)
-    if values <= {float(v) for v in range(-64, 65)}:  # counts: every unit is an event
-        nonneg = min(values) >= 0 and not out.loose
-        out = out.but(scale=UNIT, nonneg=nonneg, beside=False)
-        return Found([out], births=found.births, taps=found.taps)
-    size = max(abs(v) for v in values)
-    scale = (size, ()) if len(values | {0.0}) <= 2 else None
+    return _leveled(out, values)
+
+
+def _leveled(out: Events, values: Values) -> Found:
+    """Events of several sizes: whole numbers count themselves, others are one event each."""
+    if all(v.is_integer() and abs(v) <= 64 for v in values):
+        nonneg = is_nonnegative(values) and not out.loose
+        return Found([out.but(scale=UNIT, nonneg=nonneg, beside=False)])
+    scale = (max(map(abs, values)), ()) if len(values | {0.0}) <= 2 else None
     return Found([out.but(scale=scale)], events=lambda ops: [{EVENTS: mask(ops.outs[0])}])
 
 

@@ -18,6 +18,7 @@ from ..kinds import (
     Value,
 )
 from ..run import LAST, Runner, Taps, merged, read_all, split, wanted
+from .loops import is_quiet
 from .registry import rule, shape_of
 
 
@@ -33,7 +34,7 @@ def _shard_map(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
     varying = sorted({a for spec in specs for part in spec if part for a in _names(part)})
     mesh = eqn.params["mesh"]
     shards = functools.reduce(operator.mul, (mesh.shape[a] for a in varying), 1)
-    if plan.quiet and not ctx.used([plan.frame]) and not any(map(wanted, outs)):
+    if is_quiet(ctx, [plan], outs):
         return Found(outs)
 
     def run(runner: Runner, values: list, companions: list) -> Any:

@@ -34,7 +34,7 @@ def sliced(info: Value, path: Path, length: int) -> Value:
     assert isinstance(info, Data)
     return info.but(
         **fresh,
-        source=info.source if info.source >= 0 else info.number,
+        source=info.root,
         place=info.place.walked(loop),
         terms=frozenset(_sliced_term(t, loop) for t in info.terms),
         weight=None,
@@ -66,7 +66,7 @@ def stacked(info: Value, path: Path, length: int) -> Value:
         terms=frozenset(_stacked_term(t, path, length) for t in info.terms),
         source=-1,
         place=Place(),
-        origin=info.source if info.source >= 0 else info.number,
+        origin=info.root,
         weight=None,
         **fresh,
     )

@@ -96,23 +96,16 @@ def sum_over(eqn: Any, info: Value, ctx: Context, axes: Sequence[int]) -> Found:
         return Found([out], events=_again_terms(eqn, out))
     signed = not info.nonneg  # type: ignore[attr-defined]
     out = out.but(values=None, nan_test=False, weak=out.weak, beside=out.beside or signed)
-    return Found([out], events=(lambda ops: [moved(eqn, ops)]) if _travels(out) else None)
-
-
-def _travels(out: Data) -> bool:
-    return (isinstance(out, Events) and out.beside) or any(not t.counted for t in out.terms)
+    return Found([out], events=(lambda ops: [moved(eqn, ops)]) if out.travels else None)
 
 
 def moved(eqn: Any, ops: Operands) -> Companions:
     """What travels beside the first operand, moved like it."""
-    info = ops.infos[0]
-    if isinstance(info, Events):
-        return {EVENTS: again(eqn, ops.events(0), *ops.values[1:])[0]}
-    return {k: again(eqn, c, *ops.values[1:])[0] for k, c in ops.companions(0).items()}
+    return {k: again(eqn, c, *ops.values[1:])[0] for k, c in ops.beside(0).items()}
 
 
 def _again_terms(eqn: Any, out: Data) -> Any:
-    return (lambda ops: [moved(eqn, ops)]) if _travels(out) else None
+    return (lambda ops: [moved(eqn, ops)]) if out.travels else None
 
 
 def _summed_term(eqn: Any, term: Term, axes: Sequence[int], size: float) -> Term:

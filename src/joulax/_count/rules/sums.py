@@ -20,12 +20,11 @@ from .births import (
     datas,
     elementwise_axes,
     mixed,
-    reborn,
     unrolled,
 )
-from .combined import logical
+from .combined import logical, refired
 from .registry import parameter_of, rule, shape_of
-from .sets import by_what_it_is, kept, mapped, same, travels, values_of
+from .sets import by_what_it_is, kept, mapped, same, values_of
 from .terms import bare_terms, merged_terms
 
 
@@ -63,7 +62,7 @@ def straight_through(
         return value + jax.lax.stop_gradient(jnp.round(value) - value)
 
     out = root.but(beside=True, form=form, number=-1)
-    return reborn(eqn, out, ctx, there)
+    return refired(eqn, ctx, out, out.births, events=there)  # with the slope of the surrogate
 
 
 def _sum_of_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
@@ -88,7 +87,7 @@ def _sum(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
         found = mixed(eqn, ins, ctx, _why_sum(ins[0], ins[1], minus), terms=terms)
     found = unrolled(eqn, found, ins, ctx)
     out = found.outs[0]
-    beside = found.events or ((lambda ops: [_added(ops, out)]) if travels(out) else None)
+    beside = found.events or ((lambda ops: [_added(ops, out)]) if out.travels else None)
     return found.but(outs=[out.but(form=form)], events=beside)
 
 
@@ -146,7 +145,7 @@ def _one_scale(eqn: Any, ins: Sequence[Value], ctx: Context, minus: bool) -> Fou
     )
     if found.births:  # counted by what it is
         return found
-    return Found([out], events=(lambda ops: [_added(ops, out)]) if travels(out) else None)
+    return Found([out], events=(lambda ops: [_added(ops, out)]) if out.travels else None)
 
 
 def added_terms(ins: Sequence[Value]) -> frozenset[Any]:

@@ -74,7 +74,7 @@ def _new(d: Data, p: Parameter, shape: tuple[int, ...]) -> set[Term]:
     axes = term_axes(_fit(weight.axes, shape), _fit(d.axes, shape))
     one_to_one = axes.flags(WEIGHT) == axes.flags(SOURCE)
     decay = one_to_one and bool(d.held) and not d.place.slices
-    source = d.source if d.source >= 0 else d.number
+    source = d.root
     name = (p.number, d.number)
     return {Term(weight, source, d.place, axes, isinstance(d, Events), decay=decay, name=name)}
 
@@ -118,7 +118,7 @@ def bare_terms(ins: Sequence[Value]) -> frozenset[Term]:
 def chosen_terms(options: Sequence[Value], index: Data) -> tuple[frozenset[Term], str | None]:
     """Terms of a choice that data make, and what is lost: rows of a leaf added one by one."""
     terms = frozenset().union(*(o.terms for o in options if isinstance(o, Data)))
-    source = index.source if index.source >= 0 else index.number
+    source = index.root
     gated = {
         Term(w, source, index.place, w.axes, True, counted=True) for w in _bare(options, terms)
     }
