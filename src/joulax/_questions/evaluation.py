@@ -178,14 +178,11 @@ def evaluate(
     wanted = [n for n in catalogue() if "@" not in n] if chips is None else list(chips)
     if not wanted:
         raise ValueError("evaluate() needs at least one chip; joulax.catalogue() lists them")
-    known, refused = _known(wanted)
     records = named_records(account)
     layers = unique([*records, STATIC])
     shape = (len(wanted), len(layers), len(_NUMBERS))
-    priced, more = _all_priced(account, known, (duration, batch), shape[1])
-    if more and not priced:
-        raise next(iter(more.values()))
-    rows = {i: _hole(str(wanted[i]), str(why)) for i, why in (refused | more).items()}
+    known, priced, refused = _attempted(account, wanted, (duration, batch), shape[1])
+    rows = {i: _hole(str(wanted[i]), why) for i, why in refused.items()}
     energies = np.zeros(shape)
     energies[list(rows), -1, -1] = np.nan
     for at, result, table in priced:
@@ -247,11 +244,25 @@ def _alike(known: dict[int, Hardware]) -> list[tuple[list[int], list[Hardware]]]
     return [(chips, [known[i] for i in chips]), *alone] if chips else alone
 
 
+Priced = tuple[list[int], Result, np.ndarray]  # chips of one group by number
+
+
+def _attempted(
+    account: Any, wanted: Sequence[Any], given: tuple[Any, Any], layers: int
+) -> tuple[dict[int, Hardware], list[Priced], dict[int, str]]:
+    """The chips, what they price, and why some do not; if none does, the first reason is raised."""
+    known, without = _known(wanted)
+    priced, refused = _all_priced(account, known, given, layers)
+    if refused and not priced:
+        raise next(iter(refused.values()))
+    return known, priced, without | {i: str(error) for i, error in refused.items()}
+
+
 def _all_priced(
     account: Any, known: dict[int, Hardware], given: tuple[Any, Any], layers: int
-) -> tuple[list[tuple[list[int], Result, np.ndarray]], dict[int, ValueError]]:
-    """Chips that price the account, and why others do not, as those that need its dense counts."""
-    found: list[tuple[list[int], Result, np.ndarray]] = []
+) -> tuple[list[Priced], dict[int, ValueError]]:
+    """Groups of chips that price the account; single ones where a group does not."""
+    found: list[Priced] = []
     refused: dict[int, ValueError] = {}
     for at, machines in _alike(known):
         try:

@@ -183,8 +183,8 @@ def _taps(
 ) -> tuple[Tap, ...]:
     path, shapes = site.path, [shape_of(eqn.invars[i]) for i in g.places]
     here, there_, within = g.places[w], g.places[1 - w], ctx.within_steps()
-    kind = "ac" if site.spiking else "mac"
-    each = 1.0 if not isinstance(data, Events) or data.is_unit or not site.spiking else MANY
+    kind, several = ("ac", _is_several(data)) if site.spiking else ("mac", False)
+    each = MANY if several else 1.0
     repeated = axes.wholly(IDLE)
     reach = lambda ops: ops.fanout(path, lambda: g.fanout(w, ops.values[here], ops.values))
 
@@ -219,7 +219,7 @@ def _taps(
         Tap(path, f"dense_{kind}", *dense),
         met(kind, there),
     ]
-    if site.spiking and not (isinstance(data, Events) and data.is_unit):
+    if several:
         found.append(met("ac_graded", lambda ops: graded_events(ops, there_)))
     if ctx.resolution.touched:
         reached = lambda ops: mask(product(ops, there(ops), mask(ops.values[here])))
@@ -228,6 +228,11 @@ def _taps(
     if ctx.resolution.events:
         found.append(_arriving(ctx, path, shapes[1 - w], there, each))
     return tuple(found)
+
+
+def _is_several(data: Data) -> bool:
+    """Whether an element of data may be more than one event."""
+    return not (isinstance(data, Events) and data.is_unit)
 
 
 def _touched(path: Any, count: Any, there: Any, later: Any, each: float) -> Tap:
@@ -329,6 +334,14 @@ def _pair(eqn: Any, ins: Sequence[Value], ctx: Context, g: Geometry) -> Found:
         pair=_fed_by(first, ctx) | _fed_by(second, ctx),
         operands=(known_by(first), known_by(second)),
     )
+    arrived = frozenset() if ctx.backward else first.births | second.births
+    taps = _pair_taps(eqn, ins, ctx, g, axes, spiking)
+    return Found([current(site, axes)], taps=taps, sites=(site,), arrived=arrived)
+
+
+def _pair_taps(
+    eqn: Any, ins: Sequence[Value], ctx: Context, g: Geometry, axes: Axes, spiking: bool
+) -> tuple[Tap, ...]:
     shapes = [shape_of(eqn.invars[i]) for i in g.places]
     within, repeated = ctx.within_steps(), axes.wholly(IDLE)
     bound = g.dense * MANY
@@ -348,12 +361,9 @@ def _pair(eqn: Any, ins: Sequence[Value], ctx: Context, g: Geometry) -> Found:
         Tap(ctx.path, kind, met(each)),
         Tap(ctx.path, f"dense_{kind}", g.dense if ctx.resolution.total else met(ones)),
     ]
-    simple = all(not isinstance(i, Events) or i.is_unit for i in (first, second))
-    if spiking and not simple:
+    if spiking and not all(not isinstance(i, Events) or i.is_unit for i in ins):
         taps.append(Tap(ctx.path, "ac_graded", met(once_)))
-    arrived = frozenset() if ctx.backward else first.births | second.births
-    out = current(site, axes)
-    return Found([out], taps=tuple(taps), sites=(site,), arrived=arrived)
+    return tuple(taps)
 
 
 def _paired(g: Geometry, a: Array, b: Array, values: Sequence[Any], bound: float) -> Sum:

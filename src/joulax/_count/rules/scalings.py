@@ -41,19 +41,28 @@ def _product_of_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
 @rule("mul", "div", parameters=_product_of_parameters, elementwise=True)
 def _product(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Products: spikes × spikes are spikes, scaling by a parameter changes no event."""
-    a, b = ins
     divide = eqn.primitive.name == "div"
-    if isinstance(a, Events) and isinstance(b, Events) and not divide:
-        return _masked_events(eqn, ins, ctx)
-    if isinstance(a, Events) and isinstance(b, Parameter):
-        return _scaled(eqn, ins, ctx, 0, divide)
-    if isinstance(b, Events) and isinstance(a, Parameter) and not divide:
-        return _scaled(eqn, ins, ctx, 1, divide)
-    terms = scaled_terms(eqn, ins, divide) if isinstance(a, Data) or not divide else frozenset()
+    found = _of_spikes(eqn, ins, ctx, divide)
+    if found is not None:
+        return found
+    inverse = divide and not isinstance(ins[0], Data)
+    terms = frozenset() if inverse else scaled_terms(eqn, ins, divide)
     text = "spikes are multiplied by an analog value"
     found = mixed(eqn, ins, ctx, text, enters=False, terms=terms)
     out = found.outs[0].but(form=None if divide else _multiple(ins), **_source(ins, divide))
     return found.but(outs=[out], events=_thinned(out) if out.travels else None)
+
+
+def _of_spikes(eqn: Any, ins: Sequence[Value], ctx: Context, divide: bool) -> Found | None:
+    """Spikes times spikes, or times a parameter; nothing is an event when divided by spikes."""
+    a, b = ins
+    if isinstance(a, Events) and isinstance(b, Parameter):
+        return _scaled(eqn, ins, ctx, 0, divide)
+    if divide or not isinstance(b, Events):
+        return None
+    if isinstance(a, Events):
+        return _masked_events(eqn, ins, ctx)
+    return _scaled(eqn, ins, ctx, 1, divide) if isinstance(a, Parameter) else None
 
 
 def _thinned(out: Value) -> Callable[[Any], Any]:

@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -36,6 +36,15 @@ def _shard_map(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
     shards = functools.reduce(operator.mul, (mesh.shape[a] for a in varying), 1)
     if is_quiet(ctx, [plan], outs):
         return Found(outs)
+    return Found(outs, run=_sharded(eqn, plan, ins, (specs, varying, shards)))
+
+
+def _sharded(
+    eqn: Any, plan: Any, ins: Sequence[Value], over_: tuple[Sequence[Any], Sequence[str], int]
+) -> Callable[..., Any]:
+    """The program of every shard with its counts; `over_`: specs of inputs, axes, their size."""
+    (specs, varying, shards), jaxpr = over_, plan.jaxpr
+    in_every = lambda k, v: v if k[1] in LAST else over(0, v, shards)
 
     def run(runner: Runner, values: list, companions: list) -> Any:
         numbers: Taps = {}
@@ -57,20 +66,17 @@ def _shard_map(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
         ]
         mapped = jax.shard_map(
             call,
-            mesh=mesh,
+            mesh=eqn.params["mesh"],
             in_specs=(list(specs), beside_in),
             out_specs=(list(out_specs), beside_out, PartitionSpec(tuple(varying) or None)),
             check_vma=False,
         )
         results, after, arrays = mapped(list(values), there)
-        found = {
-            k: v.map(lambda x: x[0]) if k[1] in LAST else over(0, v, shards)
-            for k, v in arrays.items()
-        }
-        known = {k: v if k[1] in LAST else over(0, v, shards) for k, v in numbers.items()}
-        return results, after, merged(found, known)
+        first = {k: v.map(lambda x: x[0]) for k, v in arrays.items() if k[1] in LAST}
+        found = {k: in_every(k, v) for k, v in (arrays | first | numbers).items()}
+        return results, after, merged(found)
 
-    return Found(outs, run=run)
+    return run
 
 
 def _names(part: Any) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from ..kinds import (
     Weight,
     term_axes,
 )
-from .births import common, datas
+from .births import common, datas, union
 from .registry import because, part, shape_of, site_of
 
 # -- products -------------------------------------------------------------------------
@@ -180,18 +180,28 @@ def merged_terms(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     pairs = _meetings(*sides) if len(sides) == 2 else []
     if not pairs:
         return None
-    leaves = frozenset().union(*(t.weight.leaves | u.weight.leaves for t, u in pairs))
-    opened = [outermost(t for t in d.terms if _open(t, leaves)) for d in sides]
-    new = [(i, t) for i, side in enumerate(opened) for t in side]
+    met = [t for pair in pairs for t in pair]
+    leaves = union(t.weight.leaves for t in met)
+    new = [(i, t) for i, d in enumerate(sides) for t in _opened(d, leaves)]
     axes = _sliced(eqn, pairs)
     sites, taps = _hand_sites(eqn, ctx, new, axes)
+    out = _hand_current(eqn, ins, ctx, sites, axes)
+    return Found(
+        [out.but(terms=_left_over(sides, pairs, leaves, [t for _, t in new]))],
+        sites=tuple(sites),
+        taps=tuple(taps),
+        picked=frozenset(t.lookup for t in met if t.lookup),
+        arrived=union(d.births for d in sides),
+    )
+
+
+def _left_over(
+    sides: Sequence[Data], pairs: Sequence[tuple[Term, Term]], leaves: Leaves, new: Sequence[Term]
+) -> frozenset[Term]:
+    """Terms of the sum: those that were counted, and those of other leaves."""
     counted = {t.but(counted=True, weight=_widened(t.weight, leaves)) for t, _ in pairs}
     others = [t for d in sides for t in d.terms if not t.weight.leaves & leaves]
-    rest = accounted(others, [t for _, t in new])
-    out = _hand_current(eqn, ins, ctx, sites, axes).but(terms=frozenset(counted | rest))
-    lookups = frozenset(t.lookup for p in pairs for t in p if t.lookup)
-    found = Found([out], sites=tuple(sites), taps=tuple(taps), picked=lookups)
-    return found.but(arrived=frozenset().union(*(d.births for d in sides)))
+    return accounted(others, new) | counted
 
 
 def _meetings(a: Data, b: Data) -> list[tuple[Term, Term]]:
@@ -229,8 +239,9 @@ def _meet(t: Term, u: Term) -> bool:
     return together(t, u) and not (t.counted and u.counted)
 
 
-def _open(term: Term, leaves: Leaves) -> bool:
-    return bool(term.weight.leaves & leaves) and not term.counted
+def _opened(d: Data, leaves: Leaves) -> list[Term]:
+    """Terms of some leaves that stand in no record yet."""
+    return outermost(t for t in d.terms if t.weight.leaves & leaves and not t.counted)
 
 
 def _widened(weight: Weight, leaves: Leaves) -> Weight:
