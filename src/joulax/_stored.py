@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from . import models
 from ._activity.account import Account, Convention, SiteNote
 from ._activity.record import Activity
 from ._fidelity.calibration import Calibration
@@ -54,11 +53,13 @@ _KINDS = {
     )
 }
 
-_KINDS |= {
-    name: kind
-    for name, kind in vars(models).items()
-    if isinstance(kind, type) and issubclass(kind, Hardware)
-}
+
+def _kinds() -> dict[str, type]:
+    """What can be read back, the published models of hardware too."""
+    from . import models
+
+    found = {n: k for n, k in vars(models).items() if isinstance(k, type)}
+    return _KINDS | {n: k for n, k in found.items() if issubclass(k, Hardware)}
 
 
 def load(source: str | Path) -> Any:
@@ -94,4 +95,4 @@ def load(source: str | Path) -> Any:
         raise ValueError(f"load() reads what to_json() wrote; this is no JSON: {error}") from error
     if not isinstance(found, dict) or "data" not in found:
         raise ValueError("load() reads what to_json() wrote; this file has no 'data'")
-    return unpack(found["data"], _KINDS)
+    return unpack(found["data"], _kinds())

@@ -429,18 +429,6 @@ def test_gates_of_a_cell_are_one_population():
     assert (float(account["a"].neurons), float(account["a"].updates)) == (N, N)
 
 
-@pytest.mark.parametrize("padding", [((1, 1), (1, 1)), ((0, 2), (1, 0))])
-@pytest.mark.parametrize("stride", [1, 2])
-def test_zeros_put_around_by_hand_are_padding(padding, stride):
-    w, x = f32(RNG.normal(size=(4, 2, 3, 3))), f32(RNG.normal(size=(1, 2, 6, 6)))
-    around = ((0, 0), (0, 0), *padding)
-    by_hand = lambda p, x: lax.conv(jnp.pad(x, around), p, (stride,) * 2, "VALID")
-    inside = lambda p, x: lax.conv_general_dilated(x, p, (stride,) * 2, padding)
-    (one,), (two,) = (joulax.count(f, weights=0)(w, x)[1].values() for f in (by_hand, inside))
-    for field in ("mac", "dense_mac", "synapses"):
-        assert float(getattr(one, field)) == float(getattr(two, field)), field
-
-
 def test_a_weight_of_ones_that_is_closed_over_keeps_its_name():
     ones = jnp.ones((5, N))
     program = lambda p, x: (x @ ones > 1.0) @ p["b"]

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 Factor = tuple[int, int]  # size, labels
 Shape = tuple[int, ...]
 
@@ -142,6 +144,19 @@ def _take(factors: list[Factor], size: int) -> tuple[tuple[Factor, ...], list[Fa
             left = math.prod([n, *(m for m, _ in rest)]) // need
             return tuple(taken), [(left, labels)] if left > 1 and share else []
     return tuple(taken) or ((size, 0),), rest
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A static slice of some axes: start, limit and stride of each, and their sizes."""
+
+    cuts: tuple[tuple[int, int, int], ...]
+    sizes: tuple[int, ...]
+
+    def places(self) -> np.ndarray:
+        """Numbers of the elements, where all are numbered in order."""
+        every = np.arange(math.prod(self.sizes)).reshape(self.sizes)
+        return every[tuple(slice(*cut) for cut in self.cuts)].reshape(-1)
 
 
 def combined(op: Callable[[int, int], int], first: Axes, *others: Axes) -> Axes:

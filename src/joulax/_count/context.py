@@ -128,8 +128,9 @@ class Context:
 
     def used(self, frames: Iterable[Path]) -> bool:
         """Whether any population is updated in these frames."""
-        wanted = set(frames)
-        return any(c.frame in wanted for c in self._walker.tables.claims.values())
+        wanted, tables = set(frames), self._walker.tables
+        known = (*tables.claims.values(), *tables.elsewhere.values())
+        return any(c.frame in wanted for c in known)
 
     @property
     def tables(self) -> Tables:

@@ -11,10 +11,11 @@ from jax.core import Tracer
 from .._activity.account import Account, Convention
 from .arguments import Names, names_of
 from .elsewhere import pointing, refuse_others
-from .names import Leaves, Same, is_array, surroundings, watched
+from .names import Leaves, Same, is_array
 from .program import Call, Program, programs
 from .resolution import Resolution
 from .rules import CHANGES
+from .surroundings import surroundings, watched
 
 
 def count(
@@ -129,11 +130,12 @@ class Counter:
         own = {id(leaf) for leaf in call.dynamic}
         there = (a for _, tree in found for a in jax.tree.leaves(tree) if is_array(a))
         outside = list({id(a): a for a in there if id(a) not in own}.values())
-        before = watched(self._fn)
+        passed = own | {id(a) for a in outside if isinstance(a, jax.Array)}
+        before = watched(self._fn, passed)
 
         def make() -> Program:
             program = self._traced(call, found)
-            after = watched(self._fn)
+            after = watched(self._fn, passed)
             return program if before == after else self._settled(call, program, before, after)
 
         if any(isinstance(a, Tracer) for a in outside):

@@ -21,7 +21,7 @@ from jaxtyping import Array
 
 from .axes import Axes
 from .exact import Sum
-from .kinds import Cause, Data, Events, Leaves, Path, Paths, Place, Value
+from .kinds import NONE, Cause, Data, Events, Leaves, Path, Paths, Place, Turns, Value
 from .resolution import Resolution
 
 COUNTING = "joulax.counting"  # the scope of work that counting has added
@@ -216,6 +216,8 @@ class Birth:
     repeated: tuple[bool, ...]
     frame: Path
     weak: bool
+    part: tuple[Any, ...] = ()  # of the neurons of its region
+    turns: Turns = NONE  # of its steps or samples
     layer: Path | None = None
     complement: bool = False  # where its parents are not
     here: "Population | None" = None  # what was compared for equality, neurons if these arrive
@@ -242,6 +244,12 @@ class Population:
     axes: Axes
     state: bool = False  # it carries its neurons: what is made of them later says no other size
     part: tuple[Any, ...] = ()  # of the neurons that its feeds reach
+    turns: Turns = NONE  # of its steps or samples
+
+    @property
+    def is_reduced(self) -> bool:
+        """Whether it is a sum or extremum of neurons."""
+        return bool(self.part) and self.part[-1] == "reduced"
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ Path = tuple[int, ...]
 Paths = frozenset[Path]
 Leaves = frozenset[int]
 Values = frozenset[float]
+Turns = frozenset[tuple[Any, ...]]
 Form = tuple[tuple[int, float], ...]  # value = Σ coefficient · numbered value
 Scale = tuple[float, tuple[int, ...]]  # constant factor, numbers of the parameters that scale
 
@@ -170,6 +171,7 @@ class Data(Value):
     feeds: Paths = NONE  # sites and one-to-one connections that feed its region
     size: float = 0.0  # neurons in the region: movement never enlarges it
     part: tuple[Any, ...] = ()  # which of the region's neurons: static slices of its currents
+    turns: Turns = NONE  # which of its steps or samples: static slices; none: all of them
     births: Paths = NONE  # spikes inside that may leave with it
     terms: frozenset[Term] = NONE
     weight: Weight | None = None  # leaves it is made of where they are not broadcast over data
@@ -369,6 +371,7 @@ def _common(a: Data, b: Data) -> dict[str, Any]:
         feeds=a.feeds | b.feeds,
         size=max(a.size, b.size),
         part=a.part if a.part == b.part else (),
+        turns=a.turns | b.turns,
         births=a.births | b.births,
         terms=a.terms | b.terms,
         weight=weight,

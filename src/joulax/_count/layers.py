@@ -1,16 +1,19 @@
 """Sites and births gathered into one record per layer, and what the layers are called."""
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from .._activity.account import Convention, SiteNote
 from .._activity.record import FIELDS, Activity
 from .._version import __version__
 from . import exact
+from .axes import Cut
 from .exact import Sum
 from .findings import Site
 from .kinds import Leaves as LeafSet, Path
@@ -178,7 +181,7 @@ class Layers:
         paths, sites = self._members[key], self._sites(key)
         found: dict[str, Sum] = {}
         for name in FIELDS:
-            parts = [taps[p, name] for p in paths if (p, name) in taps]
+            parts = {p: taps[p, name] for p in paths if (p, name) in taps}
             if name in SUMMED and parts:
                 found[name] = self._added(key, name, parts)
         for name in ("ac", "spikes"):
@@ -197,7 +200,7 @@ class Layers:
         paths = [p for p in self._members[key] if (p, name) in taps]
         if not any((p, f"{name}_graded") in taps for p in paths):
             return each
-        parts = [taps.get((p, f"{name}_graded"), taps[p, name]) for p in paths]
+        parts = {p: taps.get((p, f"{name}_graded"), taps[p, name]) for p in paths}
         return self._added(key, name, parts)
 
     def _existing(self, key: Key, taps: Taps, parts: list[Sum]) -> Sum:
@@ -231,7 +234,8 @@ class Layers:
         owned = [claims[p] for p in self._members[key] if p in claims and claims[p].owner == p]
         return list(dict.fromkeys(owned))
 
-    def _added(self, key: Key, name: str, parts: list[Sum]) -> Sum:
+    def _added(self, key: Key, name: str, found: dict[Path, Sum]) -> Sum:
+        parts = self._placed(key, found) if self._by_neuron else list(found.values())
         shapes = {jnp.shape(p.value) for p in parts}
         neurons = [s[-1] for s in map(jnp.shape, (p.value for p in parts)) if s]
         if self._by_neuron and len(neurons) > 1 and sum(neurons) == self._neurons(key):
@@ -245,6 +249,22 @@ class Layers:
         for part in parts[1:]:
             total = exact.add(total, part)
         return total
+
+    def _placed(self, key: Key, found: dict[Path, Sum]) -> list[Sum]:
+        """Spikes of parts of a population, each where its neurons stand."""
+        births = [self._tables.births.get(p) for p in found]
+        parts = [b.part for b in births if b]
+        size = self._neurons(key)
+        if len(set(parts)) < 2 or size is None:
+            return list(found.values())
+        cuts = [p[0] for p in parts if len(p) == 1 and isinstance(p[0], Cut)]
+        if len(cuts) < len(found) or any(math.prod(c.sizes) != size for c in cuts):
+            raise ValueError(
+                f"layer {self._names[key]!r} fires in parts that are not plain slices of it: "
+                "its spikes cannot be kept by neuron; count totals"
+            )
+        pairs = zip(found.values(), cuts, strict=True)
+        return [count.map(_putting(c.places(), int(size))) for count, c in pairs]
 
     # -- what the account says about itself -------------------------------------------
 
@@ -289,6 +309,11 @@ def _together(found: dict[Any, Any], larger: Callable[[Any, Any], Any]) -> Any:
     parts = [size for place, size in found.items() if place]
     total = sum(parts[1:], parts[0]) if parts else 0.0
     return larger(found[()], total) if () in found else total
+
+
+def _putting(places: np.ndarray, size: int) -> Callable[[Array], Array]:
+    """Puts counts by neuron where they belong, among so many."""
+    return lambda x: jnp.zeros((*x.shape[:-1], size), x.dtype).at[..., places].set(x)
 
 
 def _masking(path: tuple[Any, ...]) -> bool:

@@ -10,7 +10,7 @@ from jax.extend.core import Jaxpr, Literal, Var
 
 from .axes import IDLE, Axes
 from .findings import Birth, Feed, Found, Late, Site
-from .kinds import NONE, Path, Paths, Value, constant
+from .kinds import NONE, Path, Paths, Turns, Value, constant
 from .updates import Work
 
 
@@ -25,11 +25,16 @@ class Claim:
     shape: tuple[int, ...]
     axes: Axes
     state: bool = False  # carried from step to step: its size is certain
+    reduced: bool = False  # sums or extrema of neurons, as long as the neurons are not seen
 
     @property
     def elements(self) -> float:
         """Updates each time the frame runs."""
         return self.neurons * self.repeats
+
+    def yields(self, other: "Claim") -> bool:
+        """Whether neurons are seen in the other claim, and only their sums in this one."""
+        return self.reduced and not other.reduced and self.frame == other.frame
 
     def of(self, neurons: float) -> "Claim":
         """The same claim to more neurons, along one axis."""
@@ -107,6 +112,9 @@ class Tables:
     lost: dict[Path, Uncounted] = field(default_factory=dict)
     fanouts: dict[Path, Any] = field(default_factory=dict)
     parts: dict[tuple[Path, Any], float] = field(default_factory=dict)  # neurons, by feed
+    turns: dict[Path, dict[tuple[Path, Turns], float]] = field(default_factory=dict)  # repeats
+    elsewhere: dict[tuple[Path, Path], Claim] = field(default_factory=dict)  # in other frames
+    order: dict[Any, int] = field(default_factory=dict)  # turns, as they come
     met: dict[tuple[Path, Any, Any], None] = field(default_factory=dict)
     late: dict[tuple[Path, str], Late] = field(default_factory=dict)
     work: dict[Path, Work] = field(default_factory=dict)
@@ -117,7 +125,9 @@ class Tables:
     def copy(self) -> "Tables":
         """An independent copy."""
         found = vars(self).items()
-        return dataclasses.replace(self, **{n: dict(v) for n, v in found if isinstance(v, dict)})
+        copies: dict[str, Any] = {n: dict(v) for n, v in found if isinstance(v, dict)}
+        copies["turns"] = {f: dict(v) for f, v in self.turns.items()}
+        return dataclasses.replace(self, **copies)
 
     def living(self) -> Paths:
         """Births that are counted: those that arrive or leave, at their last form."""
@@ -156,9 +166,27 @@ class Tables:
         return self._before(birth, lambda b: self.births[b].parents)
 
     def forms(self, birth: Path) -> set[Path]:
-        """Births that are earlier forms of the same spikes: a complement is none of its parents."""
-        known = self.births
-        return self._before(birth, lambda b: NONE if known[b].complement else known[b].parents)
+        """Births that are earlier forms of the same spikes: no complement, no older step."""
+
+        def same(b: Path) -> Paths:
+            known = self.births[b]
+            older = (p for p in known.parents if self._is_older(self.births[p], known))
+            return NONE if known.complement else known.parents - set(older)
+
+        return self._before(birth, same)
+
+    def _is_older(self, parent: Birth, birth: Birth) -> bool:
+        """Whether spikes are of an earlier step than those made of them, in an unrolled loop."""
+        latest = lambda b: max((self.order[t] for t in b.turns), default=-1)
+        if parent.turns and latest(parent) < latest(birth):
+            return True
+        before, after = (self._layers(b.feeds) for b in (parent, birth))
+        return any(after[layer] > path for layer, path in before.items() if layer in after)
+
+    def _layers(self, feeds: Paths) -> dict[Any, Path]:
+        """The last site of each layer among some feeds."""
+        sites = [self.sites[p] for p in sorted(feeds) if p in self.sites]
+        return {(s.leaves, s.place): s.path for s in sites if s.leaves}
 
     def _before(self, birth: Path, parents: Callable[[Path], Paths]) -> set[Path]:
         found: set[Path] = set()
@@ -180,6 +208,12 @@ class Tables:
         site = self.sites.get(feed)
         limit = whole if site is None else min(whole, site.neurons)
         return min(limit, sum(min(sizes[p] for p in group) for group in groups))
+
+    def repeats(self, claim: Claim, most: float) -> float:
+        """Steps and samples of a region in one run of its frame, those of its slices together."""
+        known = self.turns.get(claim.owner, {})
+        sliced = sum(n for (frame, turns), n in known.items() if turns and frame == claim.frame)
+        return max(known.get((claim.frame, NONE), 0.0), min(sliced, most))
 
     def _apart(self, feed: Path, parts: Iterable[Any]) -> list[set[Any]]:
         """Parts in groups that never meet; where one meets the whole, all are together."""

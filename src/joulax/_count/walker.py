@@ -9,7 +9,8 @@ import jax
 from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-from .axes import IDLE, REPEATED, Axes
+from . import populations
+from .axes import Axes
 from .constants import Constants
 from .context import Context
 from .findings import COUNTING, Found, Population
@@ -25,7 +26,7 @@ from .kinds import (
     parameter,
 )
 from .names import Leaves
-from .plan import Claim, Plan, Step, Tables, Uncounted
+from .plan import Plan, Step, Tables, Uncounted
 from .resolution import Resolution, within
 from .rules import (
     CONTAINERS,
@@ -110,6 +111,8 @@ class Walker:
         tables = self.tables
         tables.sites.update((s.path, s) for s in found.sites)
         tables.births.update((b.path, b) for b in found.births)
+        for turn in (t for b in found.births for t in sorted(b.turns, key=str)):
+            tables.order.setdefault(turn, len(tables.order))
         for f in found.feeds:
             old = tables.feeds.get(f.path)
             tables.feeds[f.path] = (
@@ -129,7 +132,7 @@ class Walker:
         if found.lost is not None:
             tables.lost[ctx.path] = _work(eqn, found.lost)
         tables.met.update(dict.fromkeys(found.met))
-        self._unclaim(*found.statistics)
+        populations.unclaim(tables, *found.statistics)
         for population in found.neurons:
             self.claim(population, ctx.frame)
 
@@ -213,73 +216,23 @@ class Walker:
         own = {p: c for p, c in new if p not in before and p[: len(path)] == path}
         self.tables.claims = before | own
 
-    # -- regions ------------------------------------------------------------------
+    # -- populations ----------------------------------------------------------------
 
     def regions(self, feeds: Paths) -> Paths:
         """Sites that feed a region, also through populations that feed it one to one."""
-        found: set[Path] = set()
-        queue = list(feeds)
-        seen: set[Path] = set()
-        while queue:
-            f = queue.pop()
-            if f in seen:
-                continue
-            seen.add(f)
-            found.add(f)
-            feed = self.tables.feeds.get(f)
-            if feed is not None and all(b in self.tables.births for b in feed.births):
-                queue += [p for b in feed.births for p in self.tables.births[b].feeds]
-        return frozenset(found)
+        return populations.regions(self.tables, feeds)
 
     def origins(self, birth: Path) -> Paths:
         """Sites that feed the region that fired."""
-        known = self.tables.births.get(birth)
-        return NONE if known is None else self.regions(known.feeds)
+        return populations.origins(self.tables, birth)
 
     def claim(self, population: Population, frame: Path) -> None:
-        """The region fed by these sites is a population of neurons.
-
-        The first feeder keeps its record.
-        """
-        if not population.feeds:
-            return
-        claims, parts = self.tables.claims, self.tables.parts
-        new = _claim(population, frame, min(population.feeds, key=self.tables.first))
-        for f in population.feeds:
-            key = f, population.part
-            parts[key] = min(parts.get(key, new.neurons), new.neurons)
-        free = [p for p in population.feeds if p not in claims]
-        if free:
-            owner = min(free, key=self.tables.first)
-            claims.update(dict.fromkeys(free, dataclasses.replace(new, owner=owner)))
-            return
-        old = claims[max(population.feeds)]
-        smaller = new.neurons < old.neurons and not old.state
-        larger = new.neurons > old.neurons and new.state and not old.state
-        if new.frame == old.frame and (smaller or larger):
-            new = dataclasses.replace(new, owner=old.owner)
-            claims.update({p: new for p, c in claims.items() if c == old})
+        """The region fed by these sites is a population of neurons."""
+        populations.claim(self.tables, population, frame)
 
     def settle(self) -> None:
-        """What is known at the end: winners whose spikes arrive, populations in several parts."""
-        for path in sorted(self.tables.living()):
-            birth = self.tables.births[path]
-            if birth.here is not None and not any(f in self.tables.claims for f in birth.feeds):
-                self.claim(birth.here, birth.frame)
-        claims = self.tables.claims
-        for claim in dict.fromkeys(claims.values()):
-            neurons = self.tables.neurons(claim.owner)
-            if neurons is not None and neurons > claim.neurons:
-                whole = claim.of(neurons)
-                claims.update({p: whole for p, c in claims.items() if c == claim})
-
-    def _unclaim(self, feeds: Paths, size: float) -> None:
-        """A mean or variance of a region, brought back to it, is no population of its own."""
-        claims = self.tables.claims
-        found = {claims[p] for p in feeds if p in claims}
-        gone = {c for c in found if c.neurons < size and not c.state}
-        for p in [p for p, c in claims.items() if c in gone]:
-            del claims[p]
+        """What is known at the end: populations in several parts, and at several turns."""
+        populations.settle(self.tables, self.lengths)
 
     # -- constants ----------------------------------------------------------------
 
@@ -305,17 +258,6 @@ class Walker:
 def known_number(info: Parameter) -> bool:
     """Whether a constant is one number everywhere."""
     return info.constant is not None
-
-
-def _claim(population: Population, frame: Path, owner: Path) -> Claim:
-    axes = population.axes
-    here = float(axes.size(IDLE))
-    neurons = min(population.size, here) if population.size else here
-    repeats = 1.0
-    for dim in axes.dims:
-        for n, labels in dim:
-            repeats *= n if labels & REPEATED else 1
-    return Claim(owner, frame, neurons, repeats, population.shape, axes, population.state)
 
 
 def _params(eqn: Any) -> Any:

@@ -19,7 +19,6 @@ from .._hardware.chip import Hardware
 from .._hardware.energy import energy
 from .._hardware.numbers import checked
 from .._report.warned import partial_of
-from ..models.memory import DRAM, Memory, sram
 
 _EVENTS = ("ac", "ac_graded", "spikes", "spikes_graded", "events", "touched")
 
@@ -302,6 +301,8 @@ def _spiking(account: Any, all_layers: bool) -> dict[str, Activity]:
 
 def _chosen(synapses: list[Any], bits: int) -> dict[str, tuple[Any, Any]]:
     """Arithmetic alone, and with weights in memory, each network in one of its own size."""
+    from ..models.memory import DRAM, sram
+
     arithmetic = hardware("45nm@int8")
     snn, ann = (_memory(bits, sram(jnp.maximum(s * bits / 8, 1e3))) for s in synapses)
     off_chip = _memory(bits, DRAM)
@@ -326,11 +327,13 @@ def _compared(
     }
 
 
-def _memory(bits: int, weights: Any) -> Memory:
+def _memory(bits: int, weights: Any) -> Hardware:
     """45 nm int8 arithmetic with weights in one memory and neuron states in 8 kB of SRAM.
 
     A twin keeps its sums in registers.
     """
+    from ..models.memory import Memory, sram
+
     fields: Any = dict(
         add=0.03, multiply=0.2, weight_bits=bits, state_bits=16, weights=weights, states=sram(8e3)
     )

@@ -7,11 +7,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from rich.table import Table
 
 from .._activity.account import Convention
 from .._count.arguments import names_of
-from .._count.names import common_text, is_array, surroundings
+from .._count.names import common_text, is_array
+from .._count.surroundings import surroundings
 from .rendered import Rendered, number
 from .shapes import Shapes, padded
 
@@ -117,6 +117,8 @@ class Summary(Rendered):
 
     def parts(self) -> list[Any]:
         """Table and remarks, for rich."""
+        from rich.table import Table
+
         total = self.total
         columns = [c for c in _COLUMNS if getattr(total, c)]
         table = Table(title="Layers by their shapes", title_justify="left")

@@ -12,7 +12,8 @@ from jaxtyping import Array
 from .._activity.account import Account, named_records
 from .._activity.record import Activity, is_synaptic, total
 from .._count import count
-from .._count.names import is_array, surroundings
+from .._count.names import is_array
+from .._count.surroundings import surroundings
 from .._forms.printed import Named
 from .._hardware.catalogue import hardware
 from .._hardware.chip import Chip

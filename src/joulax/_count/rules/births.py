@@ -103,6 +103,7 @@ def common(eqn: Any, ins: Sequence[Value], ctx: Context) -> dict[str, Any]:
         feeds=feeds,
         size=max((d.size for d in data if d.feeds), default=0.0),
         part=_one_part([d for d in data if d.feeds] or data),
+        turns=union(d.turns for d in data),
         births=births - ctx.own(births, feeds),
         weight=provenance(ins, axes),
         held=union(d.held for d in data),
@@ -202,7 +203,7 @@ def _entering(eqn: Any, data: Sequence[Data], ctx: Context, values: dict[str, An
 
 def population(value: Data, shape: tuple[int, ...], *, state: bool = False) -> Population:
     """The region of a value as neurons."""
-    return Population(value.feeds, value.size, shape, value.axes, state, value.part)
+    return Population(value.feeds, value.size, shape, value.axes, state, value.part, value.turns)
 
 
 def fires(eqn: Any, found: Found, ctx: Context) -> Found:
@@ -233,7 +234,8 @@ def born(
     assert isinstance(region, Data)
     made = common(eqn, ins, ctx)
     feeds = made["feeds"] | frozenset(f.path for f in found.feeds)
-    birth = birth_at(eqn, ctx, made["axes"], feeds, parents, made["births"], weak)
+    where = {k: made[k] for k in ("part", "turns")}
+    birth = birth_at(eqn, ctx, made["axes"], feeds, parents, made["births"], weak, **where)
     kept = {k: made[k] for k in ("axes", "held", "random", "source", "place") if k in made}
     values: dict[str, Any] = {"values": SPIKE, "nonneg": True, **kept, **fields}
     spikes = Events(
@@ -245,7 +247,7 @@ def born(
     )
     silent = weak or ctx.backward or not feeds or ctx.own_echo(feeds)
     shape = shape_of(eqn.outvars[0])
-    here = Population(feeds, spikes.size, shape, made["axes"], part=made["part"])
+    here = Population(feeds, spikes.size, shape, made["axes"], **where)
     neurons = () if silent else (here,)
     if weak and feeds and not ctx.backward:
         birth = dataclasses.replace(birth, here=here)
@@ -261,7 +263,14 @@ def born(
 
 
 def birth_at(
-    eqn: Any, ctx: Context, axes: Axes, feeds: Paths, parents: Paths, arrived: Paths, weak: bool
+    eqn: Any,
+    ctx: Context,
+    axes: Axes,
+    feeds: Paths,
+    parents: Paths,
+    arrived: Paths,
+    weak: bool,
+    **where: Any,
 ) -> Birth:
     """A birth at this equation, of a value with these axes."""
     return Birth(
@@ -273,7 +282,14 @@ def birth_at(
         axes.wholly(IDLE),
         ctx.frame,
         weak,
+        **where,
     )
+
+
+def same_where(births: Sequence[Birth]) -> dict[str, Any]:
+    """Which part of a population fired, at which of its steps."""
+    part = shared(b.part for b in births)
+    return dict(part=() if part is None else part, turns=union(b.turns for b in births))
 
 
 def placed_births(eqn: Any, found: Found, region: Data, ctx: Context) -> Found:
@@ -281,7 +297,7 @@ def placed_births(eqn: Any, found: Found, region: Data, ctx: Context) -> Found:
     out = found.outs[0]
     assert isinstance(out, Events)
     birth = birth_at(eqn, ctx, out.axes, region.feeds, NONE, region.births, True)
-    here = Population(region.feeds, region.size, shape_of(eqn.outvars[0]), out.axes)
+    here = dataclasses.replace(population(region, shape_of(eqn.outvars[0])), axes=out.axes)
     birth = dataclasses.replace(birth, here=None if ctx.backward else here)
     out = out.but(births=frozenset((ctx.path,)), weak=True, size=region.size)
     return found.but(outs=[out], births=(birth,), taps=taps(ctx, out, birth))
@@ -309,6 +325,7 @@ def reborn_at(
         axes.wholly(IDLE) if repeated is None else repeated,
         ctx.frame,
         all(b.weak for b in inside),
+        **same_where(inside),
     )
     cause = because(eqn, "spikes of a surrogate gradient")
     return info.but(births=(info.births - paths) | {place}, cause=cause), birth
@@ -327,7 +344,9 @@ def unrolled(eqn: Any, found: Found, ins: Sequence[Value], ctx: Context) -> Foun
     if not left & right:
         return found
     shape = shape_of(eqn.outvars[0])
-    steps = tuple(Population(d.feeds, d.size, shape, out.axes, True, d.part) for d in data)
+    steps = tuple(
+        dataclasses.replace(population(d, shape, state=True), axes=out.axes) for d in data
+    )
     return found.but(neurons=(*found.neurons, *steps))
 
 
@@ -351,6 +370,6 @@ def taps(
         return lambda ops: ctx.resolution.summed(make(ops), birth.repeated, within, each)
 
     found = [Tap(birth.path, "spikes", counted(fired))]
-    if not (spikes.is_unit or spikes.beside):
+    if not spikes.is_unit and (events is not None or not spikes.beside):
         found.append(Tap(birth.path, "spikes_graded", counted(lambda ops: graded(fired(ops)))))
     return tuple(found)

@@ -6,7 +6,15 @@ from typing import Any
 
 from ..findings import EVENTS, Context, Found, Operands
 from ..kinds import NONE, UNIT, Events, Paths, Value, is_nonnegative, is_simple, shared
-from .births import birth_at, datas, elementwise_axes, same_source, taps, union
+from .births import (
+    birth_at,
+    datas,
+    elementwise_axes,
+    same_source,
+    same_where,
+    taps,
+    union,
+)
 from .registry import because
 
 
@@ -70,7 +78,7 @@ def refired(
         return Found([out], events=beside)
     known = ctx.births(out.births)
     feeds, weak = union(b.feeds for b in known), all(b.weak for b in known)
-    birth = birth_at(eqn, ctx, out.axes, feeds, forms, NONE, weak)
+    birth = birth_at(eqn, ctx, out.axes, feeds, forms, NONE, weak, **same_where(known))
     birth = dataclasses.replace(birth, complement=complement)
     out = out.but(births=frozenset((ctx.path,)))
     made = taps(ctx, out, birth, events=events)
@@ -81,7 +89,9 @@ def _combined(
     eqn: Any, spikes: list[Events], strong: list[Events], births: Paths, ctx: Context, values: Any
 ) -> Events:
     loud, loose = strong or spikes, any(s.loose for s in spikes)
-    together = {k: union(getattr(s, k) for s in spikes) for k in ("held", "running", "piled")}
+    bounded = is_simple(values) and not loose  # no running sum, whatever it was made of
+    kept = ("held",) if bounded else ("held", "running", "piled")
+    together = {k: union(getattr(s, k) for s in spikes) for k in kept}
     return Events(
         elementwise_axes(eqn, spikes),
         cause=next((s.cause for s in loud if s.cause), because(eqn, "spikes combined with spikes")),

@@ -10,11 +10,10 @@ import numpy as np
 from jaxtyping import Array
 
 from ..findings import Context, Found, existing
-from ..kinds import Parameter, Value, varied
+from ..kinds import Value, varied
+from .padding import Border, border, inside
 from .products import Geometry, bilinear, bind, products_of_parameters
 from .registry import rule, shape_of
-
-Pads = tuple[tuple[int, int], ...]
 
 
 @rule("dot_general", parameters=products_of_parameters)
@@ -85,24 +84,10 @@ def _sum(x: Array, free: Sequence[int], batch: Sequence[int], contract: Sequence
 @rule("conv_general_dilated", parameters=products_of_parameters)
 def _conv(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
     """Convolutions of all forms."""
-    return bilinear(eqn, ins, ctx, conv_geometry(eqn, _padded(eqn, ins[0], ctx)))
+    return bilinear(eqn, ins, ctx, conv_geometry(eqn, border(ins[0], ctx)))
 
 
-def _padded(eqn: Any, data: Value, ctx: Context) -> Pads:
-    """Zeros around each spatial axis of the input that an equation before has put there."""
-    made = ctx.maker(data.number)
-    numbers = eqn.params["dimension_numbers"].lhs_spec[2:]
-    none = ((0, 0),) * len(numbers)
-    if made is None or made[0].primitive.name != "pad":
-        return none
-    pad, (_, value) = made
-    config = [pad.params["padding_config"][a] for a in numbers]
-    zero = isinstance(value, Parameter) and value.constant == 0
-    plain = all(low >= 0 and high >= 0 and not inner for low, high, inner in config)
-    return tuple((int(low), int(high)) for low, high, _ in config) if zero and plain else none
-
-
-def conv_geometry(eqn: Any, padded: Pads) -> Geometry:
+def conv_geometry(eqn: Any, padded: Border) -> Geometry:
     """Sizes and products of a convolution; padding is no synapse."""
     numbers, batches = eqn.params["dimension_numbers"], eqn.params["batch_group_count"]
     x, k, y = (v.aval.shape for v in (*eqn.invars, *eqn.outvars))
@@ -123,13 +108,13 @@ def conv_geometry(eqn: Any, padded: Pads) -> Geometry:
         free=(axis, axis),
         contracted=(data_axes, kernel_axes),
         product=lambda a, b, values: bind(eqn, a, b),
-        fanout=lambda w, weight, values: _conv_fanout(eqn, w, weight),
+        fanout=lambda w, weight, values: _conv_fanout(eqn, w, weight, padded),
         met=_met(numbers, pairs, inner, len(y)),
         copies=float(repeats) if batches > 1 else 1.0,
     )
 
 
-def _conv_fanout(eqn: Any, w: int, weight: Any) -> Array:
+def _conv_fanout(eqn: Any, w: int, weight: Any, padded: Border) -> Array:
     """Synapses that each input reaches, or each entry of a kernel of data: the adjoint of ones."""
     numbers, (x, k) = eqn.params["dimension_numbers"], (v.aval.shape for v in eqn.invars)
     y, fixed = shape_of(eqn.outvars[0]), existing(weight)
@@ -137,7 +122,9 @@ def _conv_fanout(eqn: Any, w: int, weight: Any) -> Array:
         return _adjoint(lambda kernel: bind(eqn, fixed, kernel), k, y)
     if eqn.params["batch_group_count"] == 1:
         x, y = _single(x, numbers.lhs_spec[0]), _single(y, numbers.out_spec[0])
-    return _adjoint(lambda data: bind(eqn, data, fixed), x, y)
+    reach = _adjoint(lambda data: bind(eqn, data, fixed), x, y)
+    there = inside(padded, numbers.lhs_spec[2:], x)
+    return reach if there is None else reach * there
 
 
 def _single(shape: tuple[int, ...], batch: int) -> tuple[int, ...]:
@@ -160,10 +147,11 @@ def _met(numbers: Any, pairs: Sequence[np.ndarray], inner: int, rank: int) -> np
 
 
 def _inside(
-    eqn: Any, i: int, x: tuple[int, ...], k: tuple[int, ...], y: tuple[int, ...], padded: Pads
+    eqn: Any, i: int, x: tuple[int, ...], k: tuple[int, ...], y: tuple[int, ...], padded: Border
 ) -> np.ndarray:
     """Which pairs (output position, kernel tap) along spatial axis i meet a real input."""
-    p, numbers, (low, high) = eqn.params, eqn.params["dimension_numbers"], padded[i]
+    p, numbers = eqn.params, eqn.params["dimension_numbers"]
+    low, high = padded[numbers.lhs_spec[i + 2]]
     n, taps = x[numbers.lhs_spec[i + 2]], k[numbers.rhs_spec[i + 2]]
     outs, hole = y[numbers.out_spec[i + 2]], p["lhs_dilation"][i]
     place = (

@@ -132,15 +132,23 @@ def _outer(ins: Sequence[Value]) -> bool:
     return any(w is not None and alone(w, d) for w in weights for d in datas(ins))
 
 
-@rule("max", "min", "clamp", elementwise=True)
+_EXTREMA: dict[str, Callable[..., float]] = {
+    "max": max,
+    "min": min,
+    "clamp": lambda low, x, high: min(max(x, low), high),
+}
+
+
+def _extremum_of_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
+    values = mapped(_EXTREMA[eqn.primitive.name], *(values_of(i) for i in ins))
+    return [parameter_of(ins, shape_of(eqn.outvars[0]), values=values)]
+
+
+@rule(*_EXTREMA, parameters=_extremum_of_parameters, elementwise=True)
 def _extremum(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Larger or smaller: still events if the set of values stays small and keeps zero."""
     name = eqn.primitive.name
-    op: Callable[..., float] = {
-        "max": max,
-        "min": min,
-        "clamp": lambda low, x, high: min(max(x, low), high),
-    }[name]
+    op = _EXTREMA[name]
     if all(isinstance(i, Events | Parameter) for i in ins):
         found = kept(eqn, ins, ctx, op) or _clipped(eqn, ins, name)
         if found is not None:
@@ -198,7 +206,13 @@ def _function_of(eqn: Any) -> Callable[[float], float] | None:
     return _FUNCTIONS.get(name)
 
 
-@rule(*sorted(set(OTHERS) | set(_FUNCTIONS)), elementwise=True)
+def _function_of_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
+    op = _function_of(eqn)
+    values = mapped(op, values_of(ins[0])) if op and len(ins) == 1 else None
+    return [parameter_of(ins, shape_of(v), values=values) for v in eqn.outvars]
+
+
+@rule(*sorted(set(OTHERS) | set(_FUNCTIONS)), parameters=_function_of_parameters, elementwise=True)
 def _function(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Functions of one value: of known values, or of counts; `sign` of anything is spikes."""
     name, x = eqn.primitive.name, ins[0]

@@ -6,7 +6,7 @@ Events stay events and move along, terms keep whose products they are.
 from collections.abc import Sequence
 from typing import Any
 
-from ..axes import COPIED, IDLE, REPEATED, SOURCE, VARIES, WEIGHT, Axes, combined
+from ..axes import COPIED, IDLE, REPEATED, SOURCE, VARIES, WEIGHT, Axes, Cut, combined
 from ..findings import EVENTS, Companions, Context, Found, Operands, mask
 from ..kinds import (
     UNIT,
@@ -117,6 +117,7 @@ def moved_value(eqn: Any, info: Data, k: int = 0) -> Data:
         weight = weight.__class__(weight.leaves, carried(eqn, weight.axes, 0, k), weight.place)
     if isinstance(info, Events):
         changes["nan_test"] = False
+    neurons, steps = _cut(eqn, info, k, idle=False), _cut(eqn, info, k, idle=True)
     size = info.size
     if not same_elements:
         size = min(size, float(axes.size(IDLE))) if size else size
@@ -127,21 +128,35 @@ def moved_value(eqn: Any, info: Data, k: int = 0) -> Data:
         source=info.root,
         place=_placed(eqn, info.place, info.axes, k),
         size=size,
-        part=_part(eqn, info, k),
+        part=info.part if neurons is None else (*info.part, neurons),
+        turns=info.turns if steps is None else frozenset((*t, steps) for t in info.turns or {()}),
         **changes,
     )
 
 
-def _part(eqn: Any, info: Data, k: int) -> tuple[Any, ...]:
-    """Which neurons of a region these are: slices along axes of neurons."""
+def _cut(eqn: Any, info: Data, k: int, *, idle: bool) -> Any:
+    """Which part of a region these are, along axes of neurons or of steps and samples."""
+    if not (info.feeds or info.births) or eqn.primitive.name not in ("slice", "split", "unstack"):
+        return None
+    sizes, repeated = info.axes.shape, info.axes.wholly(IDLE)
+    along = [a for a, r in enumerate(repeated) if r == idle]
+    cuts = tuple(_taken(eqn, a, sizes[a], k) for a in along)
+    whole = tuple((0, sizes[a], 1) for a in along)
+    return None if cuts == whole else Cut(cuts, tuple(sizes[a] for a in along))
+
+
+def _taken(eqn: Any, axis: int, size: int, k: int) -> tuple[int, int, int]:
+    """Start, limit and stride of output k along one axis."""
     name, p = eqn.primitive.name, eqn.params
-    if not (info.feeds or info.births) or name not in ("slice", "split", "unstack"):
-        return info.part
-    neurons = [not idle for idle in info.axes.wholly(IDLE)]
     if name == "slice":
-        window = _window(p, info.axes.shape, neurons)
-        return info.part if window is None else (*info.part, window)
-    return (*info.part, (name, p["axis"], k)) if neurons[p["axis"]] else info.part
+        stride = 1 if p["strides"] is None else p["strides"][axis]
+        return int(p["start_indices"][axis]), int(p["limit_indices"][axis]), int(stride)
+    if axis != p["axis"]:
+        return 0, size, 1
+    if name == "unstack":
+        return k, k + 1, 1
+    start = int(sum(p["sizes"][:k]))
+    return start, start + int(p["sizes"][k]), 1
 
 
 def _moved_term(eqn: Any, term: Term, k: int) -> Term:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..axes import REPEATED, SOURCE, VARIES, WEIGHT
-from ..findings import Population
 from ..kinds import (
     NONE,
     TERNARY,
@@ -20,6 +19,7 @@ from ..kinds import (
     Value,
     join,
 )
+from .births import population
 from .registry import shape_of
 
 
@@ -83,7 +83,7 @@ def _stacked_term(term: Term, path: Path, length: int) -> Term:
 
 def _left(info: Data, path: Path) -> Data:
     """A value outside a loop again: a running sum is complete."""
-    out = info.but(held=_outside(info.held, path))
+    out = info.but(held=_outside(info.held, path), turns=NONE)
     if not isinstance(out, Events):
         return out
     return out.but(running=_outside(out.running, path), piled=out.piled - {path}, poly=None)
@@ -117,7 +117,7 @@ def entering(info: Value, path: Path, k: int) -> Value:
         piled = info.piled | (loop if state in info.running else NONE)
         fresh |= dict(piled=piled, running=_outside(info.running, path), poly=None)
     held = _outside(info.held, path) | {state}
-    return info.but(held=held, **fresh)
+    return info.but(held=held, turns=NONE, **fresh)
 
 
 def rejoined(path: Path, old: list[Value], new: list[Value]) -> list[Value]:
@@ -149,6 +149,4 @@ def claim_states(ctx: Any, plan: Any, states: Sequence[Value], path: Path) -> No
         if any(t.counted and path in t.weight.place.loops & t.place.loops for t in info.terms):
             continue  # a weighted sum that the loop adds up term by term
         if info.feeds and any(s[:-1] == path for s in info.held):
-            shape = shape_of(var)
-            state = Population(info.feeds, info.size, shape, info.axes, True, info.part)
-            ctx.claim(state, plan.frame)
+            ctx.claim(population(info, shape_of(var), state=True), plan.frame)

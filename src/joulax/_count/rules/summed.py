@@ -14,6 +14,7 @@ from ..kinds import SPIKE, Analog, Data, Events, Term, Value, varied
 from .births import mixed, union
 from .products import current
 from .registry import because, parameter_of, part, rule, shape_of, site_of
+from .sets import values_of
 from .terms import accounted, brought, grouped, positions
 
 
@@ -209,7 +210,12 @@ def _sum_taps(
 
 
 def _reduced_otherwise(eqn: Any, ins: Sequence[Value]) -> list[Value]:
-    return [parameter_of(ins[:1], shape_of(v)) for v in eqn.outvars]
+    values, name = values_of(ins[0]), eqn.primitive.name
+    chosen = "max" in name or "min" in name
+    closed = values is not None and values <= SPIKE and "xor" not in name
+    padded = "window" in name  # with values of its own
+    kept = values if (chosen or closed) and not padded else None
+    return [parameter_of(ins[:1], shape_of(v), values=kept) for v in eqn.outvars]
 
 
 @rule(

@@ -112,7 +112,7 @@ def _of_events(eqn: Any, ins: Sequence[Value], ctx: Context, sign: int) -> Found
 def _exact(ins: Sequence[Value], sign: int) -> bool:
     """Whether counting by what it is loses no event: {−1, 0, 1} in and out, or one operand."""
     spikes = [i for i in ins if isinstance(i, Events)]
-    if any(s.terms or s.held for s in spikes):
+    if any(s.terms or (s.held and len(spikes) > 1) for s in spikes):
         return False
     values = mapped(lambda x, y: x + sign * y, *(values_of(i) for i in ins))
     single = all(s.values is not None and s.values <= TERNARY for s in spikes)
@@ -145,7 +145,17 @@ def _one_scale(eqn: Any, ins: Sequence[Value], ctx: Context, minus: bool) -> Fou
     )
     if found.births:  # counted by what it is
         return found
+    if _levels_of_one(a, b, out, ctx):
+        return refired(eqn, ctx, out, out.births, events=lambda ops: _added(ops, out)[EVENTS])
     return Found([out], events=(lambda ops: [_added(ops, out)]) if out.travels else None)
+
+
+def _levels_of_one(a: Events, b: Events, out: Events, ctx: Context) -> bool:
+    """Whether these are comparisons of one population in one step: levels of its spikes."""
+    known = ctx.births(out.births)
+    same = {(k.feeds, k.part, k.turns, k.repeated) for k in known}
+    alike = a.part == b.part and a.held == b.held and a.axes == b.axes
+    return bool(a.births and b.births) and a.number != b.number and len(same) == 1 and alike
 
 
 def added_terms(ins: Sequence[Value]) -> frozenset[Any]:

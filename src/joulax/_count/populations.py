@@ -1,0 +1,139 @@
+"""Populations: which regions are neurons, how many, and how often they are updated."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+from .axes import IDLE, REPEATED
+from .findings import Population
+from .kinds import NONE, Path, Paths
+from .plan import Claim, Tables
+
+
+def regions(tables: Tables, feeds: Paths) -> Paths:
+    """Sites that feed a region, also through populations that feed it one to one."""
+    found: set[Path] = set()
+    queue = list(feeds)
+    while queue:
+        f = queue.pop()
+        if f in found:
+            continue
+        found.add(f)
+        feed = tables.feeds.get(f)
+        if feed is not None and all(b in tables.births for b in feed.births):
+            queue += [p for b in feed.births for p in tables.births[b].feeds]
+    return frozenset(found)
+
+
+def origins(tables: Tables, birth: Path) -> Paths:
+    """Sites that feed the region that fired; of a mask of spikes, those of the spikes."""
+    found: Paths = NONE
+    queue, seen = [birth], {birth}
+    while queue:
+        known = tables.births.get(queue.pop())
+        if known is None:
+            continue
+        found |= regions(tables, known.feeds)
+        more = NONE if known.feeds else (known.arrived | known.parents) - seen
+        seen |= more
+        queue += more
+    return found
+
+
+def claim(tables: Tables, population: Population, frame: Path) -> None:
+    """The region fed by these sites is a population of neurons.
+
+    The first feeder keeps its record.
+    """
+    if not population.feeds:
+        return
+    claims = tables.claims
+    new = _claim(population, frame, min(population.feeds, key=tables.first))
+    again = _turned(tables, population, new)
+    free = [p for p in population.feeds if p not in claims or claims[p].yields(new)]
+    if again and claims[again[0]].frame != frame:
+        owner = claims[again[0]].owner
+        tables.elsewhere[owner, frame] = dataclasses.replace(new, owner=owner)
+    elif free and again:
+        claims.update(dict.fromkeys(free, claims[again[0]]))
+    elif free:
+        owner = min(free, key=tables.first)
+        claims.update(dict.fromkeys(free, dataclasses.replace(new, owner=owner)))
+    else:
+        _resize(tables, claims[max(population.feeds)], new)
+
+
+def _claim(population: Population, frame: Path, owner: Path) -> Claim:
+    axes = population.axes
+    here = float(axes.size(IDLE))
+    neurons = min(population.size, here) if population.size else here
+    repeats = 1.0
+    for dim in axes.dims:
+        for n, labels in dim:
+            repeats *= n if labels & REPEATED else 1
+    fields = (population.shape, axes, population.state, population.is_reduced)
+    return Claim(owner, frame, neurons, repeats, *fields)
+
+
+def _turned(tables: Tables, population: Population, new: Claim) -> list[Path]:
+    """Feeds whose neurons take another turn here: another slice of time made at once."""
+    claims, turns = tables.claims, population.turns
+    again = []
+    for f in population.feeds:
+        key = f, population.part
+        tables.parts[key] = min(tables.parts.get(key, new.neurons), new.neurons)
+        known = tables.turns.setdefault(f, {})
+        sliced = turns and any(t for _, t in known) and all(t != turns for _, t in known)
+        if sliced and f in claims and not claims[f].yields(new):
+            again.append(f)
+        known[new.frame, turns] = max(known.get((new.frame, turns), 0.0), new.repeats)
+    return sorted(again, key=tables.first)
+
+
+def _resize(tables: Tables, old: Claim, new: Claim) -> None:
+    """Neurons that are known already, and perhaps seen better here."""
+    smaller = new.neurons < old.neurons and not old.state and new.reduced <= old.reduced
+    larger = new.neurons > old.neurons and new.state and not old.state
+    if new.frame == old.frame and (smaller or larger):
+        _replace(tables, old, dataclasses.replace(new, owner=old.owner))
+
+
+def _replace(tables: Tables, old: Claim, new: Claim) -> None:
+    tables.claims |= {k: new for k, c in tables.claims.items() if c == old}
+    tables.elsewhere |= {k: new for k, c in tables.elsewhere.items() if c == old}
+
+
+def unclaim(tables: Tables, feeds: Paths, size: float) -> None:
+    """A mean or variance of a region, brought back to it, is no population of its own."""
+    claims = tables.claims
+    found = {claims[p] for p in feeds if p in claims}
+    gone = {c for c in found if c.neurons < size and not c.state}
+    for p in [p for p, c in claims.items() if c in gone]:
+        del claims[p]
+
+
+def settle(tables: Tables, lengths: Mapping[Path, int]) -> None:
+    """What is known at the end: winners whose spikes arrive, populations in several parts and at
+    several turns.
+    """
+    for path in sorted(tables.living()):
+        birth = tables.births[path]
+        if birth.here is not None and not any(f in tables.claims for f in birth.feeds):
+            claim(tables, birth.here, birth.frame)
+    for old in dict.fromkeys(tables.claims.values()):
+        neurons = tables.neurons(old.owner)
+        if neurons is not None and neurons > old.neurons:
+            _replace(tables, old, old.of(neurons))
+    for old in dict.fromkeys((*tables.claims.values(), *tables.elsewhere.values())):
+        repeats = tables.repeats(old, _runs(tables, old, lengths))
+        if repeats > old.repeats:
+            _replace(tables, old, dataclasses.replace(old, repeats=repeats))
+
+
+def _runs(tables: Tables, known: Claim, lengths: Mapping[Path, int]) -> float:
+    """Steps and samples that a site delivers in one run of a frame."""
+    site = tables.sites.get(known.owner)
+    if site is None or not site.synapses:
+        return math.inf
+    around = {site.path[:k] for k in range(len(known.frame) + 1, len(site.path))}
+    return math.prod(lengths.get(p, 1) for p in around) * site.dense / site.synapses
