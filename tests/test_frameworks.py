@@ -78,6 +78,36 @@ def test_flax_linen():
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_state_of_nnx_is_returned_or_refused():
+    """Batch statistics and dropout counters move; a counted call works on copies of them."""
+    nnx = pytest.importorskip("flax.nnx")
+
+    class Model(nnx.Module):
+        def __init__(self, rngs):
+            self.hidden, self.norm = nnx.Linear(3, 4, rngs=rngs), nnx.BatchNorm(4, rngs=rngs)
+            self.drop = nnx.Dropout(0.5, rngs=rngs)
+
+        def __call__(self, x):
+            return self.drop(self.norm(self.hidden(x)))
+
+    def run(state, x):
+        model = nnx.merge(graph, state)
+        return model(x), nnx.state(model)
+
+    x, model = jnp.ones((8, 3)) * jnp.arange(8.0)[:, None], Model(nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"norm.*nnx\.split"):
+        joulax.count(model)(x)
+    graph, state = nnx.split(model)
+    (_, state), account = joulax.count(run, weights=0)(state, x)
+    plain = Model(nnx.Rngs(0))
+    plain(x)
+    np.testing.assert_array_equal(nnx.merge(graph, state).norm.mean[...], plain.norm.mean[...])
+    assert float(account["hidden"].mac) == 7 * 3 * 4
+    model.eval()
+    assert joulax.count(model)(x)[1]["hidden"].neurons is None
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_flax_nnx():
     nnx = pytest.importorskip("flax.nnx")
 

@@ -218,6 +218,7 @@ class Birth:
     weak: bool
     part: tuple[Any, ...] = ()  # of the neurons of its region
     turns: Turns = NONE  # of its steps or samples
+    held: Paths = NONE  # states of loops that it is made of
     layer: Path | None = None
     complement: bool = False  # where its parents are not
     here: "Population | None" = None  # what was compared for equality, neurons if these arrive
@@ -245,6 +246,7 @@ class Population:
     state: bool = False  # it carries its neurons: what is made of them later says no other size
     part: tuple[Any, ...] = ()  # of the neurons that its feeds reach
     turns: Turns = NONE  # of its steps or samples
+    held: Paths = NONE  # states of loops that it is made of
 
     @property
     def is_reduced(self) -> bool:
@@ -271,6 +273,7 @@ class Found:
     picked: Paths = frozenset()  # look-ups that turned out to be synapses
     statistics: tuple[Paths, float] = (frozenset(), 0.0)  # regions whose reductions come back
     met: tuple[tuple[Path, Any, Any], ...] = ()  # parts of a region that meet: one population
+    gated: Paths = frozenset()  # feeds of regions that multiply each other
     lost: str | None = None  # synapses that stand in no record
     uncounted: bool = False
     weight: int | None = None  # a site: which operand is its weight

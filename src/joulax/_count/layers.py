@@ -226,7 +226,7 @@ class Layers:
         for claim in self._claims(key):
             site = self._tables.sites.get(claim.owner)
             place = site.place.slices if site else ()
-            found[place] = max(found.get(place, 0.0), claim.neurons)
+            found[place] = max(found.get(place, 0.0), claim.neurons * claim.copies)
         return sum(found.values()) if found else None
 
     def _claims(self, key: Key) -> list[Claim]:

@@ -13,6 +13,10 @@ from .findings import Birth, Feed, Found, Late, Site
 from .kinds import NONE, Path, Paths, Turns, Value, constant
 from .updates import Work
 
+Group = tuple[
+    Path, Paths, Any, Turns
+]  # one step of what some feeds drive: frame, feeds, part, turn
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -26,11 +30,12 @@ class Claim:
     axes: Axes
     state: bool = False  # carried from step to step: its size is certain
     reduced: bool = False  # sums or extrema of neurons, as long as the neurons are not seen
+    copies: int = 1  # populations of this size that the same currents drive
 
     @property
     def elements(self) -> float:
         """Updates each time the frame runs."""
-        return self.neurons * self.repeats
+        return self.neurons * self.repeats * self.copies
 
     def yields(self, other: "Claim") -> bool:
         """Whether neurons are seen in the other claim, and only their sums in this one."""
@@ -114,6 +119,8 @@ class Tables:
     parts: dict[tuple[Path, Any], float] = field(default_factory=dict)  # neurons, by feed
     turns: dict[Path, dict[tuple[Path, Turns], float]] = field(default_factory=dict)  # repeats
     elsewhere: dict[tuple[Path, Path], Claim] = field(default_factory=dict)  # in other frames
+    states: dict[Group, set[Paths]] = field(default_factory=dict)  # carried by what is driven
+    gated: dict[Paths, None] = field(default_factory=dict)  # regions that multiply each other
     order: dict[Any, int] = field(default_factory=dict)  # turns, as they come
     met: dict[tuple[Path, Any, Any], None] = field(default_factory=dict)
     late: dict[tuple[Path, str], Late] = field(default_factory=dict)
@@ -127,6 +134,7 @@ class Tables:
         found = vars(self).items()
         copies: dict[str, Any] = {n: dict(v) for n, v in found if isinstance(v, dict)}
         copies["turns"] = {f: dict(v) for f, v in self.turns.items()}
+        copies["states"] = {g: set(v) for g, v in self.states.items()}
         return dataclasses.replace(self, **copies)
 
     def living(self) -> Paths:
@@ -142,7 +150,8 @@ class Tables:
         return left - silent
 
     def _others(self, births: Iterable[Path]) -> Paths:
-        pairs = ((b, c) for b in births for c in self.births[b].arrived)
+        own = ((b, a) for b in births for a in (b, *self.forms(b)))
+        pairs = ((b, c) for b, a in own for c in self.births[a].arrived)
         return frozenset(c for b, c in pairs if not self._returns(c, b))
 
     def _returns(self, echo: Path, birth: Path) -> bool:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from .axes import IDLE, REPEATED
 from .findings import Population
@@ -48,6 +48,10 @@ def claim(tables: Tables, population: Population, frame: Path) -> None:
     if not population.feeds:
         return
     claims = tables.claims
+    if population.held and population.state and not population.is_reduced:
+        group = frame, population.feeds, population.part, population.turns
+        tables.states.setdefault(group, set()).add(population.held)
+        _join_gates(tables, population, frame)
     new = _claim(population, frame, min(population.feeds, key=tables.first))
     again = _turned(tables, population, new)
     free = [p for p in population.feeds if p not in claims or claims[p].yields(new)]
@@ -73,6 +77,19 @@ def _claim(population: Population, frame: Path, owner: Path) -> Claim:
             repeats *= n if labels & REPEATED else 1
     fields = (population.shape, axes, population.state, population.is_reduced)
     return Claim(owner, frame, neurons, repeats, *fields)
+
+
+def _join_gates(tables: Tables, population: Population, frame: Path) -> None:
+    """Gates that multiply each other in a state are one population: a cell of H units has H."""
+    gates: Paths = NONE
+    for group in tables.gated:
+        gates |= group if group <= population.feeds else NONE
+    found = {tables.claims[f] for f in gates if f in tables.claims}
+    alike = {c for c in found if c.frame == frame and c.neurons == population.size}
+    if len(alike) > 1:
+        first = min(alike, key=lambda c: tables.first(c.owner))
+        for other in alike - {first}:
+            _replace(tables, other, first)
 
 
 def _turned(tables: Tables, population: Population, new: Claim) -> list[Path]:
@@ -107,7 +124,7 @@ def unclaim(tables: Tables, feeds: Paths, size: float) -> None:
     """A mean or variance of a region, brought back to it, is no population of its own."""
     claims = tables.claims
     found = {claims[p] for p in feeds if p in claims}
-    gone = {c for c in found if c.neurons < size and not c.state}
+    gone = {c for c in found if (c.neurons < size or c.reduced) and not c.state}
     for p in [p for p, c in claims.items() if c in gone]:
         del claims[p]
 
@@ -124,10 +141,41 @@ def settle(tables: Tables, lengths: Mapping[Path, int]) -> None:
         neurons = tables.neurons(old.owner)
         if neurons is not None and neurons > old.neurons:
             _replace(tables, old, old.of(neurons))
+    for feeds, copies in _driven(tables).items():
+        for old in {tables.claims[f] for f in feeds if f in tables.claims}:
+            if copies > old.copies:
+                _replace(tables, old, dataclasses.replace(old, copies=copies))
     for old in dict.fromkeys((*tables.claims.values(), *tables.elsewhere.values())):
         repeats = tables.repeats(old, _runs(tables, old, lengths))
         if repeats > old.repeats:
             _replace(tables, old, dataclasses.replace(old, repeats=repeats))
+
+
+def _driven(tables: Tables) -> dict[Paths, int]:
+    """How many populations the same currents drive: states and spikes that share nothing."""
+    groups = {group: list(states) for group, states in tables.states.items()}
+    for path in sorted(tables.living()):
+        b = tables.births[path]
+        if b.feeds and not b.weak:
+            group = groups.setdefault((b.frame, b.feeds, b.part, b.turns), [])
+            group.append(b.held)
+    found: dict[Paths, int] = {}
+    for (_, feeds, _, _), members in groups.items():
+        found[feeds] = max(found.get(feeds, 1), _apart(members))
+    return found
+
+
+def _apart(members: Sequence[Paths]) -> int:
+    """Groups of members that hold no state together; what holds none stands alone."""
+    groups: list[set[Path]] = []
+    alone = 0
+    for held in members:
+        if not held:
+            alone += 1
+            continue
+        joined = set(held).union(*(g for g in groups if g & held))
+        groups = [g for g in groups if not g & held] + [joined]
+    return len(groups) + alone
 
 
 def _runs(tables: Tables, known: Claim, lengths: Mapping[Path, int]) -> float:

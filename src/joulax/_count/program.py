@@ -56,7 +56,10 @@ class Program:
 
         def flat(*leaves: Any) -> list[Any]:
             fn, args, kwargs = call.treedef.unflatten(_woven(leaves, call.static))
-            outs, self._out = jax.tree.flatten(fn(*args, **kwargs))
+            before = list(map(_taken_apart, (fn, *args, *kwargs.values())))
+            result = fn(*args, **kwargs)
+            outs, self._out = jax.tree.flatten(result)
+            refuse_written(before, list(map(_taken_apart, (fn, *args, *kwargs.values()))), outs)
             self._rest = [_ARRAY if is_array(x) else x for x in outs]
             return [x for x in outs if is_array(x)]
 
@@ -160,6 +163,37 @@ class Call:
         except TypeError:
             return None
         return parts
+
+
+def _taken_apart(tree: Any) -> tuple[list[Any], Any]:
+    """Leaves with their paths, and the structure; nothing of what cannot be read any more."""
+    try:
+        return jax.tree_util.tree_flatten_with_path(tree)
+    except (ValueError, RuntimeError):  # states that may be read once
+        return [], None
+
+
+def refuse_written(before: Sequence[Any], after: Sequence[Any], outs: Sequence[Any]) -> None:
+    """Refuse a function that writes into its arguments what it does not return: they are copies."""
+    returned = set(map(id, outs))
+    for (old, was), (new, is_) in zip(before, after, strict=True):
+        if was is None or is_ is None:
+            continue
+        pairs = zip(old, new, strict=False)
+        changed = [(p, b) for (p, a), (_, b) in pairs if not _untouched(a, b)]
+        written = [jax.tree_util.keystr(p) for p, b in changed if id(b) not in returned]
+        if written or (was != is_ and not changed):
+            names = ", ".join(written) or "its structure"
+            raise ValueError(
+                f"the function writes into what it is given ({names}); a traced function works on "
+                "copies, so this would be lost and the next call stale. Return the new state: for "
+                "Flax NNX `graph, state = nnx.split(model)`, then count a function of `state` that "
+                "merges, calls, and returns `nnx.state(model)`; or switch to evaluation"
+            )
+
+
+def _untouched(a: Any, b: Any) -> bool:
+    return a is b or (not is_array(a) and type(a) is type(b) and bool(a == b))
 
 
 def _options(**options: Any) -> tuple[tuple[str, str], ...]:

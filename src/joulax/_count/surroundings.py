@@ -7,6 +7,7 @@ since, it is traced again; arrays that are passed to the program are no such thi
 import argparse
 import array
 import collections
+import dis
 import functools
 import inspect
 import sys
@@ -237,9 +238,12 @@ def _enclosed(function: Any) -> Iterator[Named]:
     yield from (function.__kwdefaults__ or {}).items()
 
 
-def _names(code: types.CodeType) -> Iterator[str]:
+@functools.lru_cache(maxsize=4096)
+def _names(code: types.CodeType) -> tuple[str, ...]:
     """Global names that a function uses, also in the functions written inside it."""
-    yield from code.co_names
+    read = (i for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME"))
+    found = dict.fromkeys(str(i.argval) for i in read)
     for inner in code.co_consts:
         if isinstance(inner, types.CodeType):
-            yield from _names(inner)
+            found |= dict.fromkeys(_names(inner))
+    return tuple(found)

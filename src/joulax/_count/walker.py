@@ -132,6 +132,7 @@ class Walker:
         if found.lost is not None:
             tables.lost[ctx.path] = _work(eqn, found.lost)
         tables.met.update(dict.fromkeys(found.met))
+        tables.gated.update(dict.fromkeys([found.gated] if found.gated else []))
         populations.unclaim(tables, *found.statistics)
         for population in found.neurons:
             self.claim(population, ctx.frame)

@@ -92,7 +92,8 @@ def _column(values: list[Any], missing: float) -> Any:
         return None
     wide = jnp.result_type(float)
     if not any(isinstance(v, Tracer) for v in values):
-        return jnp.asarray(np.array([missing if v is None else v for v in values], wide))
+        known = {id(v): np.asarray(missing if v is None else v) for v in values}
+        return jnp.asarray(np.array([known[id(v)] for v in values], wide))
     return jnp.stack([jnp.asarray(missing if v is None else v, wide) for v in values])
 
 

@@ -18,7 +18,8 @@ def partial_of(result: Any) -> bool:
 
 def warnings_of(result: Result, figures: Figures, sources: tuple[Source, ...]) -> list[str]:
     """One sentence each."""
-    return [*_partial(result), *_firing(figures), *_analog(result), *_prices(figures, sources)]
+    did = [*_partial(result), *_firing(figures), *_fractions(result), *_analog(result)]
+    return [*did, *_prices(figures, sources)]
 
 
 def _partial(result: Result) -> Iterator[str]:
@@ -45,6 +46,21 @@ def _firing(figures: Figures) -> Iterator[str]:
             yield (
                 f"layer {layer.name!r} fires {layer.rate:.3g} spikes per neuron and step, "
                 "more than one"
+            )
+
+
+def _fractions(result: Result) -> Iterator[str]:
+    """What was declared as spikes and is not: fewer events than inputs that are not zero."""
+    whole = lambda counts: bool(np.all(np.asarray(counts) % 1 == 0))
+    for name in result.order:
+        record = result.activity[name]
+        if record.ac is None or record.ac_graded is None:
+            continue
+        less = bool(np.any(np.asarray(record.ac) < np.asarray(record.ac_graded)))
+        if less or (whole(record.ac_graded) and not whole(record.ac)):
+            yield (
+                f"layer {name!r} met fractions of events: what is declared as spikes holds other "
+                "numbers than 0, 1, 2, …; is it analog?"
             )
 
 

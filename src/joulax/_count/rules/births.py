@@ -163,8 +163,8 @@ def statistics(data: Sequence[Data]) -> tuple[Paths, float]:
     """Regions that meet a reduction of themselves: normalisations, whose parts are no neurons."""
     regions = [d for d in data if d.feeds and d.size]
     size = max((d.size for d in regions), default=0.0)
-    whole = union(d.feeds for d in regions if d.size == size)
-    return whole & union(d.feeds for d in regions if d.size < size), size
+    whole = union(d.feeds for d in regions if d.size == size and not _is_reduced(d))
+    return whole & union(d.feeds for d in regions if d.size < size or _is_reduced(d)), size
 
 
 def _shaped(variable: Any, value: Analog, ctx: Context) -> Value:
@@ -203,7 +203,8 @@ def _entering(eqn: Any, data: Sequence[Data], ctx: Context, values: dict[str, An
 
 def population(value: Data, shape: tuple[int, ...], *, state: bool = False) -> Population:
     """The region of a value as neurons."""
-    return Population(value.feeds, value.size, shape, value.axes, state, value.part, value.turns)
+    where = (value.part, value.turns, value.held)
+    return Population(value.feeds, value.size, shape, value.axes, state, *where)
 
 
 def fires(eqn: Any, found: Found, ctx: Context) -> Found:
@@ -234,7 +235,7 @@ def born(
     assert isinstance(region, Data)
     made = common(eqn, ins, ctx)
     feeds = made["feeds"] | frozenset(f.path for f in found.feeds)
-    where = {k: made[k] for k in ("part", "turns")}
+    where = {k: made[k] for k in ("part", "turns", "held")}
     birth = birth_at(eqn, ctx, made["axes"], feeds, parents, made["births"], weak, **where)
     kept = {k: made[k] for k in ("axes", "held", "random", "source", "place") if k in made}
     values: dict[str, Any] = {"values": SPIKE, "nonneg": True, **kept, **fields}
@@ -289,7 +290,8 @@ def birth_at(
 def same_where(births: Sequence[Birth]) -> dict[str, Any]:
     """Which part of a population fired, at which of its steps."""
     part = shared(b.part for b in births)
-    return dict(part=() if part is None else part, turns=union(b.turns for b in births))
+    known = {k: union(getattr(b, k) for b in births) for k in ("turns", "held")}
+    return dict(part=() if part is None else part, **known)
 
 
 def placed_births(eqn: Any, found: Found, region: Data, ctx: Context) -> Found:

@@ -188,7 +188,7 @@ def _order(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
         if isinstance(info, Events) and not info.beside:
             outs.append(info.but(axes=axes, number=-1, form=None, terms=NONE, weight=None))
         else:
-            random = isinstance(info, Data) and info.random
-            outs.append(Analog(axes, cause=cause, random=random))
+            known = info if isinstance(info, Data) else Analog(axes)
+            outs.append(Analog(axes, cause=cause, random=known.random, births=known.births))
     open_terms = any(isinstance(i, Data) and any(not t.counted for t in i.terms) for i in ins)
     return Found(outs, uncounted=True, lost="weights × data, sorted" if open_terms else None)

@@ -7,12 +7,14 @@ import jax.numpy as jnp
 
 from ..findings import EVENTS, Companions, Context, Found, Operands, existing
 from ..kinds import (
+    NONE,
     TERNARY,
     UNIT,
     Data,
     Events,
     Form,
     Parameter,
+    Paths,
     Scale,
     Value,
     Values,
@@ -50,7 +52,15 @@ def _product(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     text = "spikes are multiplied by an analog value"
     found = mixed(eqn, ins, ctx, text, enters=False, terms=terms)
     out = found.outs[0].but(form=None if divide else _multiple(ins), **_source(ins, divide))
-    return found.but(outs=[out], events=_thinned(out) if out.travels else None)
+    events = _thinned(out) if out.travels else None
+    return found.but(outs=[out], events=events, gated=_gated(ins))
+
+
+def _gated(ins: Sequence[Value]) -> Paths:
+    """Feeds of two regions of one size that multiply each other."""
+    feeds = [d.feeds for d in datas(ins) if d.feeds]
+    fits = len(feeds) == 2 and ins[0].axes.shape == ins[1].axes.shape
+    return feeds[0] | feeds[1] if fits else NONE
 
 
 def _of_spikes(eqn: Any, ins: Sequence[Value], ctx: Context, divide: bool) -> Found | None:

@@ -10,7 +10,7 @@ from jaxtyping import Array
 
 from ..axes import IDLE, REPEATED, SOURCE, VARIES, WEIGHT, Axes
 from ..findings import EVENTS, Companions, Context, Found, Operands, Site, Tap, mask
-from ..kinds import SPIKE, Analog, Data, Events, Term, Value, varied
+from ..kinds import NONE, SPIKE, Analog, Data, Events, Term, Value, varied
 from .births import mixed, union
 from .products import current
 from .registry import because, parameter_of, part, rule, shape_of, site_of
@@ -265,7 +265,7 @@ def _index(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     info = ins[0]
     axes = reduced_axes(eqn, info.axes)
     cause = because(eqn, f"`{eqn.primitive.name}` of data")
-    out = Analog(axes, cause=cause)
+    out = Analog(axes, cause=cause, births=info.births if isinstance(info, Data) else NONE)
     if eqn.primitive.name not in ("argmax", "argmin") or not isinstance(info, Analog):
         return Found([out])
     return Found([out.but(feeds=info.feeds, size=info.size, births=info.births, held=info.held)])

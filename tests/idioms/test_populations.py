@@ -1,0 +1,163 @@
+"""How many populations there are: shared currents, chains, gates, spikes that decide."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+import joulax
+
+f32 = lambda a: jnp.asarray(np.asarray(a, np.float32))
+
+T, N = 12, 4
+RNG = np.random.default_rng(1)
+P = {
+    "a": f32(RNG.normal(size=(N, N)) * 0.6 + 0.3),
+    "b": f32(RNG.normal(size=(3, N))),
+    "c": f32(RNG.normal(size=(3, N))),
+}
+X = f32(RNG.random((T, N)) < 0.4)
+Z = jnp.zeros(N)
+fire = joulax.neurons.fast_sigmoid
+
+
+def lif(v, current, threshold, decay=0.9):
+    """One step of leaky integrate-and-fire neurons: spikes and the next state."""
+    v = decay * v + current
+    s = fire(v - threshold)
+    return s, v - s * threshold
+
+
+def counted(step, state):
+    """Spikes of each population, and the account."""
+    program = lambda p, xs: lax.scan(lambda c, x: step(p, c, x), state, xs)[1]
+    out, account = joulax.count(program, weights=0, spikes=1)(P, X)
+    return [np.count_nonzero(s) for s in out[1:]], account
+
+
+def test_one_current_drives_two_populations():
+    def step(p, c, x):
+        current = p["a"] @ x
+        s, u = lif(c[0], current, 0.3)
+        r, v = lif(c[1], current, 0.6, 0.5)
+        return (u, v), (p["b"] @ s + p["c"] @ r, s, r)
+
+    fired, account = counted(step, (Z, Z))
+    a = account["a"]
+    assert (float(a.neurons), float(a.updates)) == (2 * N, 2 * N * T)
+    assert float(a.spikes) == sum(fired)
+
+
+def test_one_current_is_compared_twice_for_two_layers():
+    program = lambda p, i: (p["b"] @ fire(i - 0.1), p["c"] @ fire(i - 0.5))
+    both = lambda p, x: program(p, p["a"] @ x)
+    a = joulax.count(both, weights=0, spikes=1)(P, X[0])[1]["a"]
+    assert (float(a.neurons), float(a.updates)) == (2 * N, 2 * N)
+    assert float(a.spikes) <= float(a.updates)
+
+
+def test_a_current_that_is_filtered_first_drives_one():
+    """A synaptic current and the voltage that integrates it are one neuron."""
+
+    def step(p, c, x):
+        current = 0.8 * c[0] + p["a"] @ x
+        s, v = lif(c[1], current, 0.3)
+        return (current, v), (p["b"] @ s, s)
+
+    fired, account = counted(step, (Z, Z))
+    a = account["a"]
+    assert (float(a.neurons), float(a.updates), float(a.spikes)) == (N, N * T, *fired)
+
+
+def test_two_leaky_readouts_of_one_current():
+    def step(p, c, x):
+        current = p["a"] @ x
+        u, v = 0.9 * c[0] + current, 0.5 * c[1] + current
+        return (u, v), (u, v)
+
+    _, account = counted(step, (Z, Z))
+    assert (float(account["a"].neurons), float(account["a"].updates)) == (2 * N, 2 * N * T)
+
+
+def test_a_population_that_only_feeds_another_one_to_one():
+    """Its spikes are counted, though they reach no layer but by the other's."""
+
+    def step(p, c, x):
+        s, u = lif(c[0], p["a"] @ x, 0.1)
+        r, v = lif(c[1], s, 1.5, 0.8)
+        return (u, v), (p["b"] @ r, lax.stop_gradient(s.sum()), r)
+
+    def alone(p, c, x):
+        c, (out, *_) = step(p, c, x)
+        return c, (out,)
+
+    program = lambda p, xs: lax.scan(lambda c, x: step(p, c, x), (Z, Z), xs)[1]
+    _, sums, r = program(P, X)
+    _, account = counted(alone, (Z, Z))
+    first, second = (account[n] for n in account if account[n].neurons is not None)
+    assert (float(first.spikes), float(first.updates)) == (float(sums.sum()), N * T)
+    assert (float(second.spikes), float(second.updates)) == (np.count_nonzero(r), N * T)
+
+
+@pytest.mark.parametrize("last", [lambda n: n, jnp.argmax, lambda n: jnp.sort(n)[-2:]])
+def test_spikes_that_decide_have_fired(last):
+    """Whichever way their counts leave: as they are, as the largest, as a place."""
+
+    def program(p, xs):
+        s = lax.scan(lambda v, x: lif(v, p["a"] @ x, 0.3)[::-1], Z, xs)[1]
+        return last(s.sum(0)), s
+
+    (_, s), _ = joulax.count(program, weights=0, spikes=1)(P, X)
+    account = joulax.count(lambda p, xs: program(p, xs)[0], weights=0, spikes=1)(P, X)[1]
+    assert float(account["a"].spikes) == np.count_nonzero(s)
+
+
+def gated(kind):
+    """A cell whose gates have weights of their own."""
+    names = [g + side for g in "ifgo" for side in "xh"]
+    p = {n: f32(RNG.normal(size=(N, N)) * 0.5) for n in names}
+    sig = jax.nn.sigmoid
+
+    def lstm(c, x):
+        h, c = c
+        i, f, g, o = (p[g + "x"] @ x + p[g + "h"] @ h for g in "ifgo")
+        c = sig(f) * c + sig(i) * jnp.tanh(g)
+        h = sig(o) * jnp.tanh(c)
+        return (h, c), h
+
+    def gru(c, x):
+        (h,) = c
+        r, z = (sig(p[g + "x"] @ x + p[g + "h"] @ h) for g in "if")
+        n = jnp.tanh(p["gx"] @ x + r * (p["gh"] @ h))
+        h = (1 - z) * n + z * h
+        return (h,), h
+
+    return p, {"lstm": (lstm, 2), "gru": (gru, 1)}[kind]
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_gates_with_weights_of_their_own_are_one_population(kind):
+    p, (step, states) = gated(kind)
+    program = lambda p, xs: lax.scan(step, (Z,) * states, xs)[1]
+    account = joulax.count(program)(p, f32(RNG.normal(size=(T, N))))[1]
+    neurons = [r for r in account.values() if r.neurons is not None]
+    assert sum(float(r.neurons) for r in neurons) == N
+    assert sum(float(r.updates) for r in neurons) == N * T
+
+
+def test_two_layers_that_are_added_are_two_populations():
+    program = lambda p, x: jax.nn.relu(jnp.tanh(p["a"] @ x) + jnp.tanh(p["d"] @ x))
+    account = joulax.count(program, weights=0)(P | {"d": P["a"]}, X[0])[1]
+    assert sum(float(r.neurons) for r in account.values() if r.neurons is not None) == 2 * N
+
+
+def test_statistics_over_a_batch_are_no_neurons():
+    def program(p, x):
+        h = x @ p["a"]
+        mean = h.mean(0, keepdims=True)
+        var = jnp.maximum(0.0, (h**2).mean(0, keepdims=True) - mean**2)
+        return (h - mean) * lax.rsqrt(var + 1e-5)
+
+    account = joulax.count(program, weights=0)(P, X)[1]
+    assert account["a"].neurons is None
