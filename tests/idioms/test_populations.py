@@ -161,3 +161,76 @@ def test_statistics_over_a_batch_are_no_neurons():
 
     account = joulax.count(program, weights=0)(P, X)[1]
     assert account["a"].neurons is None
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("scanned", [True, False])
+def test_the_branch_that_is_taken_updates_its_neurons(first, scanned):
+    """Both branches make neurons of one current; one of them runs."""
+
+    def branch(decay):
+        loop = lambda i: lax.scan(lambda v, x: lif(v, x, 0.3, decay)[::-1], Z, i)[1]
+        return loop if scanned else lambda i: fire(i - decay)
+
+    def program(p, xs, first):
+        s = lax.cond(first, branch(0.9), branch(0.5), xs @ p["a"])
+        return s @ p["b"].T, s
+
+    (_, s), account = joulax.count(program, weights=0, spikes=1)(P, X, jnp.asarray(first))
+    a = account["a"]
+    assert (float(a.neurons), float(a.updates)) == (N, N * T)
+    assert float(a.spikes) == np.count_nonzero(s)
+
+
+def test_two_loops_over_one_current_are_two_populations():
+    """Forwards and backwards."""
+    run = lambda i: lax.scan(lambda v, x: lif(v, x, 0.3)[::-1], Z, i)[1]
+
+    def program(p, xs):
+        current = xs @ p["a"]
+        there, back = run(current), run(current[::-1])
+        return there @ p["b"].T, back @ p["c"].T, there, back
+
+    (*_, there, back), account = joulax.count(program, weights=0, spikes=1)(P, X)
+    a = account["a"]
+    assert (float(a.neurons), float(a.updates)) == (2 * N, 2 * N * T)
+    assert float(a.spikes) == np.count_nonzero(there) + np.count_nonzero(back)
+
+
+@pytest.mark.parametrize("order", ["input first", "recurrence first"])
+def test_recurrence_in_a_python_loop_over_a_current(order):
+    def program(p, xs):
+        current, v, s, out = xs @ p["a"], Z, Z, []
+        for i in current:
+            parts = (i, s @ p["r"]) if order == "input first" else (s @ p["r"], i)
+            s, v = lif(v + parts[0], parts[1], 0.3)
+            out.append(s)
+        return [s @ p["b"].T for s in out], out
+
+    p = P | {"r": P["a"].T}
+    (_, s), account = joulax.count(program, weights=0, spikes=1)(p, X)
+    a = account["a"]
+    assert (float(a.neurons), float(a.updates)) == (N, N * T)
+    assert account["r"].updates is None
+    assert float(a.spikes) == sum(map(np.count_nonzero, s))
+
+
+def test_on_and_off_spikes_of_one_membrane():
+    def step(p, v, x):
+        v = 0.9 * v + p["a"] @ x
+        on, off = fire(v - 0.3), fire(-0.3 - v)
+        return v - 0.3 * on + 0.3 * off, (p["b"] @ on - p["b"] @ off, on, off)
+
+    fired, account = counted(step, Z)
+    a = account["a"]
+    assert (float(a.neurons), float(a.updates), float(a.spikes)) == (N, N * T, sum(fired))
+    assert account["b"].updates is None
+
+
+def test_spikes_that_pick_a_row():
+    def step(p, v, x):
+        s, v = lif(v, p["a"] @ x, 0.3)
+        return v, (p["b"].T[s.argmax()], s)
+
+    fired, account = counted(step, Z)
+    assert float(account["a"].spikes) == sum(fired)

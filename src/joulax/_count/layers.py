@@ -227,7 +227,9 @@ class Layers:
             site = self._tables.sites.get(claim.owner)
             place = site.place.slices if site else ()
             found[place] = max(found.get(place, 0.0), claim.neurons * claim.copies)
-        return sum(found.values()) if found else None
+        beside = [c for c in self._tables.elsewhere.values() if c.apart]
+        more = sum(c.neurons for c in beside if c.owner in self._members[key])
+        return sum(found.values()) + more if found else None
 
     def _claims(self, key: Key) -> list[Claim]:
         claims = self._tables.claims

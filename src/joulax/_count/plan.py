@@ -31,6 +31,7 @@ class Claim:
     state: bool = False  # carried from step to step: its size is certain
     reduced: bool = False  # sums or extrema of neurons, as long as the neurons are not seen
     copies: int = 1  # populations of this size that the same currents drive
+    apart: bool = False  # another population than the one that the same currents drive elsewhere
 
     @property
     def elements(self) -> float:
@@ -40,6 +41,12 @@ class Claim:
     def yields(self, other: "Claim") -> bool:
         """Whether neurons are seen in the other claim, and only their sums in this one."""
         return self.reduced and not other.reduced and self.frame == other.frame
+
+    def beside(self, frame: Path) -> str:
+        """Where another frame stands: in another `loop`, in another `branch`, or none of both."""
+        pairs = list(zip(self.frame, frame, strict=False))
+        same = next((k for k, (a, b) in enumerate(pairs) if a != b), len(pairs))
+        return "" if same == len(pairs) else ("branch" if same % 2 else "loop")
 
     def of(self, neurons: float) -> "Claim":
         """The same claim to more neurons, along one axis."""

@@ -55,11 +55,14 @@ def claim(tables: Tables, population: Population, frame: Path) -> None:
     new = _claim(population, frame, min(population.feeds, key=tables.first))
     again = _turned(tables, population, new)
     free = [p for p in population.feeds if p not in claims or claims[p].yields(new)]
-    if again and claims[again[0]].frame != frame:
-        owner = claims[again[0]].owner
-        tables.elsewhere[owner, frame] = dataclasses.replace(new, owner=owner)
-    elif free and again:
-        claims.update(dict.fromkeys(free, claims[again[0]]))
+    if where := _elsewhere(tables, population, frame, again):
+        owner = claims[(again or sorted(population.feeds))[0]].owner
+        apart = where == "loop" and not again
+        known = tables.elsewhere.get((owner, frame))
+        if known is None or known.yields(new):
+            tables.elsewhere[owner, frame] = dataclasses.replace(new, owner=owner, apart=apart)
+    elif free and (sliced := _sliced(tables, population)):
+        claims.update(dict.fromkeys(free, claims[sliced[0]]))
     elif free:
         owner = min(free, key=tables.first)
         claims.update(dict.fromkeys(free, dataclasses.replace(new, owner=owner)))
@@ -77,6 +80,26 @@ def _claim(population: Population, frame: Path, owner: Path) -> Claim:
             repeats *= n if labels & REPEATED else 1
     fields = (population.shape, axes, population.state, population.is_reduced)
     return Claim(owner, frame, neurons, repeats, *fields)
+
+
+def _elsewhere(
+    tables: Tables, population: Population, frame: Path, again: Sequence[Path]
+) -> str | None:
+    """Where currents drive neurons already: in another branch the same ones, in a loop others."""
+    if again:
+        return "loop" if tables.claims[again[0]].frame != frame else None
+    known = [tables.claims.get(f) for f in population.feeds]
+    places = {c.beside(frame) if c is not None else "" for c in known}
+    if places == {"branch"}:
+        return "branch"
+    driven = places == {"loop"} and all(c is not None and c.state for c in known)
+    return "loop" if driven and population.state and not population.turns else None
+
+
+def _sliced(tables: Tables, population: Population) -> list[Path]:
+    """Feeds that were made for all steps at once, of which this is one."""
+    made = [f for f in population.feeds if any(t for _, t in tables.turns.get(f, {}))]
+    return sorted(f for f in made if f in tables.claims) if population.turns else []
 
 
 def _join_gates(tables: Tables, population: Population, frame: Path) -> None:
@@ -109,6 +132,8 @@ def _turned(tables: Tables, population: Population, new: Claim) -> list[Path]:
 
 def _resize(tables: Tables, old: Claim, new: Claim) -> None:
     """Neurons that are known already, and perhaps seen better here."""
+    if new.state and new.neurons == old.neurons and new.frame == old.frame and not old.state:
+        _replace(tables, old, dataclasses.replace(old, state=True))
     smaller = new.neurons < old.neurons and not old.state and new.reduced <= old.reduced
     larger = new.neurons > old.neurons and new.state and not old.state
     if new.frame == old.frame and (smaller or larger):

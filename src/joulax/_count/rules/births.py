@@ -336,7 +336,10 @@ def reborn_at(
 def unrolled(eqn: Any, found: Found, ins: Sequence[Value], ctx: Context) -> Found:
     """The same layer added at two steps of an unrolled loop: each step updates its neurons."""
     data, out = datas(ins), found.outs[0]
-    if len(data) != 2 or not isinstance(out, Analog) or ctx.backward:
+    adds = eqn.primitive.name != "sub"  # a difference of two is no state
+    if len(data) != 2 or not isinstance(out, Analog) or ctx.backward or not adds:
+        return found
+    if out.turns:  # each turn of what was made for all steps at once is an update already
         return found
     sites = [
         [ctx.site(p) for p in d.feeds - o.feeds]

@@ -145,7 +145,8 @@ def _look_up(eqn: Any, table: Parameter, index: Sequence[Value], ctx: Context) -
     read = lambda ops: ctx.resolution.summed(jnp.ones(shape, jnp.float32), every, within, 1.0)
     tap = Tap(ctx.path, "lookups", count if ctx.resolution.total else read)
     picked = lambda ops: [{term.key: _again(eqn, existing(ops.values[0]), ops)}]
-    return Found([out], taps=(tap,), sites=(site,), events=picked)
+    arrived = NONE if ctx.backward else union(d.births for d in datas(index))
+    return Found([out], taps=(tap,), sites=(site,), events=picked, arrived=arrived)
 
 
 def _row_axes(eqn: Any, shape: tuple[int, ...]) -> list[int]:
