@@ -140,3 +140,22 @@ def test_data_in_the_place_of_the_kernel():
     call = lambda p, x: jnp.convolve(p, x, mode="valid")
     _, account = joulax.count(call, weights=0, spikes=1)(jnp.ones(5), jnp.array([1.0, 0.0, 1.0]))
     assert float(account["p"].ac) == 6
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("start", [2, 3])
+def test_slices_of_a_weight_that_overlap_are_synapses_once(axis, start):
+    """Three of five rows or columns, and the others from `start` on, together all of them."""
+    w, x = jnp.ones((5, 5)).at[0, 4].set(0.0), jnp.ones((2, 5))
+
+    def program(w, x):
+        if axis:
+            return x @ w[:, :3], x @ w[:, start:]
+        return x[:, :3] @ w[:3], x[:, start:] @ w[start:]
+
+    (record,) = joulax.count(program, weights=0)(w, x)[1].values()
+    assert float(record.synapses) == 25
+    assert float(record.nonzero) == (
+        24 if start == 3 else 25
+    )  # at most: overlaps are not looked at
+    assert float(record.dense_mac) == 2 * 5 * (3 + 5 - start)

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ from .kinds import Leaves as LeafSet, Path
 from .names import Leaves, Text, common_text, layer_names
 from .plan import Claim
 from .rules import INPUT_GRADIENT
+from .rules.terms import Window
 from .run import Taps
 from .updates import per_update
 from .walker import Walker
@@ -211,7 +212,10 @@ class Layers:
             if (p, "nonzero") in taps:
                 place, value = sites[p].place.slices, taps[p, "nonzero"].array().value
                 found[place] = jnp.maximum(found[place], value) if place in found else value
-        return Sum(_together(found, jnp.maximum), None, 0.0)
+        value = _together(found, jnp.maximum)
+        whole = self._synapses(self._sites(key))
+        several = whole is not None and _shared(found) < 1  # slices that overlap
+        return Sum(jnp.minimum(value, whole) if several else value, None, 0.0)
 
     @staticmethod
     def _synapses(sites: Sequence[Site]) -> float | None:
@@ -219,7 +223,7 @@ class Layers:
         for s in sites:
             if s.synapses is not None:
                 found[s.place.slices] = max(found.get(s.place.slices, 0.0), s.synapses)
-        return _together(found, max) if found else None
+        return _together(found, max) * _shared(found) if found else None
 
     def _neurons(self, key: Key) -> float | None:
         found: dict[Any, float] = {}
@@ -311,6 +315,19 @@ def _together(found: dict[Any, Any], larger: Callable[[Any, Any], Any]) -> Any:
     parts = [size for place, size in found.items() if place]
     total = sum(parts[1:], parts[0]) if parts else 0.0
     return larger(found[()], total) if () in found else total
+
+
+def _shared(found: Collection[Any]) -> float:
+    """Elements of slices that overlap, each once, as a part of all of them."""
+    windows = [p[0] for p in found if len(p) == 1 and isinstance(p[0], Window)]
+    if len(windows) < 2 or len(windows) < len(found):
+        return 1.0
+    there, every = np.zeros(np.max([w.limits for w in windows], axis=0), bool), 0
+    for w in windows:
+        part = tuple(map(slice, w.starts, w.limits, w.strides))
+        every += there[part].size
+        there[part] = True
+    return int(there.sum()) / every
 
 
 def _putting(places: np.ndarray, size: int) -> Callable[[Array], Array]:
