@@ -5,6 +5,7 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given, settings, strategies as st
 
 import joulax
@@ -155,7 +156,5 @@ def test_slices_of_a_weight_that_overlap_are_synapses_once(axis, start):
 
     (record,) = joulax.count(program, weights=0)(w, x)[1].values()
     assert float(record.synapses) == 25
-    assert float(record.nonzero) == (
-        24 if start == 3 else 25
-    )  # at most: overlaps are not looked at
+    assert float(record.nonzero) == (24 if start == 3 else 25)  # at most
     assert float(record.dense_mac) == 2 * 5 * (3 + 5 - start)
