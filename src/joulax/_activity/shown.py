@@ -9,6 +9,7 @@ from .._forms.table import COUNT, RATE, SHARE, TOTAL, Column, Row, Table, table,
 from .._forms.units import is_abstract
 
 COUNTS = ("ac", "mac", "dense", "spikes", "updates", "neurons", "synapses")
+MEASURED = (*COUNTS, "ac_graded")  # with what other columns are made of
 _SIZES = ("neurons", "synapses")
 
 
@@ -53,7 +54,7 @@ def samples_of(records: Mapping[str, Any], kept: int) -> int:
 def account_parts(records: Mapping[str, Any], convention: Any = None) -> list[Any]:
     """The table of an account, and what must be said of it."""
     kept = kept_axes(records, convention)
-    did = [{f: count_of(r, f, kept) for f in COUNTS} for r in records.values()]
+    did = [{f: count_of(r, f, kept) for f in MEASURED} for r in records.values()]
     partial = convention is not None and convention.partial
     rows = [Row((n, *_cells(d))) for n, d in zip(unique(list(records)), did, strict=True)]
     if len(rows) > 1 and not any(is_abstract(v) for d in did for v in d.values()):
@@ -87,8 +88,9 @@ def _cells(did: dict[str, Any], total: bool = False) -> tuple[Any, ...]:
 
 
 def _sparsity(did: dict[str, Any]) -> float | None:
-    """Share of the dense operations that did not occur."""
-    return 1 - ((did["ac"] or 0.0) + (did["mac"] or 0.0)) / did["dense"] if did["dense"] else None
+    """Share of the dense operations that did not occur; an input of several events is one."""
+    ac = did["ac"] if did.get("ac_graded") is None else did["ac_graded"]
+    return 1 - ((ac or 0.0) + (did["mac"] or 0.0)) / did["dense"] if did["dense"] else None
 
 
 def _rate(did: dict[str, Any]) -> float | None:
@@ -102,7 +104,7 @@ def _sum(did: list[dict[str, Any]]) -> dict[str, Any]:
         there = [d[field] for d in did if d[field] is not None]
         return sum(there) if there else None
 
-    return {f: over(f) for f in COUNTS}
+    return {f: over(f) for f in MEASURED}
 
 
 def _notes(convention: Any) -> list[str]:

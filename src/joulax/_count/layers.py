@@ -214,8 +214,9 @@ class Layers:
                 found[place] = jnp.maximum(found[place], value) if place in found else value
         value = _together(found, jnp.maximum)
         whole = self._synapses(self._sites(key))
-        several = whole is not None and _shared(found) < 1  # slices that overlap
-        return Sum(jnp.minimum(value, whole) if several else value, None, 0.0)
+        if whole is not None and _shared(found) < 1:  # slices that overlap
+            value = jnp.minimum(value, whole)
+        return Sum(value, None, 0.0)
 
     @staticmethod
     def _synapses(sites: Sequence[Site]) -> float | None:

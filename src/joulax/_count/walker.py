@@ -30,6 +30,7 @@ from .plan import Plan, Step, Tables, Uncounted
 from .resolution import Resolution, within
 from .rules import (
     CONTAINERS,
+    HOSTS,
     OPAQUE,
     RULES,
     because,
@@ -295,6 +296,8 @@ def _unknown(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
     outs = [o.but(axes=Axes.of(shape_of(v))) for o, v in zip(outs, eqn.outvars, strict=True)]
     arrived = frozenset().union(*(i.births for i in ins if isinstance(i, Data)))
     lost = f"`{name}` {opaque}: weights meet data inside" if _may_lose(ins) else None
+    if name in HOSTS:
+        lost = f"`{name}` is a call of the host: what meets the data there is not seen"
     return found.but(outs=outs, uncounted=lost is None, lost=lost, arrived=arrived)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._activity.shown import COUNTS, count_of, kept_axes
+from .._activity.shown import MEASURED, count_of, kept_axes
 from .operations import OPERATIONS
 
 
@@ -29,9 +29,10 @@ class Layer:
 
     @property
     def sparsity(self) -> float | None:
-        """Share of the dense operations that did not occur."""
-        dense, synops = self.did["dense"], self.synops
-        return None if not dense or synops is None else 1 - synops / dense
+        """Share of the dense operations that did not occur; an input of several events is one."""
+        dense, ac, once = (self.did[f] for f in ("dense", "ac", "ac_graded"))
+        several = 0.0 if ac is None or once is None else ac - once
+        return None if not dense or self.synops is None else 1 - (self.synops - several) / dense
 
     @property
     def rate(self) -> float | None:
@@ -103,6 +104,6 @@ def _layer(name: str, spent: Any, did: Any, stacked: int, kept: int) -> Layer:
         op: _flat(e, stacked, kept) for op in OPERATIONS if (e := getattr(spent, op)) is not None
     }
     total = np.asarray(sum(parts.values())) if parts else np.zeros((1, 1))
-    counts = {f: count_of(did, f, kept) for f in COUNTS}
+    counts = {f: count_of(did, f, kept) for f in MEASURED}
     means = {op: e.mean(1) for op, e in parts.items()}
     return Layer(name, means, total.mean(1), total.std(1), counts)

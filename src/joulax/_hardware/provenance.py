@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jax.core import Tracer
 
-from .catalogue import own_bibtex, sheet_of
+from .catalogue import named, own_bibtex, sheet_of
 from .chip import ABSENT, Chip, Hardware
 from .datasheet import CHECKED, VERIFIED, Datasheet, Quantity
 
@@ -101,18 +101,19 @@ def _only(sheet: Datasheet, cited: dict[str, Quantity]) -> dict[str, Any]:
     return {"costs": costs, **powers}
 
 
-def provenance(hardware: Hardware) -> tuple[Provenance, ...]:
+def provenance(hardware: str | Hardware) -> tuple[Provenance, ...]:
     """Whose numbers a chip or every chip of a stack has; outside of traces.
 
     **Arguments:**
 
-    - `hardware`: a chip, a stack, or a model around one.
+    - `hardware`: a name of the catalogue, a chip, a stack, or a model around one.
 
     **Returns:**
 
     One [`joulax.Provenance`][] a chip. A number counts as the sheet's if it equals it to six
     digits.
     """
+    hardware = named(hardware)
     base = base_chip(hardware)
     names = hardware.chips
     if base is None:

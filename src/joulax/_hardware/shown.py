@@ -150,7 +150,7 @@ class Listing(Rendered, tuple):
             group.sort(key=lambda item: grades.get(item[1].evidence, 0))
             rows += [_listed(name, sheet) for name, sheet in group]
         return [
-            f"{len(self)} names; joulax.datasheet(name) says more",
+            f"{len(shown)} sheets under {len(self)} names; joulax.datasheet(name) says more",
             table(columns, rows),
         ]
 

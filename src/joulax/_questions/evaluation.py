@@ -1,7 +1,7 @@
 """One account on many chips: a labelled table of energies with holes where nobody knows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,7 @@ class Evaluation(Rendered):
     - `sources`: whose prices each chip has.
     - `partial`: whether counts, and so energies, are lower bounds.
     - `samples`: over how many the account was averaged.
+    - `uncounted`: work that the account lists and does not contain.
     """
 
     energies: np.ndarray
@@ -51,6 +52,7 @@ class Evaluation(Rendered):
     sources: tuple[Source, ...]
     partial: bool = False
     samples: int = 1
+    uncounted: tuple[str, ...] = ()
 
     @property
     def totals(self) -> dict[str, float]:
@@ -62,16 +64,13 @@ class Evaluation(Rendered):
         totals = list(self.totals.values())
         order = sorted(range(len(totals)), key=lambda i: (totals[i] != totals[i], totals[i]))
         pick = lambda labels: tuple(labels[i] for i in order)
-        return Evaluation(
-            self.energies[order],
-            pick(self.chips),
-            self.layers,
-            self.operations,
-            pick(self.missing),
-            pick(self.ranges),
-            pick(self.sources),
-            self.partial,
-            self.samples,
+        return replace(
+            self,
+            energies=self.energies[order],
+            chips=pick(self.chips),
+            missing=pick(self.missing),
+            ranges=pick(self.ranges),
+            sources=pick(self.sources),
         )
 
     def to_pandas(self) -> Any:
@@ -119,6 +118,8 @@ class Evaluation(Rendered):
             chips_table(lines, self.partial),
             "totals of different scopes contain different things",
             *([f"warning: {warned}; do not quote these joules"] if unsourced else []),
+            *(f"warning: {s.chip}: {s.changed}" for s in self.sources if s.changed),
+            *(f"not counted: {work}" for work in self.uncounted),
             *holes,
         ]
 
@@ -132,6 +133,7 @@ class Evaluation(Rendered):
                 "scope": source.scope,
                 "evidence": source.evidence,
                 "verified": source.verified,
+                "changed": source.changed,
                 "missing": why,
             }
             for name, spent in zip(self._rows(), self.energies[i], strict=True):
@@ -175,6 +177,7 @@ def evaluate(
 
     `ValueError` for no chips, an unknown name, or a number that makes no sense.
     """
+    chips = [chips] if isinstance(chips, str | Hardware) else chips
     wanted = [n for n in catalogue() if "@" not in n] if chips is None else list(chips)
     if not wanted:
         raise ValueError("evaluate() needs at least one chip; joulax.catalogue() lists them")
@@ -190,6 +193,7 @@ def evaluate(
         for i, found in zip(at, provenance(result.hardware), strict=True):
             rows[i] = _row(found, energies[i], layers)
     used = [*np.flatnonzero(np.any(energies[:, :, :-1] != 0, axis=(0, 1))), len(_NUMBERS) - 1]
+    energies[list(refused)] = np.nan
     missing, ranges, sheets = zip(*(rows[i] for i in range(len(wanted))), strict=True)
     names = [known[i].called if i in known else str(chip) for i, chip in enumerate(wanted)]
     columns = (*OPERATIONS, STATIC)
@@ -203,6 +207,7 @@ def evaluate(
         sheets,
         partial_of(account),
         samples_of(records, kept_axes(records, getattr(account, "convention", None))),
+        getattr(getattr(account, "convention", None), "uncounted", ()),
     )
 
 

@@ -45,11 +45,12 @@ class Compared(Rendered):
         if pair:
             columns += [Column("change", "change", ENERGY), Column("factor", "factor", NUMBER)]
         last = [float(r.figures.total.mean()) for r in self.reports.values()]
-        made = [
-            Row((name, *cells, *(_change(cells) if pair else ()))) for name, cells in rows.items()
-        ]
-        made.append(Row(("total", *last, *(_change(last) if pair else ())), TOTAL))
         partial = any(r.partial for r in self.reports.values())
+        change = _unknown if partial else _change  # of two lower bounds nothing is known
+        made = [
+            Row((name, *cells, *(change(cells) if pair else ()))) for name, cells in rows.items()
+        ]
+        made.append(Row(("total", *last, *(change(last) if pair else ())), TOTAL))
         return table(columns, made, partial=partial)
 
     def _by_layer(self) -> dict[str, list[float | None]]:
@@ -80,6 +81,10 @@ class Compared(Rendered):
 def _joined(found: list[dict[str, float]]) -> dict[str, list[float | None]]:
     names = dict.fromkeys(n for each in found for n in each)
     return {n: [each.get(n) for each in found] for n in names}
+
+
+def _unknown(cells: list[Any]) -> tuple[None, None]:
+    return None, None
 
 
 def _change(cells: list[Any]) -> tuple[float | None, float | None]:

@@ -32,6 +32,7 @@ def layers(results: Result | Mapping[str, Result], *, ax: Any = None) -> Any:
     `ImportError` with the install command, if matplotlib is missing.
     """
     given = {"": results} if isinstance(results, Result) else dict(results)
+    _of_one_chip(given)
     many = {title: _bars(figures(result)) for title, result in given.items()}
     ax = axes(ax)
     every = [(name, spent) for bars in many.values() for name, spent in bars.items()]
@@ -49,6 +50,20 @@ def layers(results: Result | Mapping[str, Result], *, ax: Any = None) -> Any:
     ax.margins(y=0.12)
     ax.legend(frameon=False, fontsize="small")
     return ax
+
+
+def _of_one_chip(results: Mapping[str, Any]) -> None:
+    for result in results.values():
+        if not isinstance(result, Result):
+            raise ValueError(
+                "layers() draws what joulax.energy(account, chip) returns, or a mapping of names to "
+                f"that; got {type(result).__name__}"
+            )
+        if len(result.hardware.chips) > 1:
+            raise ValueError(
+                f"layers() draws one chip, and this result has {len(result.hardware.chips)}: price "
+                "them one by one and give a mapping of names to results, or take plot.chips"
+            )
 
 
 _SMALL: Any = {"ha": "center", "fontsize": "x-small"}

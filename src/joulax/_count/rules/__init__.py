@@ -22,7 +22,7 @@ from . import (
 )
 from .births import mixed as mixed
 from .flow import contained as contained
-from .opaques import CONTAINERS as CONTAINERS
+from .opaques import CONTAINERS as CONTAINERS, HOSTS as HOSTS
 from .registry import (
     CHANGES as CHANGES,
     INPUT_GRADIENT as INPUT_GRADIENT,

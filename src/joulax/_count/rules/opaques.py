@@ -24,6 +24,8 @@ opaque(
     *"coo_matmat coo_matvec coo_spmm coo_spmv csr_matmat csr_matvec csr_spmm csr_spmv".split(),
     *"matmul_acc_lhs matmul_pop matmul_push_rhs todense".split(),
 )
+# Calls that bring weights of their own, which no operand shows.
+HOSTS = frozenset("pure_callback io_callback buffer_callback call_exported".split())
 # Calls that contain a jaxpr: it is looked into where it takes the operands of the call.
 CONTAINERS = frozenset(
     """
