@@ -56,8 +56,8 @@ def _of_one_chip(results: Mapping[str, Any]) -> None:
     for result in results.values():
         if not isinstance(result, Result):
             raise ValueError(
-                "layers() draws what joulax.energy(account, chip) returns, or a mapping of names to "
-                f"that; got {type(result).__name__}"
+                "layers() draws what joulax.energy(account, chip) returns, or a mapping of names "
+                f"to that; got {type(result).__name__}"
             )
         if len(result.hardware.chips) > 1:
             raise ValueError(
