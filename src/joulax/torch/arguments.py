@@ -23,14 +23,22 @@ def names_of(option: str, value: Any) -> tuple[int | str, ...]:
 def modules_of(model: Any) -> dict[str, Any]:
     """Modules by name: of a module, or of those that a function closes over."""
     if isinstance(model, torch.nn.Module):
-        return dict(model.named_modules())
+        return _named(model)
     around = dict(_around(model)) if inspect.isfunction(model) else {}
     owner = getattr(model, "__self__", None)
     around |= {"self": owner} if isinstance(owner, torch.nn.Module) else {}
     held = {n: m for n, m in around.items() if isinstance(m, torch.nn.Module)}
     if len(held) == 1:
-        return dict(next(iter(held.values())).named_modules())
-    return {f"{n}.{k}".rstrip("."): m for n, o in held.items() for k, m in o.named_modules()}
+        return _named(next(iter(held.values())))
+    return {f"{n}.{k}".rstrip("."): m for n, o in held.items() for k, m in _named(o).items()}
+
+
+def _named(module: Any) -> dict[str, Any]:
+    """Modules by name, without the covers of compiled ones."""
+    found = {}
+    for name, one in module.named_modules():
+        found[name.replace("_orig_mod", "").replace("..", ".").strip(".")] = one
+    return found
 
 
 def _around(function: Any) -> Iterator[tuple[str, Any]]:

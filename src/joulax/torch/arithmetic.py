@@ -11,6 +11,7 @@ from .memory import place_of
 from .step import Step, activated, rule
 
 Tensor = Any
+NOTHING = "nothing"
 
 # -- nothing of the data but its shape ------------------------------------------------------------
 
@@ -35,13 +36,19 @@ def _made(step: Step) -> Kind:
 def _scaled(step: Step) -> Kind:
     """Spikes times a factor keep their events; times spikes they are where both are."""
     if any(isinstance(a, int | float) and a == 0 for a in step.args[1:2]):
-        return MADE if step.name == "mul" else step.other()
+        return _vanished(step)
     if step.kwargs.get("rounding_mode") is not None:
         return step.other()
     if not step.spiking:
         return terms.multiplied(step, _gated(step))
     made = _both(step) if len(step.events) == 2 else _by_factor(step)
     return terms.multiplied(step, made)
+
+
+def _vanished(step: Step) -> Kind:
+    """A value times zero: it adds nothing."""
+    made = step.other()
+    return replace(made, rest=NOTHING) if isinstance(made, Analog) else made
 
 
 def _gated(step: Step) -> Kind:
@@ -95,7 +102,7 @@ def _product(step: Step) -> Any:
 @rule("add", "sub")
 def _added(step: Step) -> Kind:
     """Spikes at one scale add up; anything else that is added makes them analog."""
-    if step.spiking and len(step.events) == 1 and _nothing_added(step):
+    if len(step.events) == 1 and _nothing_added(step):
         return _widened(step)
     found = _straight_through(step)
     if found is not None:
@@ -112,10 +119,14 @@ def _nothing_added(step: Step) -> bool:
     """Whether the other operand is zero: the start of a counter."""
     if leaves_of(step.operands):
         return False
-    spikes = lambda a: isinstance(a, torch.Tensor) and isinstance(step.kinds[a], Events)
-    return not any(
-        torch.count_nonzero(torch.as_tensor(a)) for a in step.args[:2] if not spikes(a)
-    )
+    return all(_is_nothing(step, a) for a in step.args[:2])
+
+
+def _is_nothing(step: Step, a: Any) -> bool:
+    kind = step.kinds[a] if isinstance(a, torch.Tensor) else MADE
+    if isinstance(kind, Analog):
+        return kind.rest is NOTHING
+    return isinstance(kind, Events) or not torch.count_nonzero(torch.as_tensor(a))
 
 
 def _widened(step: Step) -> Kind:
@@ -165,11 +176,20 @@ def _straight_through(step: Step) -> Kind | None:
     sign = 1 if step.name == "add" else -1
     pairs = [(a, y)] if sign < 0 else [(a, y), (b, x)]
     for kind, other in pairs:
-        if isinstance(kind, Analog) and kind.rest is not None:
+        if isinstance(kind, Analog) and isinstance(kind.rest, tuple):
             spikes, value, taken = kind.rest
-            if taken == -sign and place_of(value) == place_of(other):
+            if taken == -sign and _same(step, value, other):
                 return spikes
     return None
+
+
+def _same(step: Step, a: Tensor, b: Tensor) -> bool:
+    """Whether two values are one, or the same function of one current, computed twice."""
+    if place_of(a) == place_of(b):
+        return True
+    one, two = step.kinds[a], step.kinds[b]
+    held = isinstance(one, Analog) and isinstance(two, Analog) and one.owner is not None
+    return held and one.owner == two.owner and torch.equal(a, b) and bool(torch.any(a))
 
 
 @rule("rsub")
@@ -250,6 +270,14 @@ def _kept(step: Step) -> Kind:
     same = spikes.companion is not None
     events = step.kinds.events(step.tensors[0])
     return spikes.beside(events * (step.value.detach() != 0)) if same else spikes
+
+
+@rule("round", "floor", "ceil", "trunc", "nan_to_num")
+def _whole(step: Step) -> Kind:
+    """Spikes are whole numbers already."""
+    if step.spiking and step.events[0].companion is None and step.events[0].scale == 1.0:
+        return replace(step.events[0], over=None, terms=())
+    return step.other()
 
 
 # -- movement -------------------------------------------------------------------------------------

@@ -142,6 +142,7 @@ def counter(
         raise ValueError(f"count() takes a module or a function, got {type(model).__name__}")
     if isinstance(model, torch.jit.ScriptModule | torch.jit.ScriptFunction):
         raise ValueError("a TorchScript program hides its modules: count the one it was made from")
+    model = getattr(model, "_orig_mod", model)  # what a compiled module was made from
     declared, held = names_of("spikes", spikes), names_of("weights", weights)
 
     def counted(*args: Any, **kwargs: Any) -> tuple[Any, Account]:
@@ -162,14 +163,13 @@ def _check(out: Any, kinds: Kinds, tally: Tally, strict: bool) -> None:
     tensors = tensors_of(out)
     results = [kinds[t] for t in tensors]
     tally.arrive(births_of(results))
+    if all(isinstance(k, Parameter) for k in results) and (tensors or not tally.records):
+        raise ValueError(
+            "no result of this function depends on an argument that is data: is the input closed "
+            "over, or did it come as a NumPy array or a Python list? Pass it as a tensor argument"
+        )
     if strict and tally.lost:
         raise ValueError(
             "synapses that stand in no record: " + "; ".join(tally.lost) + ". Write them as a "
             "product, or go on with count(..., strict=False): the account then says ≥"
         )
-    if not tally.lost and all(isinstance(k, Parameter) for k in results):
-        if tensors or not tally.records:
-            raise ValueError(
-                "no result of this function depends on an argument that is data: is the input "
-                "closed over, or did it come as a Python list? Pass it as a tensor argument"
-            )

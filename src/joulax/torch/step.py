@@ -99,15 +99,14 @@ def combined(births: Births, events: Tensor, pieces: bool = False) -> Births:
     layers = {b.owner.layer for b in owned if b.owner}
     births = frozenset(b for b in births if b.owner is not None or not b.past & layers)
     size = max((b.size for b in owned), default=0)
-    if len({b.owner for b in owned}) != 1 or len(births) > len(owned) or size != events.numel():
+    if len(layers) != 1 or len(births) > len(owned) or size != events.numel():
         return births
-    owner: Any = owned[0].owner
-    if any(b.arrived for b in owned):
+    last: Any = max(owned, key=lambda b: b.owner.serial if b.owner else 0)
+    room = last.owner.size * last.owner.rows
+    apart = len({b.owner for b in owned}) > 1 or sum(b.size for b in owned) <= room
+    if pieces and len(owned) > 1 and apart:
         return births
-    if pieces and sum(b.size for b in owned) <= owner.size * owner.rows:
-        return births
-    spikes = float(events.sum(dtype=torch.float64))
-    return frozenset((Birth(owner, spikes, size, owned[0].where),))
+    return frozenset((replace(last, spikes=float(events.sum(dtype=torch.float64))),))
 
 
 def born(step: Step, count: float, size: int) -> Births:
