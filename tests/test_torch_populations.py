@@ -1,4 +1,4 @@
-"""PyTorch: which neurons a program has, which of them fire, and what they send; held against JAX."""
+"""PyTorch: which neurons a program has, which of them fire, what they send; as in JAX."""
 
 import jax
 import jax.numpy as jnp

@@ -34,6 +34,7 @@ class Birth:
     where: str
     fires: bool = True
     past: frozenset[Any] = frozenset()  # layers whose spikes the compared values remember
+    graded: float | None = None  # spikes of any height, where that differs
     arrived: bool = False
 
 

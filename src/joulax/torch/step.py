@@ -106,7 +106,9 @@ def combined(births: Births, events: Tensor, pieces: bool = False) -> Births:
     apart = len({b.owner for b in owned}) > 1 or sum(b.size for b in owned) <= room
     if pieces and len(owned) > 1 and apart:
         return births
-    return frozenset((replace(last, spikes=float(events.sum(dtype=torch.float64))),))
+    graded = float(torch.count_nonzero(events))
+    spikes = float(events.sum(dtype=torch.float64))
+    return frozenset((replace(last, spikes=spikes, graded=graded),))
 
 
 def born(step: Step, count: float, size: int) -> Births:

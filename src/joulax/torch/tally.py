@@ -169,13 +169,14 @@ class Tally:
             if birth.arrived:
                 continue
             birth.arrived = True
-            owner = birth.owner
+            owner, graded = birth.owner, birth.graded
+            graded = birth.spikes if graded is None else graded
             if owner is None:
-                self.fire(f"input[{birth.where}]", birth.spikes, birth.spikes)
+                self.fire(f"input[{birth.where}]", birth.spikes, graded)
                 continue
             sizes[owner] = sizes.get(owner, 0.0) + birth.size
             if birth.fires:
-                self.fire(owner.layer, birth.spikes, birth.spikes)
+                self.fire(owner.layer, birth.spikes, graded)
         for owner, size in sizes.items():
             self.advance(owner, size)
 
@@ -204,9 +205,11 @@ class Tally:
 
 def _source() -> str:
     """The line of the user's program that runs."""
-    inner = [str(Path(__file__).parent), str(Path(torch.__file__).parent)]
-    frame = sys._getframe(1)
-    while frame is not None and any(frame.f_code.co_filename.startswith(p) for p in inner):
+    inner = (str(Path(__file__).parent), str(Path(torch.__file__).parent), "<")
+    frame: Any = sys._getframe(1)
+    while frame and (
+        frame.f_code.co_filename.startswith(inner) or "jaxtyping" in frame.f_code.co_filename
+    ):
         frame = frame.f_back
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}" if frame else "an unknown line"
 
