@@ -61,8 +61,9 @@ def _gated(step: Step) -> Kind:
 
 def passes(mask: Kind, kind: Kind, value: Tensor, above: bool) -> bool:
     """Whether a mask lets a current through where it is above a threshold."""
-    held = isinstance(mask, Events) and isinstance(kind, Analog) and kind.current
-    return held and mask.over == (place_of(value), above)
+    if not isinstance(mask, Events) or not isinstance(kind, Analog):
+        return False
+    return kind.current and mask.over == (place_of(value), above)
 
 
 def _both(step: Step) -> Kind:
@@ -188,8 +189,9 @@ def _same(step: Step, a: Tensor, b: Tensor) -> bool:
     if place_of(a) == place_of(b):
         return True
     one, two = step.kinds[a], step.kinds[b]
-    held = isinstance(one, Analog) and isinstance(two, Analog) and one.owner is not None
-    return held and one.owner == two.owner and torch.equal(a, b) and bool(torch.any(a))
+    if not isinstance(one, Analog) or not isinstance(two, Analog) or one.owner is None:
+        return False
+    return one.owner == two.owner and torch.equal(a, b) and bool(torch.any(a))
 
 
 @rule("rsub")

@@ -1,5 +1,6 @@
 """Births of spikes: comparisons, draws, tests, and constants that data choose."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -100,7 +101,7 @@ def _accumulated(step: Step) -> Kind:
 
 def _sides(step: Step) -> tuple[list[Tensor], list[Any]]:
     """What chooses, and what is chosen."""
-    a = step.args
+    a: Any = step.args
     if step.name == "where":
         return [a[0]], list(a[1:3])
     if step.name == "scatter":
@@ -154,7 +155,7 @@ def _is_activation(step: Step, controls: list[Tensor], values: list[Any]) -> boo
     )
 
 
-def _kept(step: Step, data: list[Kind], decide: list[Kind]) -> Kind:
+def _kept(step: Step, data: Sequence[Kind], decide: Sequence[Kind]) -> Kind:
     """Spikes that a mask lets through."""
     made = moved(step)
     if not isinstance(made, Events) or not decide:

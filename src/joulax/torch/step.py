@@ -132,7 +132,7 @@ def activated(step: Step, kind: Kind, size: int | None = None) -> Kind:
     """A nonlinearity on what a layer delivers is a population of neurons."""
     if not isinstance(kind, Analog) or not kind.current or step.tally.inside:
         return step.other()
-    size = size or step.value.numel()
+    size = int(step.value.numel()) if size is None else size
     here = step.tally.here
     owner = kind.owner or Owner(here or step.name, 10**6, float(size), 1.0)
     step.tally.arrive(frozenset(b for b in kind.births if b.owner != owner))

@@ -152,7 +152,7 @@ def _differs(which: Tensor, axes: Sequence[int]) -> bool:
 
 def by_hand(step: Step, terms: Sequence[Term], times: float = 1.0) -> Kind:
     """A weighted sum written as products and a sum."""
-    layer = None
+    layer, each = None, frozenset[float]()
     for term in terms:
         ids = term.which[term.which > 0]
         each = frozenset(ids.unique().tolist())
