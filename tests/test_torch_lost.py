@@ -70,9 +70,14 @@ def test_sums_by_hand(name):
     assert not account.partial
 
 
-def test_rows_picked_and_summed():
-    account = counted(lambda w, i: w[i].sum(1), WEIGHT.T, torch.tensor([[0, 1, 2]] * 4), weights=0)
+@pytest.mark.parametrize("pick", [lambda w, i: w[i], lambda w, i: F.embedding(i, w)])
+def test_rows_that_are_picked(pick):
+    """Rows that are picked are read; added up, each number of them is an event."""
+    w, index = WEIGHT.T.clone(), torch.tensor([[0, 1, 2]] * 4)
+    assert float(counted(pick, w, index, weights=0)["0"].lookups) == 4 * 3 * 5
+    account = counted(lambda w, i: pick(w, i).sum(1), w, index, weights=0)
     assert float(account["0"].ac) == 4 * 3 * 5
+    assert account["0"].lookups is None
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,7 @@ BETWEEN = {
         jired,
     ),
     "straight through, added": (added_before, jired),
+    "two differences": (lambda v: 1 - fired(v) - fired(v, 1), lambda v: 1 - jired(v) - jired(v, 1)),
     "one hot": (
         lambda v: F.one_hot(v.argmax(-1), 8).float(),
         lambda v: jax.nn.one_hot(v.argmax(-1), 8),

@@ -144,15 +144,15 @@ def _one_scale(step: Step) -> bool:
 
 
 def _events_added(step: Step) -> Kind:
-    """Spikes of one layer may cancel; those of two travel side by side."""
+    """Spikes that cancel are none; of one current they are one population."""
     first = step.events[0]
-    layers = {b.owner.layer if b.owner else None for b in step.births}
-    if first.scale == 1.0 and len(layers) == 1:
-        events = step.value.detach().float().abs()
-        births = step.reborn(events, pieces=True)
-        return replace(first, companion=None, unit=False, over=None, births=births, terms=())
-    a, b = (step.kinds.events(t) for t in step.tensors)
-    return replace(first.beside(a + b), births=step.births, terms=())
+    if not isinstance(first.scale, int | float):
+        a, b = (step.kinds.events(t) for t in step.tensors)
+        return replace(first.beside(a + b), births=step.births, terms=())
+    events = step.value.detach().float().abs() / abs(first.scale)
+    births = step.reborn(events, pieces=True)
+    made = replace(first, companion=None, unit=False, over=None, births=births, terms=())
+    return made if first.scale == 1 else made.beside(events)
 
 
 def _rest(step: Step) -> Any:
@@ -197,11 +197,12 @@ def _same(step: Step, a: Tensor, b: Tensor) -> bool:
 @rule("rsub")
 def _complement(step: Step) -> Kind:
     """`1 − s` is silent where `s` fires."""
-    if not (step.spiking and step.events[0].unit and step.args[1] == 1):
+    spikes = step.events[0] if step.spiking else None
+    if spikes is None or step.args[1] != 1 or spikes.companion is not None or spikes.scale != 1:
         return step.other()
     events = step.value.detach().float().abs()
-    spikes = step.events[0]
-    return Events(spikes.cause, unit=True, births=step.reborn(events), source=spikes.source)
+    births = step.reborn(events)
+    return replace(spikes, births=births, over=None, terms=())
 
 
 # -- functions ------------------------------------------------------------------------------------
@@ -327,7 +328,10 @@ def _picked(step: Step, weight: Tensor) -> Kind:
         return made
     made = replace(made, births=births_of(step.operands))
     leaves = leaves_of([step.kinds[weight]])
-    return replace(made, terms=terms.picked(step, weight)) if leaves else made
+    if not leaves:
+        return made
+    step.tally.read(leaves, step.value.numel())
+    return replace(made, terms=terms.picked(step, weight))
 
 
 @rule("scatter_add", "index_add", "scatter_reduce", "index_reduce")

@@ -52,6 +52,7 @@ class Term:
     absent: frozenset[int]  # elements that are zero
     part: Tensor | None  # the data
     counted: bool = False
+    read: int = 0  # rows picked by an index: as many look-ups
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,10 @@ class Tally:
     def read(self, leaves: frozenset[str], number: int) -> Layer:
         """Weights that are read by an index and used without arithmetic."""
         layer: Layer = leaves or (self.here or "weight")
-        _plus(self.records.setdefault(layer, {}), {"lookups": float(number)})
+        record = self.records.setdefault(layer, {})
+        _plus(record, {"lookups": float(number)})
+        if not record["lookups"]:
+            del record["lookups"]
         return layer
 
     def pair(self, product: Product, cause: Kind, births: Births) -> None:

@@ -89,7 +89,17 @@ def picked(step: Step, weight: Tensor) -> tuple[Term, ...]:
     products, which = (step.rerun(lambda t, to=to: to) for to in (exists, ids))
     absent = frozenset(ids[exists == 0].tolist())
     cause = Events("rows picked by an index")
-    return (Term(leaves_of([step.kinds[weight]]), cause, products, which, absent, None),)
+    return (
+        Term(
+            leaves_of([step.kinds[weight]]),
+            cause,
+            products,
+            which,
+            absent,
+            None,
+            read=which.numel(),
+        ),
+    )
 
 
 def added(step: Step, made: Kind) -> Kind:
@@ -152,6 +162,8 @@ def _differs(which: Tensor, axes: Sequence[int]) -> bool:
 
 def by_hand(step: Step, terms: Sequence[Term], times: float = 1.0) -> Kind:
     """A weighted sum written as products and a sum."""
+    for term in terms:
+        step.tally.read(term.leaves, -term.read)  # added, and no longer read alone
     layer, each = None, frozenset[float]()
     for term in terms:
         ids = term.which[term.which > 0]
