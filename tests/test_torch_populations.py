@@ -277,6 +277,45 @@ def test_spikes_of_two_layers_meet(meet):
     assert [float(account[n].updates) for n in "qk"] == [80, 80]
 
 
+@pytest.mark.parametrize(
+    "together",
+    [
+        lambda steps: torch.stack(steps).amax(0),
+        lambda steps: torch.maximum(torch.maximum(steps[0], steps[1]), steps[2]),
+        lambda steps: (steps[0].bool() | steps[1].bool() | steps[2].bool()).float(),
+        lambda steps: sum(steps).clamp(max=1),
+    ],
+)
+def test_spikes_of_several_steps_are_all_sent(together):
+    first, readout = torch.nn.Linear(6, 8), torch.nn.Linear(8, 3)
+    x = torch.randn(3, 4, 6)
+    run = lambda x: readout(together([fired(first(now)) for now in x]))
+    _, account = joulax.torch.count(run)(x)
+    assert float(account["first"].spikes) == float(fired(first(x)).sum())
+    assert float(account["first"].updates) == 3 * 4 * 8
+    assert float(account["readout"].ac) == 3 * float((first(x) > 0.3).any(0).sum())
+
+
+def test_one_spike_each():
+    """A mask of the past lets the first spike of every neuron through."""
+    first, readout = torch.nn.Linear(6, 8), torch.nn.Linear(8, 3)
+    x, sent = torch.randn(5, 4, 6), []
+
+    def run(x):
+        before, out = torch.zeros(4, 8), 0
+        for now in x:
+            z = fired(first(now)) * (1 - before)
+            before = torch.maximum(before, z)
+            sent.append(float(z.sum()))
+            out = out + readout(z)
+        return out
+
+    _, account = joulax.torch.count(run)(x)
+    assert float(account["first"].spikes) == sum(sent)
+    assert float(account["readout"].ac) == 3 * sum(sent)
+    assert float(account["first"].updates) == 5 * 4 * 8
+
+
 @pytest.mark.parametrize("some", [lambda s: s.any(1), lambda s: s.max(1).values])
 def test_any_of_several_spikes(some):
     first, readout = torch.nn.Linear(6, 8), torch.nn.Linear(8, 3)

@@ -82,7 +82,11 @@ def _by_factor(step: Step) -> Kind:
     if step.name != "mul" and step.args[0] is not spikes:
         return step.other()  # a factor over spikes
     factor: Any = next((a for a in step.args[:2] if a is not spikes), 1.0)
-    exists = (factor.detach() if isinstance(factor, torch.Tensor) else factor) != 0
+    size = torch.as_tensor(factor).detach().abs()
+    exists, kind = size != 0, step.events[0]
+    constant = kind.companion is None and not leaves_of(step.operands)
+    if constant and torch.equal(size, exists.to(size.dtype)):
+        return replace(kind, terms=())  # a mask: what is left are spikes as before
     return step.events[0].beside(step.kinds.events(spikes) * exists, scale=_product(step))
 
 

@@ -59,7 +59,7 @@ def _logic(step: Step) -> Kind:
         births = births_of(step.operands)
         return Events(f"{step.name} in module {step.tally.here!r}", unit=True, births=births)
     first = step.events[0]
-    births = step.reborn(step.value.float().abs())
+    births = step.reborn(step.value.float().abs(), pieces=not step.name.endswith("and"))
     return Events(first.cause, unit=True, births=births, source=first.source)
 
 

@@ -1,7 +1,7 @@
 """What is known of a tensor: by what it was made, never by what it holds."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 Tensor = Any  # torch.Tensor
@@ -22,6 +22,15 @@ class Owner:
 
 
 @dataclass(eq=False)
+class Population:
+    """What of one population was counted, by whichever way its spikes arrived."""
+
+    fired: float = 0.0
+    graded: float = 0.0
+    advanced: bool = False
+
+
+@dataclass(eq=False)
 class Birth:
     """Neurons that no module makes known: they count when what they send arrives.
 
@@ -35,7 +44,12 @@ class Birth:
     fires: bool = True
     past: frozenset[Any] = frozenset()  # layers whose spikes the compared values remember
     graded: float | None = None  # spikes of any height, where that differs
-    arrived: bool = False
+    population: Population = field(default_factory=Population)
+
+    @property
+    def arrived(self) -> bool:
+        """Whether it is counted already."""
+        return self.population.advanced and self.population.fired >= self.spikes
 
 
 Births = frozenset[Birth]

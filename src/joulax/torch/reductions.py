@@ -110,7 +110,9 @@ def _largest(step: Step) -> Kind:
     """The larger of spikes is a spike; where events travel beside, those of the larger."""
     if not step.spiking:
         return _rectified(step)
-    births = step.reborn((step.value.detach() != 0).float())
+    births = step.births
+    if len(step.tensors) == 2:
+        births = step.reborn((step.value.detach() != 0).float(), pieces=True)
     spikes = replace(step.events[0], births=births, terms=(), over=None)
     if all(k.companion is None for k in step.events):
         return spikes
@@ -130,10 +132,27 @@ def _rectified(step: Step) -> Kind:
     return step.other()
 
 
+@rule("var", "std", "var_mean", "std_mean", "linalg_vector_norm", "norm")
+def _spread(step: Step) -> Kind:
+    """Sums of squares: products among them are brought together."""
+    met = terms.meeting(terms_of(step), range(-step.tensors[0].ndim, 0))
+    return terms.by_hand(step, met) if met else step.other()
+
+
+@rule(
+    *("upsample_linear1d", "upsample_bilinear2d", "upsample_bicubic2d", "upsample_trilinear3d"),
+    *("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa"),
+)
+def _resized(step: Step) -> Kind:
+    """Means of neighbours."""
+    _pooled(step, step.tensors[0].ndim - 2)
+    return step.other()
+
+
 @rule("native_dropout")
 def _dropped(step: Step) -> Kind:
     if not step.spiking:
-        return step.other()
+        return terms.added(step, step.other())
     events = step.kinds.events(step.tensors[0]) * (step.value.detach() != 0)
     return step.events[0].beside(events, scale=object(), terms=())
 

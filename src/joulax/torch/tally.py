@@ -12,7 +12,7 @@ import numpy as np
 from .._activity.account import Account, Convention, SiteNote
 from .._activity.record import Activity
 from .._version import __version__
-from .kinds import Analog, Births, Events, Kind, Owner
+from .kinds import Analog, Birth, Births, Events, Kind, Owner
 from .library import torch
 
 Layer = Any  # a set of leaves, or words for a layer without
@@ -169,19 +169,23 @@ class Tally:
         """What neurons send reaches a layer or leaves the model."""
         sizes: dict[Owner, float] = {}
         for birth in births:
-            if birth.arrived:
-                continue
-            birth.arrived = True
-            owner, graded = birth.owner, birth.graded
-            graded = birth.spikes if graded is None else graded
-            if owner is None:
-                self.fire(f"input[{birth.where}]", birth.spikes, graded)
-                continue
-            sizes[owner] = sizes.get(owner, 0.0) + birth.size
+            counted, owner = birth.population, birth.owner
             if birth.fires:
-                self.fire(owner.layer, birth.spikes, graded)
+                self._sent(birth, owner.layer if owner else f"input[{birth.where}]")
+            if owner is not None and not counted.advanced:
+                sizes[owner] = sizes.get(owner, 0.0) + birth.size
+            counted.advanced = True
         for owner, size in sizes.items():
             self.advance(owner, size)
+
+    def _sent(self, birth: Birth, layer: Layer) -> None:
+        """Spikes of a population that no other way brought here."""
+        counted = birth.population
+        graded = birth.spikes if birth.graded is None else birth.graded
+        more = max(birth.spikes - counted.fired, 0.0), max(graded - counted.graded, 0.0)
+        if any(more) or not counted.advanced:
+            self.fire(layer, *more)
+        counted.fired, counted.graded = counted.fired + more[0], counted.graded + more[1]
 
     # -- the account -----------------------------------------------------------------------
 
