@@ -190,11 +190,11 @@ class _Recorded:
         """What a node sends over all steps: recorded, or a function of what is; `known` grows."""
         if name in known:
             return known[name]
+        feeders, wait = self._reaching(name), not self._is_late(name)
+        values = [self._value(a, nodes, known) for a in feeders]
         parts = [
-            _late(value) if (a, name) in self.cut else value
-            for a in self.feeders[name]
-            if self._reached(a)
-            for value in (self._value(a, nodes, known),)
+            _late(value) if wait and self._comes_late(a, name) else value
+            for a, value in zip(feeders, values, strict=True)
         ]
         x = parts[0]
         for part in parts[1:]:
@@ -205,6 +205,18 @@ class _Recorded:
         else:
             known[name] = jax.vmap(node.now)(x.astype(jnp.result_type(float)))
         return known[name]
+
+    def _reaching(self, name: str) -> list[str]:
+        return [a for a in self.feeders[name] if self._reached(a)]
+
+    def _comes_late(self, feeder: str, name: str) -> bool:
+        """Whether what a node sends arrives one step later than it was sent."""
+        return (feeder, name) in self.cut or self._is_late(feeder)
+
+    def _is_late(self, name: str) -> bool:
+        """Whether all that a node receives is late: it then counts what was sent, in every step."""
+        feeders = [] if name in self.known else self._reaching(name)
+        return bool(feeders) and all(self._comes_late(a, name) for a in feeders)
 
     def _reached(self, name: str, seen: tuple[str, ...] = ()) -> bool:
         """Whether a recording reaches a node through nodes without neurons."""
