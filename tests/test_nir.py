@@ -646,3 +646,87 @@ def test_an_output_speaks_for_its_neurons():
         account["fc"], ac=60, dense_ac=60, spikes=15, updates=15, neurons=3, synapses=12, nonzero=12
     )
     assert joulax.energy(account, joulax.hardware("loihi")).total > 0
+
+
+# -- load and account agree ------------------------------------------------------------------------
+
+
+def lif(n, threshold=0.1):
+    return nir.LIF(
+        tau=ones(n, value=4e-3), r=ones(n), v_leak=0 * ones(n), v_threshold=threshold * ones(n)
+    )
+
+
+def draw(*shape):
+    return RNG.normal(size=shape).astype(F)
+
+
+def agreeing(g, x, late=()):
+    """Accounts of a graph that ran here and of its recordings, equal where both have a number.
+
+    `late` layers count what was sent in the last step, and here it arrives after it.
+    """
+    model = joulax.nir.load(g, dt=DT)
+    ran = joulax.count(model, spikes=0)(x)[1]
+    recorded_ = {n: np.asarray(v) for n, v in model.record(x).items()}
+    read = joulax.nir.account(g, recorded_, dt=DT)
+    assert sorted(ran) == sorted(read)
+    for layer in ran:
+        for field in ("ac", "mac", "spikes", "updates", "neurons", "synapses"):
+            if (layer, field) in [(n, "ac") for n in late]:
+                continue
+            a, b = getattr(ran[layer], field), getattr(read[layer], field)
+            assert float(0 if a is None else a) == float(0 if b is None else b), (layer, field)
+    return read, recorded_
+
+
+def events(*shape):
+    return (RNG.random(shape) < 0.4).astype(F)
+
+
+def test_a_cycle_arrives_one_step_later_in_both():
+    nodes = {"w": nir.Linear(draw(4, 4)), "n": lif(4), "b": nir.Linear(draw(4, 4))}
+    edges = [("input", "w"), ("w", "n"), ("n", "output"), ("n", "b"), ("b", "w")]
+    account, sent = agreeing(graph(nodes, edges), events(12, 4), late=["b"])
+    assert float(account["b"].ac) == 4 * sent["n"].sum()
+    assert ("one step late", "n → b") in account.convention.options
+
+
+def test_neurons_that_reach_no_output():
+    """They run, and so they cost: each has an output of its own."""
+    nodes = {"a": nir.Linear(draw(4, 4)), "n": lif(4), "z": nir.Linear(draw(3, 4)), "q": lif(3)}
+    edges = [("input", "a"), ("a", "n"), ("n", "output"), ("n", "z"), ("z", "q")]
+    account, sent = agreeing(graph(nodes, edges), events(12, 4))
+    assert float(account["z"].spikes) == sent["q"].sum()
+    ring = {**nodes, "r": nir.Linear(draw(4, 3)), "b": nir.Linear(draw(3, 3))}
+    account, sent = agreeing(
+        graph(ring, [*edges, ("q", "b"), ("b", "q"), ("q", "r")]), events(12, 4), late=["b"]
+    )
+    assert float(account["b"].ac) == 3 * sent["q"].sum()
+
+
+def test_rows_of_an_input_that_nobody_flattened():
+    nodes = {"w": nir.Linear(draw(4, 9)), "n": nir.IF(r=ones(2, 4), v_threshold=ones(2, 4))}
+    account, _ = agreeing(graph(nodes, shape=(2, 9)), events(12, 2, 9))
+    assert [float(getattr(account["w"], f)) for f in ("neurons", "updates")] == [8, 96]
+
+
+def test_one_current_for_many_neurons():
+    x = ones(4, 1)
+    made = joulax.nir.load(graph({"n": lif(5)}, shape=(1,)), dt=DT)
+    wide = joulax.nir.load(graph({"n": lif(5)}, shape=(5,)), dt=DT)
+    np.testing.assert_array_equal(made(x), wide(np.repeat(x, 5, 1)))
+
+
+@pytest.mark.parametrize("name", ["plan_", "convention", "inputs_", "outputs_"])
+def test_names_that_are_taken(name):
+    with pytest.raises(ValueError, match="rename it in the graph"):
+        joulax.nir.load(graph({name: lif(4)}), dt=DT)
+
+
+def test_an_input_without_a_shape():
+    g = graph({"w": nir.Linear(draw(3, 4)), "n": lif(3)})
+    g.nodes["input"] = bare("Input", input_type={"input": None})
+    agreeing(g, events(5, 4))
+    with pytest.raises(ValueError, match="has no shape in the graph and no recording"):
+        joulax.nir.account(g, {"n": events(5, 3)})

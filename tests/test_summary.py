@@ -234,3 +234,20 @@ def test_estimate_at_rates_by_layer(capsys):
 def test_rates_that_cannot_be(rate, message):
     with pytest.raises(ValueError, match=message):
         joulax.estimate(SPIKING, S((100, 10), F32), on="loihi", rate=rate, spikes=0)
+
+
+def test_an_argument_that_is_one_array_is_its_layer():
+    """Operations and memory of a weight stand in one row, and `bits` knows it by that name."""
+    shape = jax.ShapeDtypeStruct
+    args = shape((3, 8), "float32"), shape((8,), "float32")
+    made = joulax.summary(lambda w, x: w @ x, weights=0, bits={"w": 2})(*args)
+    assert [(r.name, r.parameters, r.dense_mac, r.memory) for r in made.rows] == [("w", 24, 24, 6)]
+    both = lambda a, x, b: b @ (a @ x)
+    made = joulax.summary(both, weights=(0, 2))(*args, shape((2, 3), "float32"))
+    assert [(r.name, r.parameters) for r in made.rows] == [("a", 24), ("b", 6)]
+
+
+@pytest.mark.parametrize("bits", [True, 0, -1.0, {"w": True}, float("nan"), float("inf")])
+def test_widths_that_are_none(bits):
+    with pytest.raises(ValueError, match="bits= takes the width of a weight"):
+        joulax.summary(lambda w, x: w @ x, weights=0, bits=bits)

@@ -1,5 +1,6 @@
 """`summary`: layers, parameters and operations of a model, by its shapes alone."""
 
+import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -208,6 +209,7 @@ def summary(
     `ValueError` for a width that is no positive number, or a layer that does not exist.
     """
     options = {"weights": weights, "spikes": spikes, "strict": False}
+    _check_widths(bits)
 
     def summarised(*args: Any, **kwargs: Any) -> Summary:
         shapes = Shapes((model, args, kwargs), options)
@@ -235,20 +237,33 @@ def _held(
     """Parameters by the layer that holds them; those of no layer by their own module."""
     held: dict[str, list[Any]] = {}
     seen: set[int] = set()
-    for tree in _trees(model, args, kwargs, weights):
+    for name, tree in _trees(model, args, kwargs, weights):
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
             if is_array(leaf) and id(leaf) not in seen and not _is_key(leaf):
                 seen.add(id(leaf))
-                held.setdefault(_holder(path, layers), []).append(leaf)
+                holder = name if not path and name in layers else _holder(path, layers)
+                held.setdefault(holder, []).append(leaf)
     return held
 
 
-def _trees(model: Any, args: Any, kwargs: Any, weights: Any) -> list[Any]:
-    """Everything that holds parameters: what the model closes over, and declared arguments."""
+def _trees(model: Any, args: Any, kwargs: Any, weights: Any) -> list[tuple[str, Any]]:
+    """Everything that holds parameters, by name: what the model closes over, and arguments."""
     names = names_of(weights, "weights")
-    given = [args[i] for i in names if isinstance(i, int) and i < len(args)]
-    given += [kwargs[n] for n in names if n in kwargs]
-    return [tree for _, tree in (*surroundings(model), *_variables(model))] + given
+    called = _called(model, args)
+    given = [(called(i), args[i]) for i in names if isinstance(i, int) and i < len(args)]
+    given += [(str(n), kwargs[n]) for n in names if n in kwargs]
+    around = [("", tree) for _, tree in (*surroundings(model), *_variables(model))]
+    return around + given
+
+
+def _called(model: Any, args: Any) -> Callable[[int], str]:
+    """What a model calls its arguments."""
+    try:
+        bound = inspect.signature(model).bind_partial(*args).arguments
+    except (TypeError, ValueError):
+        return str
+    words = list(bound)
+    return lambda i: words[i] if i < len(words) else str(i)
 
 
 def _holder(path: Any, layers: list[str]) -> str:
@@ -282,11 +297,16 @@ def _parameters(leaves: Any, name: str, bits: Bits | None) -> tuple[int, float]:
 
 
 def _check_bits(bits: Bits | None, names: list[str]) -> None:
-    given = bits if isinstance(bits, Mapping) else {} if bits is None else {None: bits}
-    for name, width in given.items():
-        if name is not None and name not in names:
+    for name in bits if isinstance(bits, Mapping) else ():
+        if name not in names:
             raise ValueError(f"bits= names {name!r}; the layers are {', '.join(names)}")
-        if not (isinstance(width, int | float) and width > 0):
+
+
+def _check_widths(bits: Any) -> None:
+    """Refuse what is no width, before anything is traced."""
+    for width in bits.values() if isinstance(bits, Mapping) else () if bits is None else (bits,):
+        number = isinstance(width, int | float) and not isinstance(width, bool)
+        if not number or not 0 < width < float("inf"):
             raise ValueError(f"bits= takes the width of a weight, a positive number, got {width!r}")
 
 

@@ -15,14 +15,17 @@ def learning(
 ) -> dict[str, Activity]:
     """Weight writes of a learning rule on the chip, added to the records: priced by `weight_write`.
 
-    A spike that arrives touches the synapses it reaches; a spike that is fired touches those that
-    lead to its neuron.
+    A spike that arrives touches the existing synapses that it reaches, counted one by one. A spike
+    that is fired touches those that lead to its neuron: of these an account of totals knows the
+    mean over the neurons of the layer, so `post` is exact where all neurons have the same number
+    of existing synapses, and else where firing and number are unrelated.
     Loihi's pairwise rule updates at both (120 pJ each).
 
     **Arguments:**
 
     - `account`: an account, or any pytree of records.
-    - `pre`, `post`: writes for each synapse touched by an arriving, by a fired spike.
+    - `pre`, `post`: writes for each synapse touched by an arriving, by a fired spike; the latter at
+      the mean number of existing synapses of a neuron.
     - `layers`: those that learn; all by default.
 
     **Returns:**

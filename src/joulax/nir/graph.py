@@ -41,7 +41,47 @@ def read(graph_or_path: Any) -> Flat:
         )
     flat = Flat(dict(_nodes(graph_or_path, "")), tuple(_edges(graph_or_path)))
     _check(flat)
-    return flat
+    return _seen(flat)
+
+
+def _seen(flat: Flat) -> Flat:
+    """The graph with an output at every end: what nothing reads is computed and sent, too.
+
+    The package adds these where it checks types, and calls them so.
+    """
+    nodes, edges = dict(flat.nodes), list(flat.edges)
+    after: dict[str, set[str]] = {}
+    for a, b in edges:
+        after.setdefault(a, set()).add(b)
+
+    def ends(name: str) -> None:
+        nodes[f"output_{name}"], sink = _Output(), f"output_{name}"
+        edges.append((name, sink))
+        after.setdefault(name, set()).add(sink)
+
+    for name in flat.nodes:
+        if name not in after and type_of(flat.nodes[name]) not in ("Output", "Input"):
+            ends(name)
+    for name, node in flat.nodes.items():
+        if type_of(node) in _NEURONS and not _leaves(name, nodes, after):
+            ends(name)
+    return Flat(nodes, tuple(edges))
+
+
+_Output = type("Output", (), {})
+_NEURONS = ("I", "IF", "LI", "LIF", "CubaLI", "CubaLIF", "Threshold")
+
+
+def _leaves(name: str, nodes: Mapping[str, Any], after: Mapping[str, set[str]]) -> bool:
+    """Whether a way leads from a node to an output."""
+    seen, queue = {name}, [name]
+    while queue:
+        here = queue.pop()
+        if type_of(nodes[here]) == "Output" and here not in after:
+            return True
+        queue += after.get(here, set()) - seen
+        seen |= after.get(here, set())
+    return False
 
 
 def _read_file(path: Any) -> Any:

@@ -204,7 +204,7 @@ def load(
     for _, b in cut:
         node = nodes[b]
         nodes[b] = node.shorter() if isinstance(node, Delay) else node
-    taken = [n for n in order if hasattr(Network, n)]
+    taken = [n for n in order if hasattr(Network, n) or n in Network.__annotations__]
     if taken:
         raise ValueError(f"a node cannot be called {taken[0]!r}; rename it in the graph")
     return _class(order)(

@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
@@ -50,6 +51,8 @@ class Neuron(Node):
     def init(self, shape: tuple[int, ...]) -> dict[str, Array]:
         """A neuron at rest: its membrane at `v_leak`, no current, no spike."""
         zero = jnp.zeros(shape, jnp.result_type(float))
+        sizes = [spread(p, zero).shape for p in jax.tree.leaves(self)]  # one current for many
+        zero = jnp.zeros(jnp.broadcast_shapes(shape, *sizes), zero.dtype)
         rest = zero if self.rest is None else zero + spread(self.rest, zero)
         return {"v": rest, "i": zero, "z": zero}
 

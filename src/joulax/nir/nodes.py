@@ -49,8 +49,16 @@ class Affine(Node):
 
     def now(self, x: Array) -> Array:
         """`W x + b` along the last axis."""
-        y = self.weight @ x if x.ndim == 1 else x @ self.weight.T
-        return y if self.bias is None else y + spread(self.bias, y)
+        y = self.weight @ x if x.ndim == 1 else _by_row(self.weight, x)
+        return y if self.bias is None else y + self.bias
+
+
+def _by_row(weight: Array, x: Array) -> Array:
+    """`W x` for every row of an input that nobody flattened: places of neurons, no samples."""
+    rows = x.reshape((1, -1, x.shape[-1]))
+    form = lax.conv_dimension_numbers(rows.shape, (1, *weight.shape[::-1]), ("NWC", "WIO", "NWC"))
+    y = lax.conv_general_dilated(rows, weight.T[None], (1,), "VALID", dimension_numbers=form)
+    return y.reshape((*x.shape[:-1], -1))
 
 
 class Scale(Node):

@@ -88,12 +88,15 @@ class _Recorded:
         if dt is not None:
             maker.dt = length(dt)
             self.nodes |= {n: maker.node(n, flat.nodes[n]) for n in flat.of_type("Delay")}
-        order, _ = graphs.ordered(flat, self.nodes)
+        order, self.cut = graphs.ordered(flat, self.nodes)
+        for _, b in self.cut if dt is not None else ():
+            node = self.nodes[b]
+            self.nodes[b] = node.shorter() if isinstance(node, Delay) else node
         self.feeders = {
             n: sorted((a for a, b in flat.edges if b == n), key=order.index) for n in order
         }
         self.inputs = graphs.inputs(flat)
-        declared = {n: _declared(flat.nodes[n]) for n in self.inputs}
+        declared = {n: _declared(n, flat.nodes[n], recordings) for n in self.inputs}
         self.shapes = {n: out for n, (_, out) in shapes(self.nodes, self.feeders, declared).items()}
         self.analog = {n for n in self._sources() if n in analog or self._integrates(n)}
         self.known = self._fitted(recordings)
@@ -187,7 +190,12 @@ class _Recorded:
         """What a node sends over all steps: recorded, or a function of what is; `known` grows."""
         if name in known:
             return known[name]
-        parts = [self._value(a, nodes, known) for a in self.feeders[name] if self._reached(a)]
+        feeders, wait = self._reaching(name), not self._is_late(name)
+        values = [self._value(a, nodes, known) for a in feeders]
+        parts = [
+            _late(value) if wait and self._comes_late(a, name) else value
+            for a, value in zip(feeders, values, strict=True)
+        ]
         x = parts[0]
         for part in parts[1:]:
             x = x + part
@@ -197,6 +205,18 @@ class _Recorded:
         else:
             known[name] = jax.vmap(node.now)(x.astype(jnp.result_type(float)))
         return known[name]
+
+    def _reaching(self, name: str) -> list[str]:
+        return [a for a in self.feeders[name] if self._reached(a)]
+
+    def _comes_late(self, feeder: str, name: str) -> bool:
+        """Whether what a node sends arrives one step later than it was sent."""
+        return (feeder, name) in self.cut or self._is_late(feeder)
+
+    def _is_late(self, name: str) -> bool:
+        """Whether all that a node receives is late: it then counts what was sent, in every step."""
+        feeders = [] if name in self.known else self._reaching(name)
+        return bool(feeders) and all(self._comes_late(a, name) for a in feeders)
 
     def _reached(self, name: str, seen: tuple[str, ...] = ()) -> bool:
         """Whether a recording reaches a node through nodes without neurons."""
@@ -275,15 +295,26 @@ class _Recorded:
             ("recorded", ", ".join(self.known)),
             ("time steps", str(self.axes[-1])),
             ("dt", "not given" if self.dt is None else f"{self.dt:g} s"),
+            ("one step late", ", ".join(f"{a} → {b}" for a, b in self.cut) or "nothing"),
         )
         return Convention(
             __version__, options, notes, tuple(silent + delays), lost=tuple(dict.fromkeys(lost))
         )
 
 
-def _declared(node: Any) -> tuple[int, ...]:
+def _declared(name: str, node: Any, recordings: dict[str, np.ndarray]) -> tuple[int, ...]:
+    """Shape of an input; where the graph has none, the last axis of its recording."""
     shape = next(iter(node.input_type.values()))
-    return tuple(int(n) for n in np.ravel(shape))
+    if shape is not None:
+        return tuple(int(n) for n in np.ravel(shape))
+    if name not in recordings:
+        raise ValueError(f"the input {name!r} has no shape in the graph and no recording")
+    return recordings[name].shape[-1:]
+
+
+def _late(x: Array) -> Array:
+    """A recording as it arrives where a cycle is cut: one step later."""
+    return jnp.concatenate([jnp.zeros_like(x[:1]), x[:-1]])
 
 
 def _delayed(node: Delay, x: Array) -> Array:

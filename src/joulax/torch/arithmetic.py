@@ -1,77 +1,79 @@
-"""Births of spikes, arithmetic and movement."""
+"""Arithmetic and movement."""
 
 import math
 from dataclasses import replace
 from typing import Any
 
-from .kinds import Analog, Birth, Events, Kind, Parameter, Term, leaves_of
-from .library import pytree, torch
-from .step import Step, rule
+from . import terms
+from .kinds import MADE, Analog, Events, Kind, Parameter, births_of, leaves_of
+from .library import torch
+from .memory import place_of
+from .step import Step, activated, rule
 
 Tensor = Any
+NOTHING = "nothing"
 
 # -- nothing of the data but its shape ------------------------------------------------------------
 
-
-@rule(
+SHAPES = (
     *("zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like", "new_zeros"),
     *("new_ones", "new_empty", "new_full", "new_empty_strided", "randint_like", "zero", "fill"),
     *("uniform", "normal", "random", "exponential"),
 )
+
+
+@rule(*SHAPES)
 def _made(step: Step) -> Kind:
     """New values in the form of others."""
     del step
-    return Parameter()
+    return MADE
 
 
-# -- spikes are born ------------------------------------------------------------------------------
-
-
-@rule("gt", "ge", "lt", "le", "eq", "ne", "heaviside", "sign", "sgn", "bernoulli", "poisson")
-def _birth(step: Step) -> Kind:
-    """A comparison, or a draw: values in {−1, 0, 1}, but for `poisson`."""
-    unit = step.name != "poisson"
-    if step.spiking and step.name in ("sign", "sgn"):
-        return replace(step.events[0], unit=True, companion=None, scale=1.0, terms=())
-    cause = f"a comparison ({step.name}) in module {step.tally.here!r}"
-    data = [k for k in step.operands if isinstance(k, Analog)]
-    floating = all(t.is_floating_point() for t in step.tensors)
-    births: frozenset[Birth] = frozenset()
-    if data and floating and not step.tally.inside:
-        owner = next((k.owner for k in data if k.owner is not None), None)
-        count = float(step.value.detach().float().abs().sum(dtype=torch.float64))
-        births = frozenset((Birth(owner, count, step.value.numel(), step.tally.here or "0"),))
-    return Events(cause, unit=unit, births=births)
-
-
-@rule(
-    *("logical_and", "logical_or", "logical_xor", "logical_not"),
-    *("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not"),
-)
-def _logic(step: Step) -> Kind:
-    if not step.spiking:
-        return Events(f"{step.name} in module {step.tally.here!r}", unit=True)
-    return replace(step.events[0], births=step.births, companion=None, scale=1.0, terms=())
-
-
-# -- arithmetic -----------------------------------------------------------------------------------
+# -- factors --------------------------------------------------------------------------------------
 
 
 @rule("mul", "div", "true_divide")
 def _scaled(step: Step) -> Kind:
     """Spikes times a factor keep their events; times spikes they are where both are."""
-    if step.kwargs.get("rounding_mode") is not None or not step.spiking:
-        return _with_term(step, step.other())
-    return _both(step) if len(step.events) == 2 else _with_term(step, _by_factor(step))
+    if any(isinstance(a, int | float) and a == 0 for a in step.args[1:2]):
+        return _vanished(step)
+    if step.kwargs.get("rounding_mode") is not None:
+        return step.other()
+    if not step.spiking:
+        return terms.multiplied(step, _gated(step))
+    made = _both(step) if len(step.events) == 2 else _by_factor(step)
+    return terms.multiplied(step, made)
+
+
+def _vanished(step: Step) -> Kind:
+    """A value times zero: it adds nothing."""
+    made = step.other()
+    return replace(made, rest=NOTHING) if isinstance(made, Analog) else made
+
+
+def _gated(step: Step) -> Kind:
+    """A value times the test that it is above a threshold is an activation."""
+    for spikes, value in (step.tensors, step.tensors[::-1]) if len(step.tensors) == 2 else ():
+        if passes(step.kinds[spikes], step.kinds[value], value, True):
+            return activated(step, step.kinds[value])
+    return step.other()
+
+
+def passes(mask: Kind, kind: Kind, value: Tensor, above: bool) -> bool:
+    """Whether a mask lets a current through where it is above a threshold."""
+    if not isinstance(mask, Events) or not isinstance(kind, Analog):
+        return False
+    return kind.current and mask.over == (place_of(value), above)
 
 
 def _both(step: Step) -> Kind:
     """Spikes where two spike."""
-    made = replace(step.events[0], births=step.births, scale=_product(step), terms=())
-    if all(k.unit for k in step.events):
-        return made
     a, b = (step.kinds.events(t) for t in step.tensors)
-    return made.beside(a * b)
+    events = a * b
+    made = replace(
+        step.events[0], births=step.reborn(events), scale=_product(step), terms=(), over=None
+    )
+    return made if all(k.unit for k in step.events) else made.beside(events)
 
 
 def _by_factor(step: Step) -> Kind:
@@ -80,7 +82,11 @@ def _by_factor(step: Step) -> Kind:
     if step.name != "mul" and step.args[0] is not spikes:
         return step.other()  # a factor over spikes
     factor: Any = next((a for a in step.args[:2] if a is not spikes), 1.0)
-    exists = (factor.detach() if isinstance(factor, torch.Tensor) else factor) != 0
+    size = torch.as_tensor(factor).detach().abs()
+    exists, kind = size != 0, step.events[0]
+    constant = kind.companion is None and not leaves_of(step.operands)
+    if constant and torch.equal(size, exists.to(size.dtype)):
+        return replace(kind, terms=())  # a mask: what is left are spikes as before
     return step.events[0].beside(step.kinds.events(spikes) * exists, scale=_product(step))
 
 
@@ -95,36 +101,45 @@ def _product(step: Step) -> Any:
     return object()
 
 
-def _with_term(step: Step, made: Kind) -> Kind:
-    """Products with the elements of a weight are remembered until they are summed."""
-    weights = [t for t in step.tensors if leaves_of([step.kinds[t]])]
-    if len(step.tensors) != 2 or len(weights) != 1 or isinstance(made, Parameter):
-        return made
-    weight = weights[0]
-    data = next(t for t in step.tensors if t is not weight)
-    axes = frozenset(-1 - i for i, n in enumerate(reversed(weight.shape)) if n > 1)
-    if not axes:
-        return made
-    leaves, exists = leaves_of([step.kinds[weight]]), weight.detach() != 0
-    term = Term(leaves, axes, step.kinds[data], step.kinds.events(data), exists)
-    return replace(made, terms=(term,))
+# -- sums -----------------------------------------------------------------------------------------
 
 
 @rule("add", "sub")
 def _added(step: Step) -> Kind:
     """Spikes at one scale add up; anything else that is added makes them analog."""
-    if step.spiking and len(step.events) == 1 and _is_nothing(step.args[1]):
-        return step.events[0]
+    if len(step.events) == 1 and _nothing_added(step):
+        return _widened(step)
+    found = _straight_through(step)
+    if found is not None:
+        return found
     if step.spiking and _one_scale(step):
-        a, b = (step.kinds.events(t) for t in step.tensors)
-        return replace(step.events[0].beside(a + b), births=step.births, terms=())
-    terms = tuple(t for k in step.operands if not isinstance(k, Parameter) for t in k.terms)
+        return _events_added(step)
     made = step.other()
-    return replace(made, terms=terms) if isinstance(made, Analog) else made
+    if isinstance(made, Analog):
+        made = replace(made, rest=_rest(step))
+    return terms.added(step, made)
 
 
-def _is_nothing(added: Any) -> bool:
-    return isinstance(added, int | float) and added == 0
+def _nothing_added(step: Step) -> bool:
+    """Whether the other operand is zero: the start of a counter."""
+    if leaves_of(step.operands):
+        return False
+    return all(_is_nothing(step, a) for a in step.args[:2])
+
+
+def _is_nothing(step: Step, a: Any) -> bool:
+    kind = step.kinds[a] if isinstance(a, torch.Tensor) else MADE
+    if isinstance(kind, Analog):
+        return kind.rest is NOTHING
+    return isinstance(kind, Events) or not torch.count_nonzero(torch.as_tensor(a))
+
+
+def _widened(step: Step) -> Kind:
+    spikes = step.events[0]
+    if spikes.companion is None:
+        return replace(spikes, over=None)
+    tensor = next(t for t in step.tensors if isinstance(step.kinds[t], Events))
+    return spikes.beside(step.kinds.events(tensor).expand(step.value.shape))
 
 
 def _one_scale(step: Step) -> bool:
@@ -132,44 +147,144 @@ def _one_scale(step: Step) -> bool:
     return len(scales) == 2 and scales[0] == scales[1] and step.kwargs.get("alpha", 1) in (1, -1)
 
 
+def _events_added(step: Step) -> Kind:
+    """Spikes that cancel are none; of one current they are one population."""
+    first = step.events[0]
+    if not isinstance(first.scale, int | float):
+        a, b = (step.kinds.events(t) for t in step.tensors)
+        return replace(first.beside(a + b), births=step.births, terms=())
+    events = step.value.detach().float().abs() / abs(first.scale)
+    births = step.reborn(events, pieces=True)
+    made = replace(first, companion=None, unit=False, over=None, births=births, terms=())
+    return made if first.scale == 1 else made.beside(events)
+
+
+def _rest(step: Step) -> Any:
+    """Spikes beside one other value, which may be taken away again."""
+    if len(step.tensors) != 2 or step.kwargs.get("alpha", 1) != 1:
+        return None
+    (a, b), (x, y) = step.operands, step.tensors
+    if isinstance(a, Events) and isinstance(b, Analog) and a.companion is None:
+        return a, y, 1 if step.name == "add" else -1
+    if isinstance(b, Events) and isinstance(a, Analog) and b.companion is None:
+        return (b, x, 1) if step.name == "add" else None
+    return None
+
+
+def _straight_through(step: Step) -> Kind | None:
+    """`(s − g) + g` is `s`, and `g − g` nothing: a surrogate that only has a gradient."""
+    if len(step.tensors) != 2 or step.kwargs.get("alpha", 1) != 1:
+        return None
+    (a, b), (x, y) = step.operands, step.tensors
+    if step.name == "sub" and isinstance(a, Analog) and place_of(x) == place_of(y):
+        return MADE
+    sign = 1 if step.name == "add" else -1
+    pairs = [(a, y)] if sign < 0 else [(a, y), (b, x)]
+    for kind, other in pairs:
+        if isinstance(kind, Analog) and isinstance(kind.rest, tuple):
+            spikes, value, taken = kind.rest
+            if taken == -sign and _same(step, value, other):
+                return spikes
+    return None
+
+
+def _same(step: Step, a: Tensor, b: Tensor) -> bool:
+    """Whether two values are one, or the same function of one current, computed twice."""
+    if place_of(a) == place_of(b):
+        return True
+    one, two = step.kinds[a], step.kinds[b]
+    if not isinstance(one, Analog) or not isinstance(two, Analog) or one.owner is None:
+        return False
+    return one.owner == two.owner and torch.equal(a, b) and bool(torch.any(a))
+
+
 @rule("rsub")
 def _complement(step: Step) -> Kind:
     """`1 − s` is silent where `s` fires."""
-    if step.spiking and step.events[0].unit and step.args[1] == 1:
-        return Events(step.events[0].cause, unit=True)
-    return step.other()
+    spikes = step.events[0] if step.spiking else None
+    if spikes is None or step.args[1] != 1 or spikes.companion is not None or spikes.scale != 1:
+        return step.other()
+    events = step.value.detach().float().abs()
+    births = step.reborn(events)
+    return replace(spikes, births=births, over=None, terms=())
 
 
-ACTIVATIONS = (
-    *("relu", "gelu", "silu", "sigmoid", "tanh", "leaky_relu", "elu", "hardtanh", "hardswish"),
-    *("hardsigmoid", "softplus", "mish", "celu", "threshold", "clamp", "clamp_min", "clamp_max"),
-    *("_prelu_kernel", "log_sigmoid_forward", "rrelu_with_noise"),
+# -- functions ------------------------------------------------------------------------------------
+
+
+@rule(
+    *("gelu", "silu", "sigmoid", "tanh", "elu", "hardswish", "hardsigmoid", "softplus", "mish"),
+    *("celu", "log_sigmoid_forward", "rrelu_with_noise", "hardshrink", "softshrink"),
 )
-
-
-@rule(*ACTIVATIONS)
 def _activation(step: Step) -> Kind:
-    """A nonlinearity on what a layer delivers is a population of neurons."""
-    if step.spiking:
-        return _kept(step)
-    kind = step.kinds[step.tensors[0]]
-    if isinstance(kind, Analog) and kind.current and not step.tally.inside:
-        step.tally.advance(kind.owner, step.value.numel(), step.tally.here)
-        return Analog(f"an activation ({step.name}) in module {step.tally.here!r}")
-    return step.other()
+    """A nonlinearity on what a layer delivers; it makes values of spikes."""
+    return activated(step, step.kinds[step.tensors[0]])
+
+
+@rule("relu", "leaky_relu", "_prelu_kernel", "threshold", "hardtanh", "clamp")
+@rule("clamp_min", "clamp_max")
+def _clipped(step: Step) -> Kind:
+    """A nonlinearity that keeps spikes where it keeps zero and one."""
+    if not step.spiking:
+        return activated(step, step.kinds[step.tensors[0]])
+    low, high = _limits(step)
+    if len(step.events) > 1 or low is None or low > 0 or high <= 0:
+        return step.other()
+    spikes, value = step.events[0], step.value.detach()
+    if spikes.unit:
+        there = (value != 0).float()
+        births = step.reborn(there)
+        if high >= 1:
+            return replace(spikes, births=births, over=None)
+        return spikes.beside(there, births=births, scale=high)
+    if spikes.scale == 1.0:
+        return replace(spikes, companion=None, unit=high == 1 and low >= -1, terms=(), over=None)
+    return spikes.beside(step.kinds.events(step.tensors[0]) * (value != 0))
+
+
+def _limits(step: Step) -> Any:
+    """The smallest and the largest value that a function lets through; None where it is unsaid."""
+    if step.name in ("relu", "leaky_relu", "_prelu_kernel"):
+        return -math.inf, math.inf
+    given = [*step.args[1:3], *(step.kwargs.get(k) for k in ("min", "max") if k in step.kwargs)]
+    if any(isinstance(g, torch.Tensor) for g in given):
+        return None, None
+    if step.name == "threshold":
+        return (0, math.inf) if given[1] == 0 and 0 <= given[0] < 1 else (None, None)
+    if step.name == "hardtanh":
+        return given if len(given) == 2 else (-1, 1)
+    if step.name == "clamp_max":
+        return -math.inf, given[0]
+    low, high = (*given, None, None)[:2]
+    low, high = step.kwargs.get("min", low), step.kwargs.get("max", high)
+    return -math.inf if low is None else low, math.inf if high is None else high
+
+
+@rule("glu")
+def _glu(step: Step) -> Kind:
+    return activated(step, step.kinds[step.tensors[0]])
 
 
 @rule("abs", "neg", "pow", "square", "sqrt")
 def _kept(step: Step) -> Kind:
     """Functions that keep zero keep events where the result is not zero."""
     if not step.spiking or len(step.events) > 1:
-        return step.other()
+        made = step.other()
+        return terms.added(step, made) if step.name == "neg" else made
     spikes = step.events[0]
     if spikes.companion is None and spikes.unit:
-        return spikes
+        return replace(spikes, over=None)
     same = spikes.companion is not None
     events = step.kinds.events(step.tensors[0])
     return spikes.beside(events * (step.value.detach() != 0)) if same else spikes
+
+
+@rule("round", "floor", "ceil", "trunc", "nan_to_num")
+def _whole(step: Step) -> Kind:
+    """Spikes are whole numbers already."""
+    if step.spiking and step.events[0].companion is None and step.events[0].scale == 1.0:
+        return replace(step.events[0], over=None, terms=())
+    return step.other()
 
 
 # -- movement -------------------------------------------------------------------------------------
@@ -180,38 +295,59 @@ MOVEMENT = (
     *("replication_pad1d", "_unsafe_view", "pixel_shuffle", "pixel_unshuffle", "im2col", "tril"),
     *("triu", "repeat_interleave", "masked_select", "take", "upsample_nearest2d", "_reshape_copy"),
     *("upsample_nearest1d", "slice_scatter", "select_scatter", "unfold_copy", "view_copy", "rot90"),
-    *("expand_copy", "permute_copy", "transpose_copy", "squeeze_copy", "unsqueeze_copy", "where"),
-    *("split_with_sizes_copy", "contiguous", "channel_shuffle", "masked_fill", "scatter"),
-    *("_unsafe_index", "_unsafe_masked_index"),
+    *("expand_copy", "permute_copy", "transpose_copy", "squeeze_copy", "unsqueeze_copy"),
+    *("split_with_sizes_copy", "contiguous", "channel_shuffle", "_unsafe_index"),
+    *("_unsafe_masked_index", "_to_sparse", "_to_dense", "_coalesce", "_to_sparse_csr"),
 )
 
 
 @rule(*MOVEMENT)
-def _moved(step: Step) -> Kind:
+def moved(step: Step) -> Kind:
     """Values that move take their events with them."""
-    tensors = step.tensors[1:] if step.name == "where" else step.tensors
-    kinds = [step.kinds[t] for t in tensors]
-    data = [k for k in kinds if not isinstance(k, Parameter)]
-    if not data:
-        return Events(f"{step.name} by data", unit=True)
-    moved = [k for k in data if isinstance(k, Events)]
-    if len(moved) < len(data):
-        return step.other()
-    scale = moved[0].scale if len({k.scale for k in moved}) == 1 else object()
-    unit = all(k.unit for k in step.events)
-    spikes = replace(moved[0], scale=scale, births=step.births, unit=unit, terms=())
+    data = [k for k in step.operands if not isinstance(k, Parameter)]
+    moving = [k for k in data if isinstance(k, Events)]
+    floating = [t for t in step.tensors if t.is_floating_point()]
+    held = [k for t in floating if not isinstance(k := step.kinds[t], Parameter)]
+    if not held and floating:
+        return _picked(step, floating[0])
+    if len(moving) < len(data):
+        made = step.other()
+        return replace(made, terms=terms.moved(step)) if isinstance(made, Analog) else made
+    scale = moving[0].scale if len({k.scale for k in moving}) == 1 else object()
+    spikes = replace(moving[0], scale=scale, births=step.births, over=_over(step))
+    spikes = replace(spikes, unit=all(k.unit for k in moving), terms=terms.moved(step))
     if all(k.companion is None for k in step.events):
         return spikes
-    return spikes.beside(_rerun(step))
+    return spikes.beside(step.rerun(step.kinds.events))
 
 
-def _rerun(step: Step) -> Tensor:
-    """The same movement of the events."""
+def _over(step: Step) -> Any:
+    return step.events[0].over if step.name in ("clone", "_to_copy") else None
 
-    def swap(a: Any) -> Any:
-        moves = isinstance(a, torch.Tensor) and a.is_floating_point()
-        return step.kinds.events(a) if moves else a
 
-    args = pytree.tree_map(swap, step.args)
-    kwargs = {k: v for k, v in step.kwargs.items() if k not in ("dtype", "layout", "device")}
-    return args[0] if step.name in ("_to_copy", "clone") else step.func(*args, **kwargs)
+def _picked(step: Step, weight: Tensor) -> Kind:
+    """Constants or rows of a weight that data pick."""
+    made = step.other()
+    if not isinstance(made, Analog):
+        return made
+    made = replace(made, births=births_of(step.operands))
+    leaves = leaves_of([step.kinds[weight]])
+    if not leaves:
+        return made
+    step.tally.read(leaves, step.value.numel())
+    return replace(made, terms=terms.picked(step, weight))
+
+
+@rule("scatter_add", "index_add", "scatter_reduce", "index_reduce")
+def _scattered(step: Step) -> Kind:
+    """Values that are added where an index says: products among them are synapses."""
+    if step.name.endswith("reduce") and "sum" not in step.args and "add" not in step.args:
+        return step.other()
+    found = [t for x in step.tensors for t in step.kinds.terms(x) if not t.counted]
+    if found:
+        return terms.by_hand(step, found)
+    if leaves_of(step.operands):
+        step.tally.lose(f"{step.name} of data and weights")
+    if not step.spiking or len(step.events) != 1:
+        return step.other()
+    return step.events[0].beside(step.rerun(step.kinds.events), terms=())

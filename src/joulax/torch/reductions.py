@@ -1,24 +1,25 @@
 """Sums, pools, normalisations and look-ups."""
 
-import math
 from dataclasses import replace
 
-from .kinds import Analog, Kind, Owner, Parameter, Term, analog, leaves_of
+from . import terms
+from .kinds import Analog, Kind, Parameter, Term, analog, leaves_of
 from .library import torch
-from .step import Step, rule
-from .tally import Product, spoken
+from .step import Step, activated, rule
+from .tally import spoken
 
 
 @rule("sum", "mean", "cumsum")
 def _summed(step: Step) -> Kind:
     """Spikes add up; weighted data that are added are synapses."""
     axes = _axes(step)
-    terms = [t for k in step.operands if not isinstance(k, Parameter) for t in k.terms]
-    met = [t for t in terms if t.axes & axes]
-    if met and step.name != "cumsum":
-        return _by_hand(step, met)
+    met = terms.meeting(terms_of(step), axes)
+    if met and step.name == "cumsum":
+        return _run(step, met)
+    if met:
+        return terms.by_hand(step, met)
     if not step.spiking:
-        return step.other()
+        return _remembered(step, axes)
     events = step.kinds.events(step.tensors[0])
     run = {"sum": torch.sum, "mean": torch.sum, "cumsum": torch.cumsum}[step.name]
     moved = run(events, *step.args[1:3], **{k: v for k, v in step.kwargs.items() if k != "dtype"})
@@ -26,40 +27,48 @@ def _summed(step: Step) -> Kind:
     return step.events[0].beside(moved, scale=scale, terms=())
 
 
-def _axes(step: Step) -> frozenset[int]:
-    rank = step.tensors[0].ndim
+def terms_of(step: Step) -> list[Term]:
+    """Products behind the operands."""
+    return [t for x in step.tensors for t in step.kinds.terms(x)]
+
+
+def _remembered(step: Step, axes: list[int]) -> Kind:
+    """A sum over what one element of a weight met: the products are still apart."""
+    made, found = step.other(), [t for t in terms_of(step) if not t.counted]
+    if not found or step.name == "cumsum" or not isinstance(made, Analog):
+        return made
+    keep = len(step.args) > 2 and bool(step.args[2])
+    each = [
+        replace(t, products=t.products.sum(axes, keep), which=t.which.amax(axes, keep))
+        for t in found
+    ]
+    return replace(made, terms=tuple(each))
+
+
+def _axes(step: Step) -> list[int]:
     dims = step.args[1] if len(step.args) > 1 else None
-    dims = [dims] if isinstance(dims, int) else dims or range(rank)
-    return frozenset(d if d < 0 else d - rank for d in dims)
+    if isinstance(dims, int):
+        return [dims]
+    return list(dims) if dims else list(range(step.tensors[0].ndim))
 
 
-def _by_hand(step: Step, terms: list[Term]) -> Kind:
-    """A weighted sum written as a product and a sum."""
-    layer = None
-    for term in terms:
-        products = term.events * term.exists
-        shape = step.tensors[0].shape
-        wide, dense = products.expand(shape), float(math.prod(shape))
-        existing = float(term.exists.sum())
-        copies = dense / max(term.exists.numel(), 1)
-        product = Product(
-            name=f"mul + {step.name}",
-            count=float(wide.sum(dtype=torch.float64)),
-            graded=float((wide != 0).sum()),
-            dense=dense,
-            synapses=float(term.exists.numel()),
-            nonzero=existing,
-            size=float(step.value.numel()),
-            rows=copies,
-        )
-        layer = step.tally.site(term.leaves, product, term.data)
-    owner = Owner(layer, step.tally.order_of(layer), float(step.value.numel()), 1.0)
-    return Analog(f"the current of {spoken(layer)}", owner, True)
+def _run(step: Step, met: list[Term]) -> Kind:
+    """A running sum: every product is added as often as it is in a sum."""
+    axis = step.args[1]
+    grown = [replace(t, products=t.products.cumsum(axis)) for t in met]
+    return terms.by_hand(step, grown, (step.tensors[0].shape[axis] + 1) / 2)
+
+
+def _pooled(step: Step, axes: int) -> None:
+    """Windows that bring products together."""
+    if terms.meeting(terms_of(step), range(-axes, 0)):
+        step.tally.lose(f"{step.name} of weights times data")
 
 
 @rule("avg_pool1d", "avg_pool2d", "avg_pool3d")
 def _average(step: Step) -> Kind:
     """The events of a window: each window as often as it is read."""
+    _pooled(step, int(step.name[-2]))
     if not step.spiking:
         return step.other()
     events = step.kinds.events(step.tensors[0])
@@ -79,6 +88,7 @@ def _average(step: Step) -> Kind:
 @rule("_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_avg_pool1d")
 def _adaptive(step: Step) -> Kind:
     """Windows of unequal size: the mean of the events times the size of its window."""
+    _pooled(step, int(step.name[-2]))
     if not step.spiking:
         return step.other()
     events = step.kinds.events(step.tensors[0])
@@ -99,8 +109,11 @@ def _adaptive(step: Step) -> Kind:
 def _largest(step: Step) -> Kind:
     """The larger of spikes is a spike; where events travel beside, those of the larger."""
     if not step.spiking:
-        return step.other()
-    spikes = replace(step.events[0], births=step.births, terms=())
+        return _rectified(step)
+    births = step.births
+    if len(step.tensors) == 2:
+        births = step.reborn((step.value.detach() != 0).float(), pieces=True)
+    spikes = replace(step.events[0], births=births, terms=(), over=None)
     if all(k.companion is None for k in step.events):
         return spikes
     if step.name == "max_pool2d_with_indices":
@@ -110,10 +123,36 @@ def _largest(step: Step) -> Kind:
     return spikes.beside((step.value.detach() != 0).float())
 
 
+def _rectified(step: Step) -> Kind:
+    """The larger of a current and a constant is an activation."""
+    constants = [k for k in step.operands if isinstance(k, Parameter)]
+    if len(step.tensors) == 2 and len(constants) == 1:
+        kind = next(k for k in step.operands if not isinstance(k, Parameter))
+        return activated(step, kind)
+    return step.other()
+
+
+@rule("var", "std", "var_mean", "std_mean", "linalg_vector_norm", "norm")
+def _spread(step: Step) -> Kind:
+    """Sums of squares: products among them are brought together."""
+    met = terms.meeting(terms_of(step), range(-step.tensors[0].ndim, 0))
+    return terms.by_hand(step, met) if met else step.other()
+
+
+@rule(
+    *("upsample_linear1d", "upsample_bilinear2d", "upsample_bicubic2d", "upsample_trilinear3d"),
+    *("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa"),
+)
+def _resized(step: Step) -> Kind:
+    """Means of neighbours."""
+    _pooled(step, step.tensors[0].ndim - 2)
+    return step.other()
+
+
 @rule("native_dropout")
 def _dropped(step: Step) -> Kind:
     if not step.spiking:
-        return step.other()
+        return terms.added(step, step.other())
     events = step.kinds.events(step.tensors[0]) * (step.value.detach() != 0)
     return step.events[0].beside(events, scale=object(), terms=())
 
@@ -130,6 +169,8 @@ def _normalised(step: Step) -> Kind:
 
 @rule("_softmax", "_log_softmax", "argmax", "argmin", "sort", "topk")
 def _ranked(step: Step) -> Kind:
+    if step.name == "sort" and any(not t.counted for t in terms_of(step)):
+        step.tally.lose("weights times data, sorted")
     return analog(step.operands, step.name, current=False)
 
 
@@ -138,7 +179,8 @@ def _picked(step: Step) -> Kind:
     """Rows picked by an index: read, and used without arithmetic."""
     weight, index = step.tensors[:2]
     layer = step.tally.read(leaves_of([step.kinds[weight]]), index.numel() * weight.shape[-1])
-    return Analog(f"rows of {spoken(layer)} picked by an index")
+    made = Analog(f"rows of {spoken(layer)} picked by an index")
+    return replace(made, terms=terms.picked(step, weight))
 
 
 @rule("embedding_bag", "_embedding_bag")

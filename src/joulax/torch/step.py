@@ -1,11 +1,25 @@
 """What an operation of PyTorch makes of the kinds of its operands, by its name in ATen."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from .kinds import Birth, Events, Kind, Kinds, Parameter, analog, leaves_of
-from .library import torch
+from .kinds import (
+    Analog,
+    Birth,
+    Births,
+    Events,
+    Kind,
+    Owner,
+    Parameter,
+    analog,
+    births_of,
+    leaves_of,
+    owner_of,
+    past_of,
+)
+from .library import pytree, torch
+from .memory import Kinds
 from .tally import Tally
 
 Tensor = Any
@@ -47,13 +61,84 @@ class Step:
         return self.out[0] if isinstance(self.out, tuple | list) else self.out
 
     @property
-    def births(self) -> frozenset[Birth]:
-        """Spikes of comparisons among the operands."""
-        return frozenset().union(*(k.births for k in self.events))
+    def births(self) -> Births:
+        """Neurons behind the spikes among the operands."""
+        return births_of(self.events)
 
     def other(self) -> Kind:
         """An analog result."""
         return analog(self.operands, f"{self.name} of spikes")
+
+    def reborn(self, events: Tensor, pieces: bool = False) -> Births:
+        """Neurons behind spikes that met element by element: of one current, one population."""
+        return combined(self.births, events, pieces)
+
+    def rerun(self, swap: Callable[[Tensor], Tensor]) -> Tensor:
+        """The same movement of what travels beside the operands."""
+
+        def one(a: Any) -> Any:
+            moves = isinstance(a, torch.Tensor) and a.is_floating_point()
+            return swap(a) if moves else a
+
+        args = pytree.tree_map(one, self.args)
+        if self.name in ("masked_fill", "constant_pad_nd") and not isinstance(
+            args[2], torch.Tensor
+        ):
+            args = (*args[:2], 0, *args[3:])
+        kwargs = {k: v for k, v in self.kwargs.items() if k not in ("dtype", "layout", "device")}
+        return args[0] if self.name in ("_to_copy", "clone") else self.func(*args, **kwargs)
+
+
+def combined(births: Births, events: Tensor, pieces: bool = False) -> Births:
+    """One population for the spikes of one current, with the events that are left of them.
+
+    A mask that remembers their own past makes no spikes. With `pieces`, parts that fill the
+    current together stay apart.
+    """
+    owned = [b for b in births if b.owner is not None]
+    layers = {b.owner.layer for b in owned if b.owner}
+    births = frozenset(b for b in births if b.owner is not None or not b.past & layers)
+    size = max((b.size for b in owned), default=0)
+    if len(layers) != 1 or len(births) > len(owned) or size != events.numel():
+        return births
+    last: Any = max(owned, key=lambda b: b.owner.serial if b.owner else 0)
+    room = last.owner.size * last.owner.rows
+    apart = len({b.owner for b in owned}) > 1 or sum(b.size for b in owned) <= room
+    if pieces and len(owned) > 1 and apart:
+        return births
+    graded = float(torch.count_nonzero(events))
+    spikes = float(events.sum(dtype=torch.float64))
+    return frozenset((replace(last, spikes=spikes, graded=graded),))
+
+
+def born(step: Step, count: float, size: int) -> Births:
+    """Neurons whose spikes data decided; what fed them has arrived."""
+    if step.tally.inside:
+        return frozenset()
+    kinds = step.operands
+    owner, fed = owner_of(kinds), births_of(kinds)
+    if owner is None:
+        before = next((b.owner for b in fed if b.owner), None)
+        owner = before and replace(before, layer=f"neurons in {step.tally.here!r}", order=10**6)
+    other = frozenset(
+        b for b in fed if owner is None or b.owner is None or b.owner.layer != owner.layer
+    )
+    step.tally.arrive(other)
+    where = step.tally.here or "0"
+    return frozenset((Birth(owner, count, size, where, past=past_of(kinds)),))
+
+
+def activated(step: Step, kind: Kind, size: int | None = None) -> Kind:
+    """A nonlinearity on what a layer delivers is a population of neurons."""
+    if not isinstance(kind, Analog) or not kind.current or step.tally.inside:
+        return step.other()
+    size = int(step.value.numel()) if size is None else size
+    here = step.tally.here
+    owner = kind.owner or Owner(here or step.name, 10**6, float(size), 1.0)
+    step.tally.arrive(frozenset(b for b in kind.births if b.owner != owner))
+    births = frozenset((Birth(owner, 0.0, size, here, fires=False),))
+    cause = f"an activation ({step.name}) in module {here!r}"
+    return Analog(cause, kind.owner, False, births)
 
 
 RULES: dict[str, Rule] = {}
@@ -75,11 +160,38 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 def kind_of(step: Step) -> Kind:
     """Kind of the result of an operation."""
     if all(isinstance(k, Parameter) for k in step.operands):
-        return Parameter(leaves_of(step.operands))
+        return Parameter(leaves_of(step.operands), repeats=_repeats(step))
     made = RULES.get(step.name)
     if made is not None:
         return made(step)
-    pointwise = torch.Tag.pointwise in step.func.tags
-    if leaves_of(step.operands) and not pointwise:
-        step.tally.lose(f"{step.name} of data and weights")
+    if step.func.namespace not in ("aten", "prims"):
+        step.tally.lose(f"{step.func} may hide synapses")
+    elif torch.Tag.pointwise not in step.func.tags:
+        if leaves_of(step.operands):
+            step.tally.lose(f"{step.name} of data and weights")
+        elif any(not t.counted for x in step.tensors for t in step.kinds.terms(x)):
+            step.tally.lose(f"{step.name} of weights times data")
     return step.other()
+
+
+COPIES = ("clone", "_reshape_copy", "expand_copy", "repeat", "contiguous", "_to_copy")
+
+
+def _repeats(step: Step) -> int:
+    """How often each element of a leaf stands in a copy."""
+    kinds = [k for k in step.operands if isinstance(k, Parameter)]
+    most = max((k.repeats for k in kinds), default=1)
+    if step.name not in COPIES or not step.tensors:
+        return most if torch.Tag.pointwise in step.func.tags else 1
+    return most * (step.value.numel() // max(distinct(step.tensors[0]), 1))
+
+
+def distinct(tensor: Tensor) -> int:
+    """Elements of a tensor that have a place of their own in memory."""
+    if tensor.layout != torch.strided:
+        return tensor.numel()
+    places = zip(tensor.shape, tensor.stride(), strict=True)
+    count = 1
+    for n, stride in places:
+        count *= n if stride else 1
+    return count

@@ -1,7 +1,9 @@
 """Counts of a call, added up layer by layer while the model runs."""
 
+import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -10,7 +12,8 @@ import numpy as np
 from .._activity.account import Account, Convention, SiteNote
 from .._activity.record import Activity
 from .._version import __version__
-from .kinds import Analog, Birth, Events, Kind, Owner
+from .kinds import Analog, Birth, Births, Events, Kind, Owner
+from .library import torch
 
 Layer = Any  # a set of leaves, or words for a layer without
 ADDED = ("ac", "ac_graded", "mac", "dense_ac", "dense_mac", "spikes", "spikes_graded", "updates")
@@ -38,13 +41,20 @@ class Tally:
     records: dict[Layer, dict[str, float]] = field(default_factory=dict)
     notes: dict[Layer, dict[str, SiteNote]] = field(default_factory=dict)
     waiting: dict[Layer, list[Product]] = field(default_factory=dict)
-    births: list[Birth] = field(default_factory=list)
     lost: dict[str, None] = field(default_factory=dict)
     uncounted: dict[str, None] = field(default_factory=dict)
     modules: list[str] = field(default_factory=list)
     inside: int = 0  # depth in modules that make their spikes or updates known themselves
     _known: dict[Any, float] = field(default_factory=dict)
     _unnamed: int = 0
+    _serial: int = 0
+    _grown: dict[Any, float] = field(default_factory=dict)
+    _parts: dict[Layer, tuple[set[float], set[float]]] = field(default_factory=dict)
+
+    def owner(self, layer: Layer, size: float, rows: float) -> Owner:
+        """The current of a layer, as it is evaluated now."""
+        self._serial += 1
+        return Owner(layer, self.order_of(layer), size, rows, self._serial)
 
     def once(self, key: Any, make: Callable[[], float]) -> float:
         """A number that shapes alone decide, computed once."""
@@ -63,7 +73,7 @@ class Tally:
 
     def lose(self, what: str) -> None:
         """Synapses that stand in no record."""
-        self.lost[f"{what} in module {self.here!r}"] = None
+        self.lost[f"{what} in module {self.here!r} at {_source()}"] = None
 
     def unnamed(self) -> str:
         """A name for a weight that has none."""
@@ -84,25 +94,39 @@ class Tally:
             self._add(layer, early, data)
         return layer
 
+    def spread(
+        self, leaves: frozenset[str], product: Product, data: Kind, parts: Any, nonzero: Any
+    ) -> Layer:
+        """Note products with some elements of a weight; others may follow."""
+        every, there = self._parts.setdefault(leaves, (set(), set()))
+        every |= parts
+        there |= nonzero
+        amounts = dict(synapses=float(len(every)), nonzero=float(len(there)))
+        return self.site(leaves, replace(product, **amounts), data)
+
     def read(self, leaves: frozenset[str], number: int) -> Layer:
         """Weights that are read by an index and used without arithmetic."""
         layer: Layer = leaves or (self.here or "weight")
-        _plus(self.records.setdefault(layer, {}), {"lookups": float(number)})
+        record = self.records.setdefault(layer, {})
+        _plus(record, {"lookups": float(number)})
+        if not record["lookups"]:
+            del record["lookups"]
         return layer
 
-    def pair(self, product: Product, cause: Kind) -> None:
-        """Note a product of data with data."""
+    def pair(self, product: Product, cause: Kind, births: Births) -> None:
+        """Note a product of data with data, at which the spikes of both arrive."""
         self._add(self.here or product.name, product, cause)
+        self.arrive(births)
 
     def _add(self, layer: Layer, product: Product, data: Kind) -> None:
         record = self.records.setdefault(layer, {})
+        if isinstance(data, Events | Analog):
+            self.arrive(data.births)
         spiking = isinstance(data, Events)
         kind = "ac" if spiking else "mac"
         _plus(record, {kind: product.count, f"dense_{kind}": product.dense})
         if spiking:
             _plus(record, {"ac_graded": product.graded})
-            for birth in data.births:
-                self.arrive(birth)
         for name in ("synapses", "nonzero"):
             value = getattr(product, name)
             if value is not None:
@@ -124,29 +148,44 @@ class Tally:
 
     # -- neurons ---------------------------------------------------------------------------
 
-    def advance(self, owner: Owner | None, size: int, name: str) -> Layer:
-        """Neurons advanced by a step: so many values, whatever batch and time are among them."""
-        layer: Layer = owner.layer if owner else name
-        rows = owner.rows if owner else 1.0
-        neurons = min(size / rows, owner.size) if owner else float(size)
-        record = self.records.setdefault(layer, {})
-        _plus(record, {"updates": neurons * rows})
-        record["neurons"] = max(record.get("neurons", 0.0), neurons)
-        return layer
+    def advance(self, owner: Owner, size: float) -> Layer:
+        """Neurons advanced by a step: so many values, whatever batch and time are among them.
+
+        What one evaluation of a layer feeds adds up; the next feeds the same neurons.
+        """
+        record = self.records.setdefault(owner.layer, {})
+        size = min(size, owner.size * owner.rows)
+        _plus(record, {"updates": size})
+        key = owner.layer, owner.serial
+        self._grown[key] = self._grown.get(key, 0.0) + size
+        record["neurons"] = max(record.get("neurons", 0.0), self._grown[key] / owner.rows)
+        return owner.layer
 
     def fire(self, layer: Layer, spikes: float, graded: float) -> None:
         """Spikes of a layer."""
         _plus(self.records.setdefault(layer, {}), {"spikes": spikes, "spikes_graded": graded})
 
-    def arrive(self, birth: Birth) -> None:
-        """Spikes of a comparison reach a layer or leave the model."""
-        if birth.arrived:
-            return
-        birth.arrived = True
-        if birth.owner is None:
-            self.fire(f"input[{birth.where}]", birth.spikes, birth.spikes)
-            return
-        self.fire(self.advance(birth.owner, birth.size, ""), birth.spikes, birth.spikes)
+    def arrive(self, births: Births) -> None:
+        """What neurons send reaches a layer or leaves the model."""
+        sizes: dict[Owner, float] = {}
+        for birth in births:
+            counted, owner = birth.population, birth.owner
+            if birth.fires:
+                self._sent(birth, owner.layer if owner else f"input[{birth.where}]")
+            if owner is not None and not counted.advanced:
+                sizes[owner] = sizes.get(owner, 0.0) + birth.size
+            counted.advanced = True
+        for owner, size in sizes.items():
+            self.advance(owner, size)
+
+    def _sent(self, birth: Birth, layer: Layer) -> None:
+        """Spikes of a population that no other way brought here."""
+        counted = birth.population
+        graded = birth.spikes if birth.graded is None else birth.graded
+        more = max(birth.spikes - counted.fired, 0.0), max(graded - counted.graded, 0.0)
+        if any(more) or not counted.advanced:
+            self.fire(layer, *more)
+        counted.fired, counted.graded = counted.fired + more[0], counted.graded + more[1]
 
     # -- the account -----------------------------------------------------------------------
 
@@ -169,6 +208,17 @@ class Tally:
             __version__, options, notes, tuple(self.uncounted), lost=tuple(self.lost)
         )
         return Account(high, convention, tuple(high), low)
+
+
+def _source() -> str:
+    """The line of the user's program that runs."""
+    inner = (str(Path(__file__).parent), str(Path(torch.__file__).parent), "<")
+    frame: Any = sys._getframe(1)
+    while frame and (
+        frame.f_code.co_filename.startswith(inner) or "jaxtyping" in frame.f_code.co_filename
+    ):
+        frame = frame.f_back
+    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}" if frame else "an unknown line"
 
 
 def spoken(layer: Layer) -> str:
