@@ -102,10 +102,6 @@ BETWEEN = {
         lambda v: F.one_hot(v.argmax(-1), 8).float(),
         lambda v: jax.nn.one_hot(v.argmax(-1), 8),
     ),
-    "two thresholds": (
-        lambda v: torch.cat([fired(v)[:, :4], fired(v, 1)[:, 4:]], 1),
-        lambda v: jnp.concatenate([jired(v)[:, :4], jired(v, 1)[:, 4:]], 1),
-    ),
     "rectified by where": (
         lambda v: torch.where(v > 0, v, 0.0),
         lambda v: jnp.where(v > 0, v, 0.0),
