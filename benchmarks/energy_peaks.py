@@ -20,7 +20,8 @@ from train_to_energy_target import masked
 import joulax
 
 TENTH = 10  # of the baseline's energy, and of its worst step
-CELLS = ((32, 2), (24, 2), (16, 2), (16, 1))  # neurons, every how many frames
+CELLS = ((32, 2), (24, 2), (16, 2))  # neurons, every how many frames
+WHOLE = (16, 1)  # with every frame updates take half: shown once
 SQUEEZED = 0.5  # share of the updates in which the limit falls to where it stays
 
 
@@ -37,13 +38,17 @@ class Limited(eqx.Module):
     """Training on within a goal, the worst step under a limit; `limit=None`: without one."""
 
     shrinking: Shrinking
-    limit: joulax.Constraint | None
+    limit: Array | None  # [pJ]
     goal: Array  # for all the energy [pJ]
+
+    @property
+    def _constraint(self):
+        return joulax.constraint(self.limit, warmup=int(SQUEEZED * self.shrinking.updates))
 
     def init(self, arrays):
         """Weights, masks, Adam's state, average weights, multiplier, number of rounds."""
         masks = jax.tree.map(lambda a: (a != 0) | (a.ndim < 2), arrays)
-        multiplier = () if self.limit is None else self.limit.init()
+        multiplier = () if self.limit is None else self._constraint.init()
         state = self.shrinking._optimiser.init(arrays)
         return arrays, masks, state, arrays, multiplier, jnp.zeros((), jnp.int32)
 
@@ -53,7 +58,7 @@ class Limited(eqx.Module):
         task = optax.softmax_cross_entropy(jax.vmap(model)(x), wanted).mean()
         if self.limit is None:
             return task, multiplier
-        term, multiplier = self.limit.update(worst_step(model, x), multiplier)
+        term, multiplier = self._constraint.update(worst_step(model, x), multiplier)
         return task + term, multiplier
 
     def budget(self, arrays, x, multiplier, k):
@@ -64,7 +69,7 @@ class Limited(eqx.Module):
         if self.limit is None:
             return falling
         peak = worst_step(eqx.combine(arrays, self.shrinking.rest), x)
-        return jnp.minimum(falling, spent * self.limit.budget(multiplier) / peak)
+        return jnp.minimum(falling, spent * self._constraint.budget(multiplier) / peak)
 
     def round(self, carry, x, wanted, key):
         """Some updates, and a cut to the budget."""
@@ -95,17 +100,17 @@ def trained_on(model, x, wanted, goal, limit, *, updates, batch, key, rate=2e-3)
     arrays, rest = eqx.partition(model, eqx.is_array)
     options = dict(updates=updates, batch=batch, rate=rate)
     shrinking = Shrinking(rest, joulax.hardware(CHIP), x.shape[1] * STEP, **options)
-    if limit is not None:
-        limit = joulax.constraint(limit, warmup=int(SQUEEZED * updates))
-    training = Limited(shrinking, limit, jnp.asarray(goal, jnp.float32))
+    number = lambda pj: None if pj is None else jnp.asarray(pj, jnp.float32)
+    training = Limited(shrinking, number(limit), number(goal))
+    return eqx.combine(_rounds(training, arrays, x, wanted, key), rest)
 
-    @jax.jit
-    def run(arrays, x, wanted, keys):
-        advance = lambda c, k: (training.round(c, x, wanted, k), None)
-        _, masks, _, average, *_ = jax.lax.scan(advance, training.init(arrays), keys)[0]
-        return masked(average, masks)
 
-    return eqx.combine(run(arrays, x, wanted, jax.random.split(key, shrinking.rounds)), rest)
+@eqx.filter_jit
+def _rounds(training, arrays, x, wanted, key):
+    advance = lambda c, k: (training.round(c, x, wanted, k), None)
+    keys = jax.random.split(key, training.shrinking.rounds)
+    _, masks, _, average, *_ = jax.lax.scan(advance, training.init(arrays), keys)[0]
+    return masked(average, masks)
 
 
 def one_seed(store, seed, updates):
@@ -113,7 +118,7 @@ def one_seed(store, seed, updates):
     (x, y), (x_test, y_test), wanted, base, (build, second) = begun(store, seed, updates)
     start = measured(base, x, y)
     goal, peak = start["energy"] / TENTH, start["worst_step"] / TENTH
-    for neurons, every in CELLS:
+    for neurons, every in CELLS if seed else (*CELLS, WHOLE):
         cut, options = x[:, ::every], dict(updates=updates, batch=64, key=second)
         name = lambda word, n=neurons, e=every: (
             f"{n} neurons, every {e} frames, {word}, seed {seed}"
