@@ -15,14 +15,12 @@ import optax
 from energy_mnist import Convolutional, images
 from energy_training import every_seed, fitted, measured, shrunk, taught
 from scipy import ndimage
-from train_to_energy_target import encode
+from train_to_energy_target import encode, spike
 
 HELD, COPIES = 500, 3
-CELLS = (  # target ÷ (none: a dense control), channels, kernel, stride, steps
-    *((10, (16, 32), 5, 3, 2), (20, (16, 32), 5, 3, 2)),
-    *((20, (16, 32), 5, 3, 1), (10, (32, 64), 5, 3, 1), (20, (24, 48), 5, 3, 1)),
-    *((None, (16, 32), 5, 3, 1), (None, (12, 24), 5, 3, 2)),
-)
+CELLS = ((10, (16, 32), 5, 3, 2), (20, (16, 32), 5, 3, 1))
+# target ÷ (none: a dense control), channels, kernel, stride, steps; tried with one seed alone:
+TRIED = ((20, (16, 32), 5, 3, 2), (10, (32, 64), 5, 3, 1), (None, (16, 32), 5, 3, 1))
 
 
 def moved(pixels, seed):
@@ -49,6 +47,40 @@ def spikes(images, steps):
     return jnp.asarray(encode(images, steps))
 
 
+class ByLayer(eqx.Module):
+    """The same network a layer at a time, kernels as products of matrices: trains far faster."""
+
+    net: Convolutional
+
+    def __call__(self, x):
+        """Class scores of input spikes (steps, 784)."""
+        fired = x.reshape(-1, 28, 28, 1)
+        for layer in (self.net.first, self.net.second):
+            fired = self._fired(currents(layer, fired))
+        fired = fired.transpose(0, 3, 1, 2)
+        read = fired.reshape(len(x), -1) @ self.net.readout.weight.T + self.net.readout.bias
+        leak = lambda v, i: (0.9 * v + i, 0.9 * v + i)
+        return jax.lax.scan(leak, jnp.zeros(10), read)[1].mean(0)
+
+    def _fired(self, currents):
+        def step(v, i):
+            v = 0.9 * v + i
+            s = spike(v - 1)
+            return v - s, s
+
+        return jax.lax.scan(step, jnp.zeros_like(currents[0]), currents)[1]
+
+
+def currents(layer, x):
+    """A convolution of (steps, side, side, channels) as one product."""
+    (kernel, _), (stride, _) = layer.kernel_size, layer.stride
+    reach = stride * ((x.shape[1] - kernel) // stride) + 1
+    ends = [slice(i, i + reach, stride) for i in range(kernel)]
+    parts = jnp.concatenate([x[:, a, b] for a in ends for b in ends], -1)
+    weight = layer.weight.transpose(2, 3, 1, 0).reshape(-1, layer.out_channels)
+    return parts @ weight + layer.bias.ravel()
+
+
 def loud(model, gain=3.0):
     """The same, kernels larger at the start: few steps fire no neuron else."""
     where = lambda m: (m.first.weight, m.second.weight)
@@ -61,7 +93,8 @@ def one_seed(store, seed, free, updates):
     build, first, second = jax.random.split(jax.random.key(seed), 3)
     smooth = optax.smooth_labels(jax.nn.one_hot(y, 10), 0.1)
     x = spikes(a, 8)
-    base = fitted(Convolutional((16, 32), build), x, smooth, updates=free, batch=64, key=first)
+    net = ByLayer(Convolutional((16, 32), build))
+    base = fitted(net, x, smooth, updates=free, batch=64, key=first)
     wanted = taught(base, x, y, 10)
     del x
     store.made(f"baseline, seed {seed}", lambda: judged(base, 8, held, test))
@@ -70,10 +103,10 @@ def one_seed(store, seed, free, updates):
     def lean(divisor, channels, kernel, stride, steps):
         x, goal = spikes(a, steps), None if divisor is None else start / divisor
         options = dict(updates=updates, batch=64, key=second)
-        model = loud(Convolutional(channels, build, kernel, stride))
-        return judged(shrunk(model, x, wanted, x, goal, **options), steps, held, test)
+        model = ByLayer(loud(Convolutional(channels, build, kernel, stride)))
+        return judged(shrunk(model, x, wanted, x[:256], goal, **options), steps, held, test)
 
-    for cell in CELLS:
+    for cell in CELLS if seed else (*CELLS, *TRIED):
         divisor, (one, two), kernel, stride, steps = cell
         name = f"÷ {divisor}" if divisor else "dense"
         name += f", {one} and {two} channels, {kernel} × {kernel} every {stride}"

@@ -297,8 +297,9 @@ VARIANTS = ("limit", "no limit", "as cheap without")
 
 def moved_page(rows):
     """MNIST with moved images: the table, and what was chosen on held-back images."""
-    lines, names = [*table(rows), ""], dict.fromkeys(n.rsplit(", ", 1)[0] for n in rows)
+    lines, names = [*table(rows), ""], dict.fromkeys(n.rsplit(", seed ", 1)[0] for n in rows)
     seeds = [n.rsplit(" ", 1)[1] for n in rows if n.startswith("baseline")]
+    names = [n for n in names if all(f"{n}, seed {k}" in rows for k in seeds)]
     base = [rows[f"baseline, seed {k}"] for k in seeds]
     spent = {
         n: np.mean([rows[f"{n}, seed {k}"]["energy"] for k in seeds])
