@@ -309,6 +309,8 @@ def moved_page(rows):
     held = lambda n: np.mean([rows[f"{n}, seed {k}"]["held_accuracy"] for k in seeds])
     for divisor in (10, 20):
         fits = [n for n in names if spent[n] < 1.03 / divisor]
+        if not fits:
+            continue
         best = max(fits, key=held)
         found = [rows[f"{best}, seed {k}"] for k in seeds]
         changes = [100 * (r["accuracy"] - b["accuracy"]) for r, b in zip(found, base, strict=True)]

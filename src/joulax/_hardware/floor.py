@@ -65,8 +65,9 @@ def silent(result: Result) -> np.ndarray:
     account = result.activity
     if result.convention is not None:
         account = Account(account, result.convention, result.order)
-    options = {"others": 0.0} if result.assumed else {}
-    spent = energy(_quiet(account), result.hardware, 0.0, batch=1.0, **options).per_operation
+    others = 0.0 if result.assumed else None
+    quiet = energy(_quiet(account), result.hardware, 0.0, batch=1.0, others=others)
+    spent = quiet.per_operation
     passed = result.per_operation.neuron_seconds  # as long as the call was
     dynamic = dataclasses.replace(spent, neuron_seconds=passed).total
     return by_chip(dynamic if result.static is None else dynamic + result.static, result).mean(1)
