@@ -18,9 +18,10 @@ from scipy import ndimage
 from train_to_energy_target import encode, spike
 
 HELD, COPIES = 500, 3
-CELLS = ((None, (14, 28), 5, 3, 2), (None, (14, 28), 5, 3, 1))
-# target ÷ (none: dense), channels, kernel, stride, steps; pruned ones with one seed alone:
-PRUNED = ((20, (16, 32), 5, 3, 1), (10, (16, 32), 5, 3, 2))
+CELLS = (
+    (None, (14, 28), 5, 3, 2),
+    (None, (14, 28), 5, 3, 1),
+)  # target ÷ (none: dense), channels, kernel, stride, steps
 
 
 def moved(pixels, seed):
@@ -106,7 +107,7 @@ def one_seed(store, seed, free, updates):
         model = ByLayer(loud(Convolutional(channels, build, kernel, stride)))
         return judged(shrunk(model, x, wanted, x[:256], goal, **options), steps, held, test)
 
-    for cell in CELLS if seed else (*CELLS, *PRUNED):
+    for cell in CELLS:
         divisor, (one, two), kernel, stride, steps = cell
         name = f"÷ {divisor}" if divisor else "dense"
         name += f", {one} and {two} channels, {kernel} × {kernel} every {stride}"

@@ -295,31 +295,6 @@ def peaks_page(rows):
 VARIANTS = ("limit", "no limit", "as cheap without")
 
 
-def moved_page(rows):
-    """MNIST with moved images: the table, and what was chosen on held-back images."""
-    lines, names = [*table(rows), ""], dict.fromkeys(n.rsplit(", seed ", 1)[0] for n in rows)
-    seeds = [n.rsplit(" ", 1)[1] for n in rows if n.startswith("baseline")]
-    names = [n for n in names if all(f"{n}, seed {k}" in rows for k in seeds)]
-    base = [rows[f"baseline, seed {k}"] for k in seeds]
-    spent = {
-        n: np.mean([rows[f"{n}, seed {k}"]["energy"] for k in seeds])
-        / np.mean([b["energy"] for b in base])
-        for n in names
-    }
-    held = lambda n: np.mean([rows[f"{n}, seed {k}"]["held_accuracy"] for k in seeds])
-    for divisor in (10, 20):
-        fits = [n for n in names if spent[n] < 1.03 / divisor]
-        if not fits:
-            continue
-        best = max(fits, key=held)
-        found = [rows[f"{best}, seed {k}"] for k in seeds]
-        changes = [100 * (r["accuracy"] - b["accuracy"]) for r, b in zip(found, base, strict=True)]
-        lines.append(
-            f"- Within 1/{divisor}, best on held-back images: *{best}*, {mean_of(changes)} points."
-        )
-    return lines
-
-
 def mean_of(changes):
     """Mean over seeds, with 95 % by Student's distribution."""
     if len(changes) == 1:
@@ -342,10 +317,9 @@ def main(argv=None):
     digits = Digits(load("energy_digits_?.json"))
     parts["digits"] = digits_page(digits)
     front(digits, others, page.parent / "energy-front.png")
-    for name in ("mnist", "vowels"):
+    for name in ("mnist", "moved", "vowels"):
         parts[name] = table(*load(f"energy_{name}.json"))
     parts["peaks"] = peaks_page(*load("energy_peaks.json"))
-    parts["moved"] = moved_page(*load("energy_moved.json"))
     for name, lines in parts.items():
         start = text.index(START, text.index(f"<!-- {name} -->")) + len(START)
         text = text[:start] + "\n" + "\n".join(lines) + "\n" + text[text.index(END, start) :]
