@@ -3,8 +3,8 @@
 #
 # As `energy_mnist.py`, but baseline and lean networks learn from three turned and moved copies of
 # every image beside it, the baseline for longer, and 500 of the 4000 training images are held
-# back: what is chosen is chosen on them. The lean networks have larger kernels with a larger
-# stride, so that fewer neurons are updated, and one or two steps.
+# back. The lean networks have larger kernels with a larger stride, so that fewer neurons are
+# updated, and one or two steps; they are dense.
 
 # %%
 import equinox as eqx
