@@ -16,18 +16,25 @@ from train_to_energy_target import encode, spike
 
 
 class Convolutional(eqx.Module):
-    """Two convolutions of stride 2 and a leaky readout; scores are means over steps."""
+    """Two strided convolutions and a leaky readout; scores are means over steps."""
 
     first: eqx.nn.Conv2d
     second: eqx.nn.Conv2d
     readout: eqx.nn.Linear
 
-    def __init__(self, channels, key):
+    def __init__(self, channels, key, kernel=3, stride=2):
         a, b, c = jax.random.split(key, 3)
         one, two = channels
-        self.first = eqx.nn.Conv2d(1, one, 3, 2, key=a)
+        self.first = eqx.nn.Conv2d(1, one, kernel, stride, key=a)
         self.second = eqx.nn.Conv2d(one, two, 3, 2, key=b)
-        self.readout = eqx.nn.Linear(two * 36, 10, key=c)
+        self.readout = eqx.nn.Linear(two * self._sides[1] ** 2, 10, key=c)
+
+    @property
+    def _sides(self):
+        """Pixels along one side of the maps of both layers."""
+        (kernel, _), (stride, _) = self.first.kernel_size, self.first.stride
+        side = (28 - kernel) // stride + 1
+        return side, (side - 3) // 2 + 1
 
     def __call__(self, x):
         """Class scores of input spikes (steps, 784)."""
@@ -42,7 +49,8 @@ class Convolutional(eqx.Module):
             return (v - a, w - b, out), out
 
         one, two = self.first.out_channels, self.second.out_channels
-        start = jnp.zeros((one, 13, 13)), jnp.zeros((two, 6, 6)), jnp.zeros(10)
+        large, small = self._sides
+        start = jnp.zeros((one, large, large)), jnp.zeros((two, small, small)), jnp.zeros(10)
         return jax.lax.scan(step, start, x)[1].mean(0)
 
 

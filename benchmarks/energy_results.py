@@ -268,6 +268,33 @@ def table(rows):
     return [*lines, f"\n{words} ± {min(widths):.1f}–{max(widths):.1f} points (95 %)."]
 
 
+def peaks_page(rows):
+    """Under a limit on the worst step: the table, and every setting against its controls."""
+    lines = [*table(rows), ""]
+    names = dict.fromkeys(n.rsplit(", ", 2)[0] for n in rows if not n.startswith("baseline"))
+    for name in names:
+        seeds = [n.rsplit(" ", 1)[1] for n in rows if n.startswith(f"{name}, limit, ")]
+        of = lambda word, name=name, seeds=seeds: [rows[f"{name}, {word}, seed {k}"] for k in seeds]
+        right = {w: np.array([hits(r["right"]).mean() for r in of(w)]) for w in VARIANTS}
+        against = [100 * (right["limit"] - right[w]) for w in VARIANTS[1:]]
+        met = [r["met"][1] for r in of("limit")]
+        base = [rows[f"baseline, seed {k}"]["worst_step_ever"] for k in seeds]
+        ever = [
+            np.mean([r["worst_step_ever"] / b for r, b in zip(of(w), base, strict=True)])
+            for w in VARIANTS[:2]
+        ]
+        lines += [
+            f"- *{name}*: limit minus no limit, paired: {mean_of(against[0])} points;",
+            f"  minus one as cheap without the limit: {mean_of(against[1])}. The dearest step",
+            f"  of any tested utterance: 1/{1 / ever[0]:.1f} of the baseline's with the limit,",
+            f"  1/{1 / ever[1]:.1f} without. On training data {min(met):.3f}–{max(met):.3f} of it.",
+        ]
+    return lines
+
+
+VARIANTS = ("limit", "no limit", "as cheap without")
+
+
 def mean_of(changes):
     """Mean over seeds, with 95 % by Student's distribution."""
     if len(changes) == 1:
@@ -290,8 +317,9 @@ def main(argv=None):
     digits = Digits(load("energy_digits_?.json"))
     parts["digits"] = digits_page(digits)
     front(digits, others, page.parent / "energy-front.png")
-    for name in ("mnist", "vowels"):
+    for name in ("mnist", "moved", "vowels"):
         parts[name] = table(*load(f"energy_{name}.json"))
+    parts["peaks"] = peaks_page(*load("energy_peaks.json"))
     for name, lines in parts.items():
         start = text.index(START, text.index(f"<!-- {name} -->")) + len(START)
         text = text[:start] + "\n" + "\n".join(lines) + "\n" + text[text.index(END, start) :]

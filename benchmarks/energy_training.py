@@ -40,9 +40,10 @@ def free(arrays, rest, x, wanted, key, *, updates, batch, rate=3e-3):
 def fitted(model, x, wanted, *, updates, batch, key, rate=3e-3):
     """A network trained freely on wanted probabilities."""
     arrays, rest = eqx.partition(model, eqx.is_array)
-    options = dict(updates=updates, batch=batch, rate=rate)
-    run = jax.jit(lambda a, x, wanted, key: free(a, rest, x, wanted, key, **options))
-    return eqx.combine(run(arrays, x, wanted, key), rest)  # data are arguments, no constants
+    run = eqx.filter_jit(free)  # once for all seeds: data are arguments, no constants
+    return eqx.combine(
+        run(arrays, rest, x, wanted, key, updates=updates, batch=batch, rate=rate), rest
+    )
 
 
 def taught(model, x, labels, classes):
@@ -57,30 +58,19 @@ def shrunk(model, x, wanted, probe, goal, *, updates, batch, key, rate=5e-3):
     options = dict(updates=updates, batch=batch, rate=rate, cuts=goal is not None)
     shrinking = Shrinking(rest, joulax.hardware(CHIP), x.shape[1] * STEP, **options)
     goal = jnp.asarray(1.0 if goal is None else goal, jnp.float32)
-
-    @jax.jit
-    def run(arrays, x, wanted, probe, keys):
-        advance = lambda c, k: (shrinking.round(c, x, wanted, probe, goal, k), None)
-        return shrinking.finish(jax.lax.scan(advance, shrinking.init(arrays), keys)[0])
-
     keys = jax.random.split(key, shrinking.rounds)
-    return eqx.combine(run(arrays, x, wanted, probe[:PROBE], keys), rest)
+    return eqx.combine(_rounds(shrinking, arrays, x, wanted, probe[:PROBE], goal, keys), rest)
+
+
+@eqx.filter_jit
+def _rounds(shrinking, arrays, x, wanted, probe, goal, keys):
+    advance = lambda c, k: (shrinking.round(c, x, wanted, probe, goal, k), None)
+    return shrinking.finish(jax.lax.scan(advance, shrinking.init(arrays), keys)[0])
 
 
 def measured(model, x, labels):
     """Accuracy, mean energy and mean energy of the worst step [pJ], updates' share, synapses."""
-    chip = joulax.hardware(CHIP)
-
-    @jax.jit
-    def one(x):
-        scores, account = joulax.count(model, spikes=0, steps=len(x))(x)
-        result = joulax.energy(account, chip, STEP, batch=1)
-        updates = sum(
-            e.neuron_update.sum() for e in result.layers.values() if e.neuron_update is not None
-        )
-        return scores.argmax(), result.total.sum(), result.total.max(), updates
-
-    guess, total, worst, updates = jax.lax.map(one, x, batch_size=64)
+    guess, total, worst, updates = _each(model, joulax.hardware(CHIP), x)
     there = [int((w != 0).sum()) for w in jax.tree.leaves(model) if jnp.ndim(w) > 1]
     return {
         "accuracy": float((guess == labels).mean()),
@@ -91,6 +81,21 @@ def measured(model, x, labels):
         "updates": float(updates.mean()),
         "synapses": there,
     }
+
+
+@eqx.filter_jit
+def _each(model, chip, x):
+    """By sample: class, energy, energy of the worst step, energy of updates [pJ]."""
+
+    def one(x):
+        scores, account = joulax.count(model, spikes=0, steps=len(x))(x)
+        result = joulax.energy(account, chip, STEP, batch=1)
+        updates = sum(
+            e.neuron_update.sum() for e in result.layers.values() if e.neuron_update is not None
+        )
+        return scores.argmax(), result.total.sum(), result.total.max(), updates
+
+    return jax.lax.map(one, x, batch_size=64)
 
 
 def every_seed(title, name, one_seed, **defaults):

@@ -66,14 +66,20 @@ def vowels():
     return found
 
 
+def begun(store, seed, updates):
+    """Data, labels taught by the baseline, its network, and keys for a lean one of this seed."""
+    train, test = vowels()
+    build, first, second = jax.random.split(jax.random.key(seed), 3)
+    smooth = optax.smooth_labels(jax.nn.one_hot(train[1], SPEAKERS), 0.1)
+    options = dict(updates=updates // 2, batch=64, key=first)
+    base = fitted(Speech(64, build), train[0], smooth, **options)
+    store.made(f"baseline, seed {seed}", lambda: measured(base, *test))
+    return train, test, taught(base, *train, SPEAKERS), base, (build, second)
+
+
 def one_seed(store, seed, updates):
     """Baseline, lean and dense networks of one seed."""
-    (x, y), (x_test, y_test) = vowels()
-    build, first, second = jax.random.split(jax.random.key(seed), 3)
-    smooth = optax.smooth_labels(jax.nn.one_hot(y, SPEAKERS), 0.1)
-    base = fitted(Speech(64, build), x, smooth, updates=updates // 2, batch=64, key=first)
-    wanted = taught(base, x, y, SPEAKERS)
-    store.made(f"baseline, seed {seed}", lambda: measured(base, x_test, y_test))
+    (x, y), (x_test, y_test), wanted, base, (build, second) = begun(store, seed, updates)
     start = measured(base, x, y)["energy"]
 
     def lean(divisor, neurons, every):

@@ -2,6 +2,7 @@
 
     python benchmarks/overhead.py [NETWORK …] [--rounds N] [--json FILE]     # training steps
     python benchmarks/overhead.py --options [NETWORK …]                      # forward passes
+    python benchmarks/overhead.py --pruning [NETWORK …]                      # prices of synapses
 
 Training steps: the plain one; with operations counted by hand and an energy loss; counted by
 `joulax.count` and priced on one chip; priced on a hundred. Forward passes: plain, counted, and with
@@ -68,7 +69,32 @@ def losses(steps):
     }
 
 
-def training(network):
+def prices(steps):
+    """Training steps in which a synapse has a price: `pruning=` in the loss, or `synapse_energy`.
+
+    The latter stands beside the gradient of the plain loss: twice the backward passes.
+    """
+    chip, width = joulax.hardware("loihi"), 0.01
+
+    def counted(model, x, y, **options):
+        logits, account = jax.vmap(joulax.count(model, spikes=0, **options))(x)
+        energy = joulax.energy(account, chip).total.mean()
+        return task(logits, y) + 1e-3 * joulax.losses.target(energy, 1e6)
+
+    return {
+        "counted": counted,
+        "counted, pruning=": lambda model, x, y: counted(model, x, y, pruning=width),
+        "plain": losses(steps)["plain"],
+    }
+
+
+def synapse_prices(model, x):
+    """What every synapse costs [pJ]."""
+    batched = lambda model, x: jax.vmap(model)(x)
+    return joulax.synapse_energy(batched, "loihi", weights=0, spikes=1)(model, x)
+
+
+def training(network, losses=losses, prices=None):
     """A compiled training step for each loss, and its memory."""
     model = network.make(jax.random.key(0))
     x = (jax.random.uniform(jax.random.key(1), network.shape) < 0.2).astype(jnp.float32)
@@ -77,19 +103,28 @@ def training(network):
     arrays, rest = eqx.partition(model, eqx.is_array)
     start = optimiser.init(arrays)
 
-    def step(loss):
+    def step(loss, price=None):
         def run(arrays, state, x, y):
             of = lambda a: loss(eqx.combine(a, rest), x, y)
             updates, state = optimiser.update(jax.grad(of)(arrays), state)
-            return optax.apply_updates(arrays, updates), state
+            spent = () if price is None else price(eqx.combine(arrays, rest), x)
+            return optax.apply_updates(arrays, updates), state, eqx.filter(spent, eqx.is_array)
 
         return jax.jit(run).lower(arrays, start, x, y).compile()
 
-    compiled = {name: step(loss) for name, loss in losses(network.shape[1]).items()}
+    found = losses(network.shape[1])
+    compiled = {name: step(loss) for name, loss in found.items()}
+    if prices is not None:
+        compiled["plain, synapse_energy"] = step(found["plain"], prices)
     runs = {
         n: lambda c=c: jax.block_until_ready(c(arrays, start, x, y)) for n, c in compiled.items()
     }
     return runs, {name: memory(c) for name, c in compiled.items()}
+
+
+def pruned(network):
+    """The same where synapses have prices."""
+    return training(network, prices, synapse_prices)
 
 
 def options(network, rounds_of=("neurons", "steps", "touched", "events")):
@@ -130,6 +165,7 @@ def main():
     parser.add_argument("networks", nargs="*", default=[], help=", ".join(zoo.NETWORKS))
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--options", action="store_true", help="forward passes with each option")
+    parser.add_argument("--pruning", action="store_true", help="steps with prices of synapses")
     parser.add_argument("--batch", type=int, help="another batch size")
     parser.add_argument("--steps", type=int, help="another number of time steps")
     parser.add_argument("--json", help="write the numbers to this file")
@@ -137,8 +173,10 @@ def main():
     found = {}
     for name in args.networks or zoo.NETWORKS:
         network = resized(zoo.NETWORKS[name], args.batch, args.steps)
-        runs, bytes_ = (options if args.options else training)(network)
-        times = paired.summary(paired.interleaved(runs, args.rounds), "plain")
+        make = options if args.options else pruned if args.pruning else training
+        runs, bytes_ = make(network)
+        base = "counted" if args.pruning else "plain"
+        times = paired.summary(paired.interleaved(runs, args.rounds), base)
         for mode, row in times.items():
             row["temporary_bytes"] = bytes_[mode]
         found[name] = {"about": network.about, "shape": network.shape, "modes": times}

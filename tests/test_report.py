@@ -56,6 +56,40 @@ def test_samples_are_said():
     assert f"{with_spread(total.mean(), total.std())} per inference" in text
 
 
+def test_a_budget_is_said_in_every_form():
+    """50 updates of 81 pJ cost 4050 pJ in silence; 100 accumulates of 23.6 pJ the rest."""
+    result = energy({"a": activity(ac=100, updates=50, spikes=5)}, hardware("loihi"))
+    above, below = report(result, budget=5000), report(result, budget=2000.0)
+    text = "5 nJ on loihi: 128 % of the budget"
+    for form in ("to_text", "to_markdown", "to_latex", "to_json", "_repr_html_"):
+        high, low = (" ".join(getattr(r, form)().split()) for r in (above, below))
+        assert text in high.replace(r"\%", "%"), form
+        assert "floor" not in high, form
+        assert "below the floor: 4.05 nJ in silence, no network can meet it" in low, form
+    assert joulax.load(below.to_json()).to_text() == below.to_text()
+    assert "budget" not in str(report(result))
+    assert report(report(result), budget=5000).to_text() == above.to_text()
+    assert f"lean: budget of {text}" in report({"lean": result}, budget=5000).to_text(400)
+    with pytest.raises(ValueError, match="budget"):
+        report(result, budget=0)
+
+
+def test_a_budget_is_for_a_mean_sample_and_each_chip():
+    """Two samples, two chips: of 100 and 300 accumulates the mean counts; steps are summed."""
+    counts = {"a": activity(ac=jnp.array([100.0, 300.0]), updates=jnp.array([50.0, 50.0]))}
+    two = stack([hardware("loihi"), hardware("truenorth")])
+    lines = report(energy(counts, two, 1e-3), budget=4400.0).against()
+    assert lines[0] == "budget of 4.40 nJ on loihi: 199 % of the budget"
+    assert lines[1].startswith("budget of 4.40 nJ on truenorth")
+    assert "no network can meet it" in lines[1]
+    _, account = joulax.count(MODEL, spikes=0, steps=len(X))(X)
+    made = report(energy(account, hardware("loihi")), budget=1.0)
+    least = joules(float(joulax.floor(COUNTED(X)[1], "loihi")))
+    assert f"below the floor: {least} in silence" in " ".join(str(made).split())
+    priced = energy({"a": activity(ac=1, updates=1)}, hardware("dynap_se"), others=2.0)
+    assert "spent" not in report(priced, budget=1.0).against()[0]
+
+
 WARNINGS = {
     "never fired": (
         lambda: energy([activity(ac=1, spikes=0, updates=5)], hardware("loihi")),

@@ -34,6 +34,7 @@ from ._hardware.chip import Chip as Chip, Hardware as Hardware
 from ._hardware.costs import Costs as Costs, costs as costs
 from ._hardware.datasheet import Datasheet as Datasheet, Quantity as Quantity
 from ._hardware.energy import energy as energy
+from ._hardware.floor import floor as floor
 from ._hardware.operations import Operations as Operations
 from ._hardware.provenance import (
     Change as Change,
@@ -51,7 +52,6 @@ from ._questions.dataset import (
 )
 from ._questions.estimate import estimate as estimate
 from ._questions.evaluation import Evaluation as Evaluation, evaluate as evaluate
-from ._questions.floor import floor as floor
 from ._questions.hotspots import HotSpots as HotSpots, Spot as Spot, hotspots as hotspots
 from ._questions.twin import (
     TwinReport as TwinReport,

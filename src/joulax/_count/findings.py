@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -136,9 +137,20 @@ def existing(weight: Any) -> Array:
     if width == 0:
         value = jnp.asarray(weight).astype(jnp.float32)
         return there + (value - jax.lax.stop_gradient(value))
-    square = jnp.square(jnp.asarray(weight).astype(jnp.float32))
-    soft = square / (square + width**2)
-    return there + (soft - jax.lax.stop_gradient(soft))
+    return _sloped(jnp.asarray(weight).astype(jnp.float32), width)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _sloped(weight: Array, width: float) -> Array:
+    """1 where a synapse exists, with the slope of w² / (w² + width²)."""
+    return mask(weight)
+
+
+@_sloped.defjvp
+def _slope(width: float, primals: tuple[Any], tangents: tuple[Any]) -> tuple[Array, Array]:
+    (w,), (dw,) = primals, tangents
+    share = 1 / (w * w + width**2)
+    return mask(w), (2 * width**2) * (w * share * share) * dw
 
 
 def fixed(fanout: Array) -> Array:

@@ -73,10 +73,8 @@ class Figures:
 def figures(result: Any) -> Figures:
     """The numbers of a result on the host."""
     host = jax.device_get(result)
-    chips = result.chips
-    stacked = len(chips) if isinstance(result.chip, tuple) else 0
     spent = host.layers
-    kept = kept_axes(result.activity, result.convention)
+    stacked, kept = _axes(result)
     layers = tuple(
         _layer(name, spent[name], host.activity[name], stacked, kept) for name in host.order
     )
@@ -86,7 +84,18 @@ def figures(result: Any) -> Figures:
         if any(op in layer.energies for layer in layers)
     }
     static = None if host.static is None else _flat(host.static, stacked, 0).mean(1)
-    return Figures(chips, layers, operations, static, _flat(result.total, stacked, kept))
+    return Figures(result.chips, layers, operations, static, by_chip(result.total, result))
+
+
+def by_chip(joules: Any, result: Any) -> np.ndarray:
+    """Energies in the shape of a result's total as (chips, samples)."""
+    return _flat(joules, *_axes(result))
+
+
+def _axes(result: Any) -> tuple[int, int]:
+    """How many chips were stacked, and how many trailing axes `count` kept."""
+    stacked = len(result.chips) if isinstance(result.chip, tuple) else 0
+    return stacked, kept_axes(result.activity, result.convention)
 
 
 def _flat(x: Any, stacked: int, kept: int) -> np.ndarray:

@@ -52,7 +52,7 @@ def assumed_report(
     convention = replace(made.convention, options=(("rates", "assumed"),))
     account = Account(layers, convention, tuple(layers))
     length = None if duration is None else float(np.asarray(duration))
-    return AssumedReport(energy(account, chip, duration), length, _said(rates))
+    return AssumedReport(energy(account, chip, duration), length, assumed=_said(rates))
 
 
 def _works(row: SummaryRow) -> bool:

@@ -30,10 +30,12 @@ class Compared(Rendered):
         whose = [p for r in self.reports.values() for p in r.provenance]
         chips = dict.fromkeys(line for p in whose for line in sentences(p))
         said = [f"{n}: {w}" for n, r in self.reports.items() for w in r.warnings()]
+        budgets = [f"{n}: {line}" for n, r in self.reports.items() for line in r.against()]
         return [
             f"Energy of one inference: {names}",
             self._table("layer", self._by_layer()),
             self._table("operation", self._by_operation()),
+            *budgets,
             *chips,
             *(f"warning: {w}" for w in said),
         ]

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, overload
 
 import jax
@@ -27,13 +27,15 @@ from .._forms.table import (
 )
 from .._forms.units import joules, with_range, with_spread
 from .._hardware.figures import Figures, Layer, figures
+from .._hardware.floor import silent
+from .._hardware.numbers import plain
 from .._hardware.provenance import Provenance, bibtex, provenance
 from .._hardware.result import Result
 from .chips import STATIC, Line, chips_table
 from .compared import Compared
 from .records import records_of, scalars_of
 from .sources import Source, paragraph, sentences, sources
-from .warned import partial_of, warnings_of
+from .warned import against, partial_of, warnings_of
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,12 @@ class Report(Rendered):
 
     - `result`: what [`joulax.energy`][] returned.
     - `duration`: length of one inference [s], if it is to be said.
+    - `budget`: what one inference should cost at most [pJ], if there is one.
     """
 
     result: Result
     duration: float | None = None
+    budget: float | None = None
 
     @functools.cached_property
     def figures(self) -> Figures:
@@ -99,6 +103,7 @@ class Report(Rendered):
         return [
             self.headline(),
             self.table(),
+            *self.against(),
             *self.notes(),
             *(f"warning: {w}" for w in self.warnings()),
         ]
@@ -216,6 +221,18 @@ class Report(Rendered):
         said = [line for p in self.provenance for line in sentences(p)]
         return [*lines, *said, *(f"assumed: {text}" for text in self.result.assumed)]
 
+    def against(self) -> list[str]:
+        """How far the energy is from the budget, by chip; nothing without one."""
+        if self.budget is None:
+            return []
+        goal, mark, said = self.budget, "≥ " if self.partial else "", []
+        each = zip(self.chips, self.figures.total.mean(1), silent(self.result), strict=True)
+        for chip, spent, least in each:
+            never = ", no network can meet it by spiking less" if goal < least else ""
+            words = against(float(spent), goal, float(least))
+            said.append(f"budget of {joules(goal)} on {chip}: {mark}{words}{never}")
+        return said
+
     def convention(self) -> str:
         """A paragraph for papers: what was counted, whose prices, what they leave out."""
         counted = (
@@ -232,7 +249,8 @@ class Report(Rendered):
         averaged = f" ({spread} {self.samples} samples)" if self.samples > 1 else ""
         time = f", {self.duration:g} s each" if self.duration is not None else ""
         bound = " Counts are incomplete: every number is a lower bound." if self.partial else ""
-        return f"Energy of {work}{averaged}{time}.{bound} {self.convention()}"
+        said = "".join(f" {line[:1].upper()}{line[1:]}." for line in self.against())
+        return f"Energy of {work}{averaged}{time}.{bound}{said} {self.convention()}"
 
     def bibtex(self) -> str:
         """Bibliography entries behind the prices, in BibTeX."""
@@ -271,16 +289,20 @@ class Report(Rendered):
 
 
 @overload
-def report(result: Mapping[str, Any], *, duration: Any = None) -> Compared:  # noqa: D418
+def report(  # noqa: D418
+    result: Mapping[str, Any], *, duration: Any = None, budget: Any = None
+) -> Compared:
     """Several results side by side."""
 
 
 @overload
-def report(result: Result | Report, *, duration: Any = None) -> Report:  # noqa: D418
+def report(  # noqa: D418
+    result: Result | Report, *, duration: Any = None, budget: Any = None
+) -> Report:
     """One result, a batch of samples or a stack of chips."""
 
 
-def report(result: Any, *, duration: Any = None) -> Report | Compared:
+def report(result: Any, *, duration: Any = None, budget: Any = None) -> Report | Compared:
     """A readable account of an energy result.
 
     **Arguments:**
@@ -289,6 +311,8 @@ def report(result: Any, *, duration: Any = None) -> Report | Compared:
       the report gives means and standard deviations; with a stack of chips, one line a chip. A
       mapping of names to results (`{"snn": …, "ann": …}`) puts them side by side.
     - `duration`: length of one inference [s], to be said in captions.
+    - `budget`: what an inference should cost at most [pJ]: the report says how much of it is spent,
+      and whether it is below the [floor][joulax.floor], where no network meets it by spiking less.
 
     **Returns:**
 
@@ -297,12 +321,14 @@ def report(result: Any, *, duration: Any = None) -> Report | Compared:
 
     **Raises:**
 
-    `ValueError` inside a trace, where there are no numbers yet.
+    `ValueError` inside a trace, where there are no numbers yet, or for a budget that is not
+    positive.
     """
+    goal = None if budget is None else plain(budget, "budget", "pJ", positive=True)
     if isinstance(result, Report):
-        return result
+        return result if goal is None else replace(result, budget=goal)
     if isinstance(result, Mapping) and not isinstance(result, Account):
-        return Compared({name: _single(name, one) for name, one in result.items()})
+        return Compared({name: _single(name, one, goal) for name, one in result.items()})
     if not isinstance(result, Result):
         raise ValueError(f"report() takes what joulax.energy returned, got {_hint(result)}")
     if any(isinstance(x, Tracer) for x in jax.tree.leaves(result)):
@@ -310,11 +336,11 @@ def report(result: Any, *, duration: Any = None) -> Report | Compared:
             "report() needs numbers: return the result from the jitted function and "
             "report it outside"
         )
-    return Report(result, None if duration is None else float(np.asarray(duration)))
+    return Report(result, None if duration is None else float(np.asarray(duration)), goal)
 
 
-def _single(name: str, result: Any) -> Report:
-    made = report(result)
+def _single(name: str, result: Any, budget: float | None) -> Report:
+    made = report(result, budget=budget)
     if not isinstance(made, Report) or len(made.chips) > 1:
         raise ValueError(f"report({{{name!r}: …}}) puts results of one chip each side by side")
     return made

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from .._forms.units import joules
 from .._hardware.figures import Figures
 from .._hardware.result import Result
 from .sources import Source
@@ -14,6 +15,12 @@ def partial_of(result: Any) -> bool:
     """Whether synapses stand in no record: every number is a lower bound."""
     convention = getattr(result, "convention", None)
     return bool(convention is not None and convention.partial)
+
+
+def against(spent: float, budget: float, silent: float) -> str:
+    """How much of a budget is spent, and whether it can be met by spiking less at all [pJ]."""
+    below = f"; it is below the floor: {joules(silent)} in silence" if budget < silent else ""
+    return f"{100 * spent / budget:.0f} % of the budget{below}"
 
 
 def warnings_of(result: Result, figures: Figures, sources: tuple[Source, ...]) -> list[str]:

@@ -11,9 +11,9 @@ from .._forms.rendered import Rendered
 from .._forms.table import COUNT, ENERGY, RATE, SHARE, TOTAL, Column, Row, Table, table, unique
 from .._forms.units import joules, number
 from .._hardware.figures import figures
+from .._hardware.floor import silent
 from .._hardware.result import Result
-from .._questions.floor import floor
-from .._report.warned import partial_of
+from .._report.warned import against, partial_of
 from .history import history
 from .notebook import Notebook
 
@@ -101,7 +101,7 @@ class Monitor(Rendered):
         if result is not None:
             row |= _figures(result)
             self._partial |= partial_of(result)
-            self._floor = _silent(result) if self.budget else 0.0
+            self._floor = float(silent(result).mean()) if self.budget else 0.0
         self.history.append(row)
         if self._live is not None:
             self._live.update(_Epoch(self._line(row), self._layers(row)), refresh=True)
@@ -149,14 +149,7 @@ class Monitor(Rendered):
         return f"{head}: {', '.join(words)}"
 
     def _against(self, spent: float) -> str:
-        if not self.budget:
-            return ""
-        below = (
-            f"; it is below the floor: {joules(self._floor)} in silence"
-            if self.budget < self._floor
-            else ""
-        )
-        return f" ({100 * spent / self.budget:.0f} % of the budget{below})"
+        return f" ({against(spent, self.budget, self._floor)})" if self.budget else ""
 
     def _layers(self, row: Mapping[str, Any]) -> Table:
         """One epoch by layer."""
@@ -196,13 +189,6 @@ class Monitor(Rendered):
         shown = self.history[-10:]
         rows = [Row(tuple(row.get(k) for k in keys)) for row in shown]
         return Table(tuple(columns), tuple(rows), partial=self._partial)
-
-
-def _silent(result: Result) -> float:
-    """What the network would cost without a spike [pJ]; no budget below it can be met so."""
-    dynamic = floor(result.activity, result.hardware, 0.0, batch=1.0)
-    static = 0.0 if result.static is None else np.mean(np.asarray(result.static))
-    return float(np.mean(np.asarray(dynamic)) + static)
 
 
 def _console() -> Any:

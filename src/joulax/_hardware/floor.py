@@ -5,13 +5,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from .._activity.account import Account, named_records
 from .._activity.record import Activity
-from .._hardware.chip import Hardware
-from .._hardware.energy import energy
-from .._hardware.numbers import Real
+from .chip import Hardware
+from .energy import energy
+from .figures import by_chip
+from .numbers import Real
+from .result import Result
 
 _BY_EVENTS = ("ac", "ac_graded", "spikes", "spikes_graded", "touched", "events")
 
@@ -51,12 +54,31 @@ def floor(
 
     `ValueError` as `joulax.energy` does.
     """
+    return energy(_quiet(account), hardware, duration, **options).total
+
+
+def silent(result: Result) -> np.ndarray:
+    """What the same network would cost without a spike, by chip, averaged over samples [pJ].
+
+    Operations without a price are free here, whatever was assumed: a lower bound then.
+    """
+    account = result.activity
+    if result.convention is not None:
+        account = Account(account, result.convention, result.order)
+    others = 0.0 if result.assumed else None
+    quiet = energy(_quiet(account), result.hardware, 0.0, batch=1.0, others=others)
+    spent = quiet.per_operation
+    passed = result.per_operation.neuron_seconds  # as long as the call was
+    dynamic = dataclasses.replace(spent, neuron_seconds=passed).total
+    return by_chip(dynamic if result.static is None else dynamic + result.static, result).mean(1)
+
+
+def _quiet(account: Any) -> Any:
+    """The same account without an event."""
     records = {name: _silent(record) for name, record in named_records(account).items()}
     if isinstance(account, Account):
-        return energy(
-            Account(records, account.convention, account.order), hardware, duration, **options
-        ).total
-    return energy(records, hardware, duration, **options).total
+        return Account(records, account.convention, account.order)
+    return records
 
 
 def _silent(record: Activity) -> Activity:
