@@ -113,16 +113,15 @@ def provenance(hardware: str | Hardware) -> tuple[Provenance, ...]:
     One [`joulax.Provenance`][] a chip. A number counts as the sheet's if it equals it to six
     digits.
     """
-    hardware = named(hardware)
-    base = base_chip(hardware)
-    names = hardware.chips
+    chip: Hardware = named(hardware)
+    base, names = base_chip(chip), chip.chips
     if base is None:
         return tuple(Provenance(name, None, {}, ()) for name in names)
     sheets = base.sheet if isinstance(base.sheet, tuple) else (base.sheet,) * len(names)
     inner = base.chips if len(base.chips) == len(names) else names
     tagged = [(sheet or called).partition(TAG) for sheet, called in zip(sheets, inner, strict=True)]
     return tuple(
-        _one(name, (sheet_of(sheet), end), base, i, base is not hardware)
+        _one(name, (sheet_of(sheet), end), base, i, base is not chip)
         for i, (name, (sheet, _, end)) in enumerate(zip(names, tagged, strict=True))
     )
 

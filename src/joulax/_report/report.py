@@ -215,9 +215,7 @@ class Report(Rendered):
         if len(self.chips) > 1:
             return [*lines[:1], "totals of different scopes contain different things"]
         if (layer := self.dominant_layer) is not None and len(self.figures.layers) > 1:
-            cost = max(float(x.total[0]) for x in self.figures.layers)
-            share = cost / (float(self.figures.total.mean()) or 1.0)
-            lines.append(f"dominant layer: {layer} ({100 * share:.0f} %)")
+            lines.append(self._dominant(layer))
         said = [line for p in self.provenance for line in sentences(p)]
         return [*lines, *said, *(f"assumed: {text}" for text in self.result.assumed)]
 
@@ -256,6 +254,15 @@ class Report(Rendered):
         """Bibliography entries behind the prices, in BibTeX."""
         return bibtex(self.result.hardware)
 
+    def _dominant(self, layer: str) -> str:
+        """The layer that costs most, or that static power costs more than all layers."""
+        whole = float(self.figures.total.mean()) or 1.0
+        static = 0.0 if (s := self.figures.static) is None else float(s[0])
+        if static > whole / 2:
+            return f"static power dominates ({100 * static / whole:.0f} %); of the layers, {layer}"
+        cost = max(float(x.total[0]) for x in self.figures.layers)
+        return f"dominant layer: {layer} ({100 * cost / whole:.0f} %)"
+
     def warnings(self) -> list[str]:
         """What a reader should not miss."""
         return warnings_of(self.result, self.figures, self.sources)
@@ -285,6 +292,8 @@ class Report(Rendered):
 
         A [`joulax.Compared`][].
         """
+        if names[0] == names[1]:
+            raise ValueError(f"diff() names two reports, and both are called {names[0]!r}")
         return report(dict(zip(names, (self, other), strict=True)))
 
 
