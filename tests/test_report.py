@@ -207,3 +207,54 @@ def test_convention_is_a_paragraph_for_papers():
         "They leave out spike generation, routing, static power",
     ):
         assert words in text
+
+
+def test_every_form_says_how_good_its_numbers_are():
+    """A lower bound, prices of nobody, prices from memory: in rows as well as in words."""
+    records = {"a": joulax.activity(ac=100.0, dense_ac=200.0, updates=5.0, spikes=3.0, neurons=5.0)}
+    result = joulax.energy(records, "loihi2@sc-neurocore")
+    assert {r["evidence"] for r in result.records()} == {"UNSOURCED"}
+    assert {r["bound"] for r in result.records()} == {"="}
+    assert "UNSOURCED" in str(result)
+    both = joulax.report({"x": joulax.energy(records, "loihi"), "y": result})
+    assert {r["evidence"] for r in both.records()} == {"x: simulated; y: UNSOURCED"}
+    arithmetic = joulax.report({"x": result, "y": joulax.energy(records, "45nm")})
+    assert "totals of different scopes" in str(arithmetic)
+    pairs = {"d": ("loihi2@sc-neurocore", "a100")}
+    compared = joulax.compare(records, steps=8, pairs=pairs)
+    for words in ("UNSOURCED", "from memory", "different scopes"):
+        assert words in str(compared), words
+
+
+def test_lower_bounds_have_no_difference():
+    w = jnp.ones((4, 3))
+    program = lambda w, x: (x @ w, jnp.fft.fft(w[0] * x[:3]).real)
+    _, account = joulax.count(program, weights=0, spikes=1, strict=False)(w, jnp.ones(4))
+    result = joulax.energy(account, "loihi", others=0)
+    both = joulax.report(result).diff(result)
+    assert result.partial
+    assert not any("change" in r for r in both.records())
+    with pytest.raises(ValueError, match="both are called 'x'"):
+        joulax.report(result).diff(result, ("x", "x"))
+
+
+def test_static_power_that_dominates_is_said():
+    records = {n: joulax.activity(ac=100.0, updates=5.0, neurons=5.0) for n in "ab"}
+    made = joulax.report(joulax.energy(records, "odin", 1.0, others=0))
+    assert "static power dominates (100 %); of the layers, a" in str(made)
+
+
+def test_fractions_that_are_declared_as_spikes_are_said():
+    w = jnp.ones((2, 3))
+    for x, said in (([0.5, 1.0, 0.0], True), ([2.0, 1.0, 0.0], False)):
+        _, account = joulax.count(lambda w, x: w @ x, weights=0, spikes=1)(w, jnp.array(x))
+        warnings = joulax.report(joulax.energy(account, "loihi")).warnings()
+        assert any("fractions of events" in text for text in warnings) == said
+
+
+def test_an_input_of_several_events_is_one_input():
+    _, account = joulax.count(lambda w, x: w @ x, weights=0, spikes=1)(
+        jnp.ones((2, 3)), jnp.array([2.0, 2.0, 0.0])
+    )
+    (row,) = [r for r in account.records() if r["layer"] != "total"]
+    assert row["sparsity"] == pytest.approx(1 / 3)

@@ -308,3 +308,16 @@ def test_nothing_recorded_is_no_mean():
         joulax.compare([empty], steps=4)
     with pytest.raises(ValueError, match="the recording is empty"):
         joulax.activity_of(jnp.ones((2, 3)), jnp.ones((0, 3)))
+
+
+def test_a_call_of_the_host_may_hold_weights():
+    """What it brings along is no operand of it: nobody can say that nothing is lost."""
+    held = np.ones((3, 3), np.float32)
+    like = jax.ShapeDtypeStruct((3,), jnp.float32)
+    host = lambda w, x: jax.pure_callback(lambda v: held @ np.asarray(v), like, w @ x)
+    with pytest.raises(ValueError, match="call of the host"):
+        joulax.count(host, weights=0)(jnp.ones((3, 3)), jnp.ones(3))
+    _, account = joulax.count(host, weights=0, strict=False)(jnp.ones((3, 3)), jnp.ones(3))
+    assert account.convention.partial
+    shown = lambda w, x: (jax.debug.print("{}", x.sum()), w @ x)[1]
+    assert not joulax.count(shown, weights=0)(jnp.ones((3, 3)), jnp.ones(3))[1].convention.partial

@@ -84,6 +84,8 @@ class Account(Rendered, eqx.Module, Mapping):
     - `convention`: how they were counted; static and hashable.
     """
 
+    _bounded = True
+
     layers: dict[str, Activity]
     convention: Convention = eqx.field(static=True)
     order: tuple[str, ...] = eqx.field(static=True, repr=False)

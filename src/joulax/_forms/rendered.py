@@ -19,6 +19,8 @@ class Rendered:
     A terminal, a notebook, Markdown, LaTeX, CSV, pandas and JSON.
     """
 
+    _bounded = False  # whether its numbers may be lower bounds
+
     def parts(self) -> list[Any]:
         """Tables and paragraphs, in order."""
         raise NotImplementedError
@@ -74,11 +76,16 @@ class Rendered:
         """One dictionary of plain values a row, by the keys of the columns."""
         return [
             {c.key: plain(v) for c, v in zip(t.columns, r.cells, strict=True)}
+            | self._marks(t.partial)
             for t in _parts(self)
             if isinstance(t, Table)
             for r in t.rows
             if r.role != GROUP
         ]
+
+    def _marks(self, partial: bool) -> dict[str, Any]:
+        """What every row says of the numbers in it."""
+        return {"bound": "≥" if partial else "="} if self._bounded else {}
 
     def to_csv(self) -> str:
         """The records as comma-separated values; unknown numbers are empty."""

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from .._activity.account import Convention
@@ -15,6 +16,7 @@ from .._forms.printed import Fields
 from .._forms.rendered import Rendered
 from .chip import Hardware, Names
 from .operations import OPERATIONS, Operations
+from .provenance import Provenance, provenance
 from .shown import result_parts
 
 Joules = Float[Array, "..."] | None
@@ -60,6 +62,16 @@ class Priced(eqx.Module):
     names: tuple[str, ...] = eqx.field(static=True)
 
 
+def _grade(found: Provenance) -> tuple[str, str]:
+    """Evidence of the prices of a chip, and what must be said aloud of it."""
+    if found.evidence == "unsourced":
+        return "UNSOURCED", f"{found.chip}: UNSOURCED prices, nobody has published them"
+    if any(q.verified == "unverified" for q in found.cited.values()):
+        said = f"{found.chip}: prices from memory, not checked against their source"
+        return f"{found.evidence}, from memory", said
+    return found.evidence, ""
+
+
 class Result(Rendered, eqx.Module):
     """What `energy` returns.
 
@@ -74,6 +86,8 @@ class Result(Rendered, eqx.Module):
     - `assumed`: what the caller assumed about missing prices, in words; static.
     """
 
+    _bounded = True
+
     per_operation: Energy
     priced: tuple[Priced, ...]
     static: Joules
@@ -85,7 +99,17 @@ class Result(Rendered, eqx.Module):
 
     def parts(self) -> list[Any]:
         """What is printed: joules by layer and operation; shapes while tracing."""
-        return result_parts(self)
+        return [*result_parts(self), *(f"warning: {said}" for _, said in self._grades() if said)]
+
+    def _grades(self) -> list[tuple[str, str]]:
+        """How good the prices of each chip are; nothing while tracing."""
+        if any(isinstance(x, Tracer) for x in jax.tree.leaves(self)):
+            return []
+        return [_grade(found) for found in provenance(self.hardware)]
+
+    def _marks(self, partial: bool) -> dict[str, Any]:
+        grades = dict.fromkeys(grade for grade, _ in self._grades())
+        return super()._marks(partial) | {"evidence": "; ".join(grades)}
 
     @property
     def chip(self) -> Names:

@@ -59,6 +59,8 @@ class HotSpots(Rendered):
     - `partial`: whether they are lower bounds.
     """
 
+    _bounded = True
+
     spots: tuple[Spot, ...]
     savings: dict[str, float]
     priced: bool

@@ -1,7 +1,7 @@
 """Is the spiking network cheaper? Its analog twin, and the rate at which their energies meet."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from .._hardware.catalogue import hardware, named
 from .._hardware.chip import Hardware
 from .._hardware.energy import energy
 from .._hardware.numbers import checked
+from .._report.sources import sources
 from .._report.warned import partial_of
 
 _EVENTS = ("ac", "ac_graded", "spikes", "spikes_graded", "events", "touched")
@@ -160,16 +161,20 @@ class TwinReport(Rendered):
     - `steps`, `bits`: time steps of the spiking network, bits of its twin's activations; `None`
       where an analog network of one's own was given.
     - `partial`: whether counts are lower bounds.
+    - `remarks`: what must be known of the prices of each pair.
     """
+
+    _bounded = True
 
     rows: Mapping[str, Mapping[str, float]]
     rate: float
     steps: int | None
     bits: int | None
     partial: bool = False
+    remarks: tuple[str, ...] = ()
 
     def parts(self) -> list[Any]:
-        """Heading, table, verdict."""
+        """Heading, table, verdict, whose prices."""
         columns = [
             Column("hardware", "hardware"),
             Column("snn", "spiking", ENERGY),
@@ -187,8 +192,14 @@ class TwinReport(Rendered):
         return [
             self.headline(),
             table(columns, rows, partial=self.partial),
-            f"the spiking network is cheaper: {verdict}",
+            self._verdict(verdict),
+            *self.remarks,
         ]
+
+    def _verdict(self, where: str) -> str:
+        if self.partial:
+            return "counts are lower bounds: which network is cheaper is not known"
+        return f"the spiking network is cheaper: {where}"
 
     def headline(self) -> str:
         """What stands against what."""
@@ -203,7 +214,8 @@ class TwinReport(Rendered):
 
     def records(self) -> list[dict[str, Any]]:
         """One dictionary a row: energies [pJ], their ratio, break-even factor and rate."""
-        return [{"hardware": name, **row} for name, row in self.rows.items()]
+        bound = {"bound": "≥" if self.partial else "="}
+        return [{"hardware": name, **row, **bound} for name, row in self.rows.items()]
 
 
 def _even(rate: float) -> str:
@@ -253,7 +265,21 @@ def compare(
         name: _compared(records, other, chips, duration, rate) for name, chips in chosen.items()
     }
     twin = None if against is not None else twin_bits(steps or 0)
-    return TwinReport(rows, rate, steps, twin, partial_of(account) or partial_of(against))
+    partial = partial_of(account) or partial_of(against)
+    remarks = tuple(said for name in pairs or {} for said in _remarks(name, chosen[name]))
+    return TwinReport(rows, rate, steps, twin, partial, remarks)
+
+
+def _remarks(name: str, chips: tuple[Any, Any]) -> Iterator[str]:
+    """Whose prices a pair has, and whether their totals contain the same."""
+    known = [source for chip in chips for source in sources(chip)]
+    for s in dict.fromkeys(known):
+        checked = f", {s.verified}" if s.verified else ""
+        yield f"{name}: {s.chip}: {s.scope}; {s.evidence}{checked}"
+    if len({s.scope for s in known}) > 1:
+        yield f"warning: {name}: totals of different scopes contain different things"
+    if any(s.unsourced for s in known):
+        yield f"warning: {name}: UNSOURCED prices, nobody has published them"
 
 
 def _synapses(records: Mapping[str, Activity]) -> Array:

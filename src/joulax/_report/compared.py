@@ -19,6 +19,7 @@ class Compared(Rendered):
     """
 
     reports: Mapping[str, Any]
+    _bounded = True
 
     def __post_init__(self):
         if not self.reports:
@@ -30,6 +31,8 @@ class Compared(Rendered):
         whose = [p for r in self.reports.values() for p in r.provenance]
         chips = dict.fromkeys(line for p in whose for line in sentences(p))
         said = [f"{n}: {w}" for n, r in self.reports.items() for w in r.warnings()]
+        scopes = {source.scope for r in self.reports.values() for source in r.sources}
+        apart = ["totals of different scopes contain different things"] if len(scopes) > 1 else []
         budgets = [f"{n}: {line}" for n, r in self.reports.items() for line in r.against()]
         return [
             f"Energy of one inference: {names}",
@@ -37,8 +40,14 @@ class Compared(Rendered):
             self._table("operation", self._by_operation()),
             *budgets,
             *chips,
-            *(f"warning: {w}" for w in said),
+            *(f"warning: {w}" for w in apart + said),
         ]
+
+    def _marks(self, partial: bool) -> dict[str, Any]:
+        known = {n: r.sources[0] for n, r in self.reports.items()}
+        words = lambda field: "; ".join(f"{n}: {getattr(s, field)}" for n, s in known.items())
+        fields = ("scope", "evidence", "verified")
+        return super()._marks(partial) | {field: words(field) for field in fields}
 
     def _table(self, what: str, rows: dict[str, list[float | None]]) -> Table:
         names = unique(list(self.reports))
