@@ -203,9 +203,9 @@ def refusal(found: Missing, chip: str, convention: Convention | None) -> str:
     why = f" ({convention.why(found[op][0])})" if convention and op else ""
     if "mac" in found:
         return (
-            f"{head}{why}. If the input carries spikes, say so: joulax.count(model, spikes=0). "
-            "Otherwise encode it into spikes inside the model, or choose a chip with a "
-            "MAC price, like '45nm'"
+            f"{head}{why}. If the input carries spikes, say so: joulax.count(model, spikes=0), or "
+            "spikes=0 of joulax.estimate. Otherwise encode it into spikes inside the model, or "
+            "choose a chip with a MAC price, like '45nm'"
         )
     given = ", ".join(f"{op}=…" for op in found)
     return (

@@ -9,7 +9,7 @@ import numpy as np
 from .._forms.printed import short
 from .._forms.rendered import Rendered
 from .._forms.table import DIM, ENERGY, GROUP, NUMBER, TOTAL, Column, Row, Table, table, unique
-from .._forms.units import is_abstract, prefix
+from .._forms.units import is_abstract, joules, prefix
 from .figures import figures
 from .operations import OPERATIONS
 
@@ -169,7 +169,7 @@ def result_parts(result: Any) -> list[Any]:
         return _abstract(result)
     found = figures(result)
     many = len(found.chips) > 1
-    spent = f"{found.total.mean():.6g} pJ" if not many else f"{len(found.chips)} chips"
+    spent = joules(float(found.total.mean())) if not many else f"{len(found.chips)} chips"
     samples = f", mean of {found.samples} samples" if found.samples > 1 else ""
     said = "joulax.report(result) says whose prices these are, and what they leave out"
     partial = result.convention is not None and result.convention.partial

@@ -35,6 +35,11 @@ def chips(made: Evaluation | Report | Result, *, top: int | None = None, ax: Any
     `ImportError` with the install command, if matplotlib is missing; `ValueError` if no total is
     known.
     """
+    if not isinstance(made, Evaluation | Report | Result):
+        raise ValueError(
+            "chips() draws what joulax.evaluate(account, chips) returns, or a report or result of "
+            f"a stack; got {type(made).__name__}"
+        )
     lines = (report(made) if isinstance(made, Result) else made).lines()
     names = unique([line.source.chip for line in lines])
     groups = _groups(dict(zip(names, lines, strict=True)), top)
