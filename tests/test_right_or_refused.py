@@ -312,9 +312,9 @@ def test_nothing_recorded_is_no_mean():
 
 def test_a_call_of_the_host_may_hold_weights():
     """What it brings along is no operand of it: nobody can say that nothing is lost."""
-    held = np.ones((3, 3), np.float32)
-    like = jax.ShapeDtypeStruct((3,), jnp.float32)
-    host = lambda w, x: jax.pure_callback(lambda v: held @ np.asarray(v), like, w @ x)
+    held, like = np.ones((3, 3)), jax.ShapeDtypeStruct((3,), jnp.float32)
+    inside = lambda v: (held @ np.asarray(v)).astype(np.float32)
+    host = lambda w, x: jax.pure_callback(inside, like, w @ x)
     with pytest.raises(ValueError, match="call of the host"):
         joulax.count(host, weights=0)(jnp.ones((3, 3)), jnp.ones(3))
     _, account = joulax.count(host, weights=0, strict=False)(jnp.ones((3, 3)), jnp.ones(3))

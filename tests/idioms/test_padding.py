@@ -21,7 +21,7 @@ WAYS = {
     ),
     "pad by too much, and cut": lambda x, p: lax.pad(
         jnp.pad(x, ((0, 0), (0, 0), *((a + 1, b) for a, b in p))),
-        0.0,
+        jnp.zeros((), x.dtype),
         ((0, 0, 0), (0, 0, 0), (-1, 0, 0), (-1, 0, 0)),
     ),
     "pad one sample": lambda x, p: jnp.pad(x[0], ((0, 0), *p))[None],
@@ -43,7 +43,7 @@ def _fires(x):
 
 
 def _framed(x, ends, axis):
-    zeros = lambda n: jnp.zeros((*x.shape[:axis], n, *x.shape[axis + 1 :]))
+    zeros = lambda n: jnp.zeros((*x.shape[:axis], n, *x.shape[axis + 1 :]), x.dtype)
     return jnp.concatenate([zeros(ends[0]), x, zeros(ends[1])], axis)
 
 
@@ -68,8 +68,8 @@ def test_zeros_put_around_by_hand_are_padding(way, padding, stride):
 
 def test_a_module_on_a_padded_image():
     key = jax.random.key(0)
-    valid = eqx.nn.Conv2d(2, 4, 3, key=key)
-    same = eqx.nn.Conv2d(2, 4, 3, padding=1, key=key)
+    valid = eqx.nn.Conv2d(2, 4, 3, key=key, dtype=X.dtype)
+    same = eqx.nn.Conv2d(2, 4, 3, padding=1, key=key, dtype=X.dtype)
     by_hand = lambda m, x: m(jnp.pad(x, ((0, 0), (1, 1), (1, 1))))
     (one,) = joulax.count(by_hand, weights=0)(valid, X[0])[1].values()
     (two,) = joulax.count(lambda m, x: m(x), weights=0)(same, X[0])[1].values()

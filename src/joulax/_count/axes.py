@@ -159,6 +159,18 @@ class Cut:
         return every[tuple(slice(*cut) for cut in self.cuts)].reshape(-1)
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """Elements of some axes by their numbers, where all are numbered in order, and the sizes."""
+
+    numbers: tuple[int, ...]
+    sizes: tuple[int, ...]
+
+    def places(self) -> np.ndarray:
+        """Numbers of the elements."""
+        return np.asarray(self.numbers, np.int64)
+
+
 def combined(op: Callable[[int, int], int], first: Axes, *others: Axes) -> Axes:
     """Labels of operands of one shape, combined element by element."""
     result = first

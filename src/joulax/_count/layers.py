@@ -13,7 +13,7 @@ from .._activity.account import Convention, SiteNote
 from .._activity.record import FIELDS, Activity
 from .._version import __version__
 from . import exact
-from .axes import Cut
+from .axes import Chosen, Cut
 from .exact import Sum
 from .findings import Site
 from .kinds import Leaves as LeafSet, Path
@@ -264,7 +264,7 @@ class Layers:
         size = self._neurons(key)
         if len(set(parts)) < 2 or size is None:
             return list(found.values())
-        cuts = [p[0] for p in parts if len(p) == 1 and isinstance(p[0], Cut)]
+        cuts = [p[0] for p in parts if len(p) == 1 and isinstance(p[0], Cut | Chosen)]
         if len(cuts) < len(found) or any(math.prod(c.sizes) != size for c in cuts):
             raise ValueError(
                 f"layer {self._names[key]!r} fires in parts that are not plain slices of it: "

@@ -4,10 +4,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
-from ..axes import IDLE, REPEATED, SOURCE, VARIES, WEIGHT, Axes
+from ..axes import IDLE, REPEATED, SOURCE, VARIES, WEIGHT, Axes, Chosen
 from ..findings import Context, Found, Operands, Site, Tap, existing
 from ..kinds import (
     NONE,
@@ -49,7 +51,7 @@ def _pick(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Elements picked by an index: of data they move, of a leaf they are a look-up, for now."""
     info, index = ins[0], [i for i in ins[1:]]
     if isinstance(info, Data):
-        return _moved_pick(eqn, info, index)
+        return _moved_pick(eqn, info, index, ctx)
     assert isinstance(info, Parameter)
     if info.leaves and not info.is_mask:
         return _look_up(eqn, info, index, ctx)
@@ -63,7 +65,7 @@ def _pick(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     return Found([Analog(axes, cause=cause)])
 
 
-def _moved_pick(eqn: Any, info: Data, index: Sequence[Value]) -> Found:
+def _moved_pick(eqn: Any, info: Data, index: Sequence[Value], ctx: Context) -> Found:
     shape = shape_of(eqn.outvars[0])
     axes = _picked_axes(info.axes, shape)
     key, loops = _index_key(index), _loops(index)
@@ -78,7 +80,7 @@ def _moved_pick(eqn: Any, info: Data, index: Sequence[Value]) -> Found:
         source=info.root,
         place=info.place.at(key).walked(loops),
         size=min(info.size, float(axes.size(IDLE))),
-        part=(*info.part, key) if fewer else info.part,
+        **_taken(eqn, info, index, key if fewer else None, ctx),
         weight=None,
         number=-1,
         form=None,
@@ -89,6 +91,40 @@ def _moved_pick(eqn: Any, info: Data, index: Sequence[Value]) -> Found:
         return Found([out])
     move = lambda ops: [{k: _again(eqn, c, ops) for k, c in ops.beside(0).items()}]
     return Found([out], events=move)
+
+
+MOST = 1 << 20  # elements of larger arrays are not looked up one by one
+
+
+def _taken(eqn: Any, info: Data, index: Sequence[Value], key: Any, ctx: Context) -> dict[str, Any]:
+    """Which neurons and which steps of a region are picked by a constant index."""
+    if not (info.feeds or info.births):
+        return {}
+    known, shape = [ctx.concrete(i) for i in index], info.axes.shape
+    size = math.prod(shape)
+    if any(i is None for i in known) or not 0 < size <= MOST:
+        return {} if key is None else dict(part=(*info.part, key))
+    with jax.ensure_compile_time_eval():
+        every = jnp.arange(size).reshape(shape)
+        flat = np.asarray(eqn.primitive.bind(every, *map(jnp.asarray, known), **eqn.params))
+    places = np.unravel_index(flat.ravel(), shape)
+    neurons, steps = (_along(info.axes, places, idle) for idle in (False, True))
+    return dict(
+        part=info.part if neurons is None else (*info.part, neurons),
+        turns=info.turns if steps is None else frozenset((*t, steps) for t in info.turns or {()}),
+    )
+
+
+def _along(axes: Axes, places: Sequence[np.ndarray], idle: bool) -> Chosen | None:
+    """What is picked along axes of neurons, or of steps and samples; `None` for all in order."""
+    chosen = [a for a, repeated in enumerate(axes.wholly(IDLE)) if repeated == idle]
+    sizes = tuple(axes.shape[a] for a in chosen)
+    if not chosen:
+        return None
+    numbers = np.ravel_multi_index([places[a] for a in chosen], sizes)
+    _, first = np.unique(numbers, return_index=True)
+    found = tuple(numbers[np.sort(first)].tolist())
+    return None if found == tuple(range(math.prod(sizes))) else Chosen(found, sizes)
 
 
 def _picked_axes(axes: Axes, shape: tuple[int, ...]) -> Axes:
