@@ -75,6 +75,12 @@ def joule_ticks(ax: Any, which: str = "x") -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+def legend_above(ax: Any, columns: int) -> None:
+    """What colours mean, above the axes, where nothing is drawn."""
+    above = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": min(columns, 4)}
+    ax.legend(frameon=False, fontsize="small", **above)
+
+
 def names_below(ax: Any, names: Sequence[str]) -> None:
     """Names under bars, slanted where they would touch."""
     long = sum(map(len, names)) > 60 or len(names) > 12

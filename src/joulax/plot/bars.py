@@ -9,7 +9,7 @@ from .._forms.table import unique
 from .._hardware.figures import Figures, figures
 from .._hardware.operations import OPERATIONS
 from .._hardware.result import Result
-from .._report.figure import axes, colour, hatch, names_below, unit
+from .._report.figure import axes, colour, hatch, legend_above, names_below, unit
 
 _STATIC = "static power"
 
@@ -34,9 +34,9 @@ def layers(results: Result | Mapping[str, Result], *, ax: Any = None) -> Any:
     given = {"": results} if isinstance(results, Result) else dict(results)
     _of_one_chip(given)
     many = {title: _bars(figures(result)) for title, result in given.items()}
-    ax = axes(ax)
     every = [(name, spent) for bars in many.values() for name, spent in bars.items()]
     names = list(dict.fromkeys(name for name, _ in every))
+    ax = axes(ax, (max(6.4, 0.3 * len(names)), 4.8))
     scale, prefix = unit([sum(spent.values()) for _, spent in every])
     operations = [op for op in (*OPERATIONS, _STATIC) if any(s.get(op) for _, s in every)]
     width = 0.8 / len(many)
@@ -48,7 +48,8 @@ def layers(results: Result | Mapping[str, Result], *, ax: Any = None) -> Any:
     names_below(ax, names)
     ax.set_ylabel(f"energy [{prefix}]")
     ax.margins(y=0.12)
-    ax.legend(frameon=False, fontsize="small")
+    ax.set_ylim(bottom=0)
+    legend_above(ax, len(operations))
     return ax
 
 

@@ -11,7 +11,7 @@ from .._hardware.provenance import provenance
 from .._hardware.result import Result
 from .._questions.evaluation import Evaluation
 from .._report.chips import Line
-from .._report.figure import QUIET, axes, colour, joule_ticks, unit
+from .._report.figure import QUIET, axes, colour, joule_ticks, legend_above, unit
 from .._report.report import Report, report
 
 _MARKERS = "osD^vP*Xhp"
@@ -137,7 +137,7 @@ def _ranges(result: Result, ax: Any) -> Any:
             _bar(ax, y, size / scale, total / scale, i, text if y == 0 else None)
         span = source.cited[op].span
         ax.annotate(
-            f"{span[0]:g}–{span[1]:g} {source.cited[op].unit}",
+            f"{span[0]:,g}–{span[1]:,g} {source.cited[op].unit}",
             ((total + high) / scale, y),
             (4, 0),
             textcoords="offset points",
@@ -148,7 +148,7 @@ def _ranges(result: Result, ax: Any) -> Any:
     ax.axvline(total / scale, color="black", lw=0.8)
     ax.set_xlabel(f"energy on {source.chip} [{prefix}], each price at the ends of its range")
     ax.margins(x=0.15)
-    ax.legend(frameon=False, fontsize="x-small", loc="lower right")
+    legend_above(ax, 2)
     return ax
 
 
