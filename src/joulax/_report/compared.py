@@ -35,13 +35,31 @@ class Compared(Rendered):
         apart = ["totals of different scopes contain different things"] if len(scopes) > 1 else []
         budgets = [f"{n}: {line}" for n, r in self.reports.items() for line in r.against()]
         return [
-            f"Energy of one inference: {names}",
+            f"Energy of {self._work()}: {names}",
             self._table("layer", self._by_layer()),
             self._table("operation", self._by_operation()),
             *budgets,
             *chips,
             *(f"warning: {w}" for w in apart + said),
         ]
+
+    def _work(self) -> str:
+        samples = {r.samples for r in self.reports.values()}
+        if samples == {1}:
+            return "one call"
+        count = f", mean of {samples.pop()} samples" if len(samples) == 1 else ", means of samples"
+        return f"one inference{count}"
+
+    def records(self) -> list[dict[str, Any]]:
+        """One dictionary a layer, then one an operation; `by` tells them apart."""
+        found = []
+        for row in super().records():
+            by = "layer" if "layer" in row else "operation"
+            found.append({"by": by, "name": row.pop(by), **row})
+        return found
+
+    def _index(self, columns: list[str]) -> list[str]:
+        return ["by", "name"]
 
     def _marks(self, partial: bool) -> dict[str, Any]:
         known = {n: r.sources[0] for n, r in self.reports.items()}

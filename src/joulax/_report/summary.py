@@ -140,6 +140,12 @@ class Summary(Rendered):
         data = [f"the data decide what {name} executes" for name in self.unknown]
         return [table, *lines, *lost, *data]
 
+    def records(self) -> list[dict[str, Any]]:
+        """One dictionary a row, and the total: numbers as they are, memory in bytes."""
+        bound = {"bound": "≥" if self.convention.partial else "="}
+        rows = [*self.shown, replace(self.total, name="total")]
+        return [{"layer": r.name, **{c: getattr(r, c) for c in _COLUMNS}, **bound} for r in rows]
+
 
 def _printed(rows: tuple[SummaryRow, ...], total: SummaryRow) -> list[SummaryRow]:
     """Rows worth a line: small parameters that belong to no operation share the last one."""
