@@ -353,3 +353,13 @@ def test_parts_of_a_layer_stand_where_they_belong(parts):
     (_, h), account = joulax.count(program, weights=0, spikes=1, neurons=True)(P, X)
     np.testing.assert_array_equal(account["a"].spikes, (np.asarray(h) > 0.3).sum(0))
     np.testing.assert_array_equal(account["a"].updates, np.full(N, T))
+
+
+@pytest.mark.parametrize("fill", [None, 0.0])
+def test_slots_out_of_range_are_no_neurons(fill):
+    """Whatever stands in them: NaN, as JAX fills, or a number."""
+    picked = lambda h: h.at[:, jnp.array([0, 99, 2])].get(mode="fill", fill_value=fill)
+    program = lambda p, xs: (picked(xs @ p["a"]) > 0.3).astype(jnp.float32) @ p["b"][:3]
+    account = joulax.count(program, weights=0, spikes=1)(P, X)[1]
+    fired = np.count_nonzero(np.asarray(X @ P["a"])[:, [0, 2]] > 0.3)
+    assert float(account["a"].spikes) == fired

@@ -100,19 +100,29 @@ def _taken(eqn: Any, info: Data, index: Sequence[Value], key: Any, ctx: Context)
     """Which neurons and which steps of a region are picked by a constant index."""
     if not (info.feeds or info.births):
         return {}
-    known, shape = [ctx.concrete(i) for i in index], info.axes.shape
-    size = math.prod(shape)
-    if any(i is None for i in known) or not 0 < size <= MOST:
+    places = _places(eqn, info.axes.shape, [ctx.concrete(i) for i in index])
+    if places is None:
         return {} if key is None else dict(part=(*info.part, key))
-    with jax.ensure_compile_time_eval():
-        every = jnp.arange(size).reshape(shape)
-        flat = np.asarray(eqn.primitive.bind(every, *map(jnp.asarray, known), **eqn.params))
-    places = np.unravel_index(flat.ravel(), shape)
     neurons, steps = (_along(info.axes, places, idle) for idle in (False, True))
     return dict(
         part=info.part if neurons is None else (*info.part, neurons),
         turns=info.turns if steps is None else frozenset((*t, steps) for t in info.turns or {()}),
     )
+
+
+def _places(
+    eqn: Any, shape: tuple[int, ...], index: Sequence[Any]
+) -> tuple[np.ndarray, ...] | None:
+    """Where the elements that are picked stand, along each axis; slots out of range are none."""
+    size = math.prod(shape)
+    if any(i is None for i in index) or not 0 < size <= MOST:
+        return None
+    with jax.ensure_compile_time_eval():
+        numbers = jnp.arange(1, size + 1).reshape(shape)
+        filled = {"fill_value": 0} if "fill_value" in eqn.params else {}
+        picked = eqn.primitive.bind(numbers, *map(jnp.asarray, index), **(eqn.params | filled))
+    flat = np.asarray(picked).ravel()
+    return np.unravel_index(flat[flat > 0] - 1, shape)
 
 
 def _along(axes: Axes, places: Sequence[np.ndarray], idle: bool) -> Chosen | None:
