@@ -128,9 +128,8 @@ class Context:
 
     def used(self, frames: Iterable[Path]) -> bool:
         """Whether any population is updated in these frames."""
-        wanted, tables = set(frames), self._walker.tables
-        known = (*tables.claims.values(), *tables.elsewhere.values())
-        return any(c.frame in wanted for c in known)
+        wanted = set(frames)
+        return any(c.frame in wanted for c in self.tables.claimed)
 
     @property
     def tables(self) -> Tables:

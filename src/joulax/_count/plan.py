@@ -1,7 +1,6 @@
 """What a program was found to contain: one plan for each jaxpr, and the tables of the whole."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,9 +12,7 @@ from .findings import Birth, Feed, Found, Late, Site
 from .kinds import NONE, Path, Paths, Turns, Value, constant
 from .updates import Work
 
-Group = tuple[
-    Path, Paths, Any, Turns
-]  # one step of what some feeds drive: frame, feeds, part, turn
+Group = tuple[Path, Paths, Any, Turns]  # what is driven together: frame, feeds, part, turns
 
 
 @dataclass(frozen=True)
@@ -193,7 +190,7 @@ class Tables:
 
     def _is_older(self, parent: Birth, birth: Birth) -> bool:
         """Whether spikes are of an earlier step than those made of them, in an unrolled loop."""
-        latest = lambda b: max((self.order[t] for t in b.turns), default=-1)
+        latest = lambda b: max((self.order.get(t, -1) for t in b.turns), default=-1)
         if parent.turns and latest(parent) < latest(birth):
             return True
         before, after = (self._layers(b.feeds) for b in (parent, birth))
@@ -214,32 +211,10 @@ class Tables:
                 queue += parents(b)
         return found
 
-    def neurons(self, feed: Path) -> float | None:
-        """Neurons of all parts of what a feed reaches, where its parts never meet."""
-        sizes = {part: n for (f, part), n in self.parts.items() if f == feed}
-        whole = sizes.pop((), math.inf)
-        groups = self._apart(feed, sizes)
-        if len(groups) < 2:
-            return None
-        site = self.sites.get(feed)
-        limit = whole if site is None else min(whole, site.neurons)
-        return min(limit, sum(min(sizes[p] for p in group) for group in groups))
-
-    def repeats(self, claim: Claim, most: float) -> float:
-        """Steps and samples of a region in one run of its frame, those of its slices together."""
-        known = self.turns.get(claim.owner, {})
-        sliced = sum(n for (frame, turns), n in known.items() if turns and frame == claim.frame)
-        return max(known.get((claim.frame, NONE), 0.0), min(sliced, most))
-
-    def _apart(self, feed: Path, parts: Iterable[Any]) -> list[set[Any]]:
-        """Parts in groups that never meet; where one meets the whole, all are together."""
-        groups = [{p} for p in parts]
-        for f, p, q in self.met:
-            if f == feed:
-                meets = lambda g, p=p, q=q: () in (p, q) or p in g or q in g
-                joined = set().union(*filter(meets, groups))
-                groups = [g for g in groups if not meets(g)] + [joined] * bool(joined)
-        return groups
+    @property
+    def claimed(self) -> set[Claim]:
+        """Populations of every frame."""
+        return {*self.claims.values(), *self.elsewhere.values()}
 
     def owner(self, birth: Birth) -> Path | None:
         """The feed whose record holds the spikes of a birth; none for an encoder."""

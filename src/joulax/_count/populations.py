@@ -2,12 +2,15 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from .axes import IDLE, REPEATED
 from .findings import Population
 from .kinds import NONE, Path, Paths
 from .plan import Claim, Tables
+
+SAME, OTHERS = "the same neurons", "other neurons"  # that a current drives in another frame
 
 
 def regions(tables: Tables, feeds: Paths) -> Paths:
@@ -47,27 +50,36 @@ def claim(tables: Tables, population: Population, frame: Path) -> None:
     """
     if not population.feeds:
         return
-    claims = tables.claims
     if population.held and population.state and not population.is_reduced:
-        group = frame, population.feeds, population.part, population.turns
-        tables.states.setdefault(group, set()).add(population.held)
-        _join_gates(tables, population, frame)
+        _carry(tables, population, frame)
     new = _claim(population, frame, min(population.feeds, key=tables.first))
     again = _turned(tables, population, new)
-    free = [p for p in population.feeds if p not in claims or claims[p].yields(new)]
-    if where := _elsewhere(tables, population, frame, again):
-        owner = claims[(again or sorted(population.feeds))[0]].owner
-        apart = where == "loop" and not again
-        known = tables.elsewhere.get((owner, frame))
-        if known is None or known.yields(new):
-            tables.elsewhere[owner, frame] = dataclasses.replace(new, owner=owner, apart=apart)
-    elif free and (sliced := _sliced(tables, population)):
-        claims.update(dict.fromkeys(free, claims[sliced[0]]))
-    elif free:
-        owner = min(free, key=tables.first)
-        claims.update(dict.fromkeys(free, dataclasses.replace(new, owner=owner)))
+    where = _elsewhere(tables, population, frame, again)
+    if where:
+        _claim_elsewhere(tables, new, (again or sorted(population.feeds))[0], where)
     else:
+        _claim_here(tables, population, new)
+
+
+def _claim_here(tables: Tables, population: Population, new: Claim) -> None:
+    """Feeds that drive nobody yet drive this population, or another turn of one that is known."""
+    claims = tables.claims
+    free = [p for p in population.feeds if p not in claims or claims[p].yields(new)]
+    if not free:
         _resize(tables, claims[max(population.feeds)], new)
+        return
+    sliced = _sliced(tables, population)
+    owner = min(free, key=tables.first)
+    whose = claims[sliced[0]] if sliced else dataclasses.replace(new, owner=owner)
+    claims.update(dict.fromkeys(free, whose))
+
+
+def _claim_elsewhere(tables: Tables, new: Claim, feed: Path, where: str) -> None:
+    owner = tables.claims[feed].owner
+    known = tables.elsewhere.get((owner, new.frame))
+    if known is None or known.yields(new):
+        made = dataclasses.replace(new, owner=owner, apart=where == OTHERS)
+        tables.elsewhere[owner, new.frame] = made
 
 
 def _claim(population: Population, frame: Path, owner: Path) -> Claim:
@@ -82,18 +94,18 @@ def _claim(population: Population, frame: Path, owner: Path) -> Claim:
     return Claim(owner, frame, neurons, repeats, *fields)
 
 
-def _elsewhere(
-    tables: Tables, population: Population, frame: Path, again: Sequence[Path]
-) -> str | None:
-    """Where currents drive neurons already: in another branch the same ones, in a loop others."""
+def _elsewhere(tables: Tables, population: Population, frame: Path, again: Sequence[Path]) -> str:
+    """Which neurons these are, where the currents drive neurons in another frame already."""
     if again:
-        return "loop" if tables.claims[again[0]].frame != frame else None
-    known = [tables.claims.get(f) for f in population.feeds]
-    places = {c.beside(frame) if c is not None else "" for c in known}
+        return SAME if tables.claims[again[0]].frame != frame else ""
+    known = [tables.claims[f] for f in population.feeds if f in tables.claims]
+    if len(known) < len(population.feeds):
+        return ""
+    places = {c.beside(frame) for c in known}
     if places == {"branch"}:
-        return "branch"
-    driven = places == {"loop"} and all(c is not None and c.state for c in known)
-    return "loop" if driven and population.state and not population.turns else None
+        return SAME
+    carried = population.state and not population.turns and all(c.state for c in known)
+    return OTHERS if carried and places == {"loop"} else ""
 
 
 def _sliced(tables: Tables, population: Population) -> list[Path]:
@@ -102,11 +114,11 @@ def _sliced(tables: Tables, population: Population) -> list[Path]:
     return sorted(f for f in made if f in tables.claims) if population.turns else []
 
 
-def _join_gates(tables: Tables, population: Population, frame: Path) -> None:
-    """Gates that multiply each other in a state are one population: a cell of H units has H."""
-    gates: Paths = NONE
-    for group in tables.gated:
-        gates |= group if group <= population.feeds else NONE
+def _carry(tables: Tables, population: Population, frame: Path) -> None:
+    """A state of a loop; gates that multiply each other in it are one population."""
+    group = frame, population.feeds, population.part, population.turns
+    tables.states.setdefault(group, set()).add(population.held)
+    gates = frozenset().union(*(g for g in tables.gated if g <= population.feeds))
     found = {tables.claims[f] for f in gates if f in tables.claims}
     alike = {c for c in found if c.frame == frame and c.neurons == population.size}
     if len(alike) > 1:
@@ -155,25 +167,62 @@ def unclaim(tables: Tables, feeds: Paths, size: float) -> None:
 
 
 def settle(tables: Tables, lengths: Mapping[Path, int]) -> None:
-    """What is known at the end: winners whose spikes arrive, populations in several parts and at
-    several turns.
-    """
+    """What is known at the end: winners that arrive, several parts, populations and turns."""
     for path in sorted(tables.living()):
         birth = tables.births[path]
         if birth.here is not None and not any(f in tables.claims for f in birth.feeds):
             claim(tables, birth.here, birth.frame)
-    for old in dict.fromkeys(tables.claims.values()):
-        neurons = tables.neurons(old.owner)
+    for old in set(tables.claims.values()):
+        neurons = _in_parts(tables, old.owner)
         if neurons is not None and neurons > old.neurons:
             _replace(tables, old, old.of(neurons))
+    _settle_copies(tables)
+    for old in tables.claimed:
+        repeats = _repeats(tables, old, _runs(tables, old, lengths))
+        if repeats > old.repeats:
+            _replace(tables, old, dataclasses.replace(old, repeats=repeats))
+
+
+def _settle_copies(tables: Tables) -> None:
     for feeds, copies in _driven(tables).items():
         for old in {tables.claims[f] for f in feeds if f in tables.claims}:
             if copies > old.copies:
                 _replace(tables, old, dataclasses.replace(old, copies=copies))
-    for old in dict.fromkeys((*tables.claims.values(), *tables.elsewhere.values())):
-        repeats = tables.repeats(old, _runs(tables, old, lengths))
-        if repeats > old.repeats:
-            _replace(tables, old, dataclasses.replace(old, repeats=repeats))
+
+
+def _in_parts(tables: Tables, feed: Path) -> float | None:
+    """Neurons of all parts of what a feed reaches, where its parts never meet."""
+    sizes = {part: n for (f, part), n in tables.parts.items() if f == feed}
+    whole = sizes.pop((), math.inf)
+    groups = _never_meeting(tables, feed, sizes)
+    if len(groups) < 2:
+        return None
+    site = tables.sites.get(feed)
+    limit = whole if site is None else min(whole, site.neurons)
+    return min(limit, sum(min(sizes[p] for p in group) for group in groups))
+
+
+def _never_meeting(tables: Tables, feed: Path, parts: Iterable[Any]) -> list[set[Any]]:
+    """Parts in groups that never meet; where one meets the whole, all are together."""
+    groups = [{p} for p in parts]
+    for p, q in [(p, q) for f, p, q in tables.met if f == feed]:
+        groups = _joined(groups, lambda g, p=p, q=q: () in (p, q) or p in g or q in g)
+    return groups
+
+
+def _joined(
+    groups: list[set[Any]], meets: Callable[[set[Any]], bool], more: Iterable[Any] = ()
+) -> list[set[Any]]:
+    """Groups in which those that meet are one, with more members."""
+    one = set(more).union(*filter(meets, groups))
+    return [g for g in groups if not meets(g)] + ([one] if one else [])
+
+
+def _repeats(tables: Tables, known: Claim, most: float) -> float:
+    """Steps and samples of a region in one run of its frame, those of its slices together."""
+    taken = tables.turns.get(known.owner, {})
+    sliced = sum(n for (frame, turns), n in taken.items() if turns and frame == known.frame)
+    return max(taken.get((known.frame, NONE), 0.0), min(sliced, most))
 
 
 def _driven(tables: Tables) -> dict[Paths, int]:
@@ -192,15 +241,10 @@ def _driven(tables: Tables) -> dict[Paths, int]:
 
 def _apart(members: Sequence[Paths]) -> int:
     """Groups of members that hold no state together; what holds none stands alone."""
-    groups: list[set[Path]] = []
-    alone = 0
-    for held in members:
-        if not held:
-            alone += 1
-            continue
-        joined = set(held).union(*(g for g in groups if g & held))
-        groups = [g for g in groups if not g & held] + [joined]
-    return len(groups) + alone
+    groups: list[set[Any]] = []
+    for held in filter(None, members):
+        groups = _joined(groups, lambda g, held=held: bool(g & held), held)
+    return len(groups) + sum(not held for held in members)
 
 
 def _runs(tables: Tables, known: Claim, lengths: Mapping[Path, int]) -> float:

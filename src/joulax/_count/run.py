@@ -154,9 +154,7 @@ class Runner:
         """Neurons that are updated once each time this plan runs."""
         if plan.path != plan.frame:
             return {}
-        tables = self.walker.tables
-        known = (*tables.claims.values(), *tables.elsewhere.values())
-        claims = {c for c in known if c.frame == plan.frame}
+        claims = [c for c in self.walker.tables.claimed if c.frame == plan.frame]
         ordered = sorted(claims, key=lambda c: c.owner)
         return merged(*({(c.owner, "updates"): self._updates(c)} for c in ordered))
 

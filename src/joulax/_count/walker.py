@@ -187,7 +187,7 @@ class Walker:
                 return result, state
             # sites, births and feeds keep their places from walk to walk, and the new state may
             # name them
-            kept = {n: getattr(self.tables, n) for n in ("sites", "births", "feeds")}
+            kept = {n: getattr(self.tables, n) for n in ("sites", "births", "feeds", "order")}
             self.tables = dataclasses.replace(before, **kept)
             state = new
 
