@@ -75,10 +75,11 @@ def joule_ticks(ax: Any, which: str = "x") -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def legend_above(ax: Any, columns: int) -> None:
-    """What colours mean, above the axes, where nothing is drawn."""
-    above = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": min(columns, 4)}
-    ax.legend(frameon=False, fontsize="small", **above)
+def legend_on_top(ax: Any, columns: int, room: float) -> None:
+    """What colours mean, inside the axes above all that is drawn; `room`: a share of the height."""
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high + room * (high - low))
+    ax.legend(frameon=False, fontsize="small", loc="upper left", ncols=min(columns, 4))
 
 
 def names_below(ax: Any, names: Sequence[str]) -> None:

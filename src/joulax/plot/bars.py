@@ -1,5 +1,6 @@
 """Energy by layer and operation."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,7 @@ from .._forms.table import unique
 from .._hardware.figures import Figures, figures
 from .._hardware.operations import OPERATIONS
 from .._hardware.result import Result
-from .._report.figure import axes, colour, hatch, legend_above, names_below, unit
+from .._report.figure import axes, colour, hatch, legend_on_top, names_below, unit
 
 _STATIC = "static power"
 
@@ -47,9 +48,9 @@ def layers(results: Result | Mapping[str, Result], *, ax: Any = None) -> Any:
             ax.annotate(title, (place, top), (0, 2), textcoords="offset points", **_SMALL)
     names_below(ax, names)
     ax.set_ylabel(f"energy [{prefix}]")
-    ax.margins(y=0.12)
+    ax.margins(y=0.05)
     ax.set_ylim(bottom=0)
-    legend_above(ax, len(operations))
+    legend_on_top(ax, len(operations), 0.08 * math.ceil(len(operations) / 4) + 0.05)
     return ax
 
 

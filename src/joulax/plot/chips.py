@@ -11,7 +11,7 @@ from .._hardware.provenance import provenance
 from .._hardware.result import Result
 from .._questions.evaluation import Evaluation
 from .._report.chips import Line
-from .._report.figure import QUIET, axes, colour, joule_ticks, legend_above, unit
+from .._report.figure import QUIET, axes, colour, joule_ticks, legend_on_top, unit
 from .._report.report import Report, report
 
 _MARKERS = "osD^vP*Xhp"
@@ -148,7 +148,7 @@ def _ranges(result: Result, ax: Any) -> Any:
     ax.axvline(total / scale, color="black", lw=0.8)
     ax.set_xlabel(f"energy on {source.chip} [{prefix}], each price at the ends of its range")
     ax.margins(x=0.15)
-    legend_above(ax, 2)
+    legend_on_top(ax, 2, 0.8 / len(order))
     return ax
 
 
