@@ -247,6 +247,11 @@ class Feed:
     source: str
 
 
+def is_reduced(part: tuple[Any, ...]) -> bool:
+    """Whether a part of a region is a sum or extremum of its neurons."""
+    return bool(part) and part[-1] == "reduced"
+
+
 @dataclass(frozen=True)
 class Population:
     """A region that an equation shows to be neurons."""
@@ -263,7 +268,7 @@ class Population:
     @property
     def is_reduced(self) -> bool:
         """Whether it is a sum or extremum of neurons."""
-        return bool(self.part) and self.part[-1] == "reduced"
+        return is_reduced(self.part)
 
 
 @dataclass(frozen=True)

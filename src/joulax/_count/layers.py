@@ -214,7 +214,7 @@ class Layers:
                 found[place] = jnp.maximum(found[place], value) if place in found else value
         value = _together(found, jnp.maximum)
         whole = self._synapses(self._sites(key))
-        if whole is not None and _shared(found) < 1:  # slices that overlap
+        if whole is not None and _once(found) < 1:  # slices that overlap
             value = jnp.minimum(value, whole)
         return Sum(value, None, 0.0)
 
@@ -224,7 +224,7 @@ class Layers:
         for s in sites:
             if s.synapses is not None:
                 found[s.place.slices] = max(found.get(s.place.slices, 0.0), s.synapses)
-        return _together(found, max) * _shared(found) if found else None
+        return _together(found, max) * _once(found) if found else None
 
     def _neurons(self, key: Key) -> float | None:
         found: dict[Any, float] = {}
@@ -318,7 +318,7 @@ def _together(found: dict[Any, Any], larger: Callable[[Any, Any], Any]) -> Any:
     return larger(found[()], total) if () in found else total
 
 
-def _shared(found: Collection[Any]) -> float:
+def _once(found: Collection[Any]) -> float:
     """Elements of slices that overlap, each once, as a part of all of them."""
     windows = [p[0] for p in found if len(p) == 1 and isinstance(p[0], Window)]
     if len(windows) < 2 or len(windows) < len(found):

@@ -59,7 +59,7 @@ class Program:
             before = list(map(_taken_apart, (fn, *args, *kwargs.values())))
             result = fn(*args, **kwargs)
             outs, self._out = jax.tree.flatten(result)
-            refuse_written(before, list(map(_taken_apart, (fn, *args, *kwargs.values()))), outs)
+            _refuse_written(before, list(map(_taken_apart, (fn, *args, *kwargs.values()))), outs)
             self._rest = [_ARRAY if is_array(x) else x for x in outs]
             return [x for x in outs if is_array(x)]
 
@@ -173,7 +173,7 @@ def _taken_apart(tree: Any) -> tuple[list[Any], Any]:
         return [], None
 
 
-def refuse_written(before: Sequence[Any], after: Sequence[Any], outs: Sequence[Any]) -> None:
+def _refuse_written(before: Sequence[Any], after: Sequence[Any], outs: Sequence[Any]) -> None:
     """Refuse a function that writes into its arguments what it does not return: they are copies."""
     returned = set(map(id, outs))
     for (old, was), (new, is_) in zip(before, after, strict=True):

@@ -64,6 +64,15 @@ def _force(companion: Beside | Companions | None) -> Companions:
     return companion() if callable(companion) else companion or {}
 
 
+def _travelling(step: Any, operands: Operands) -> dict[Var, Any]:
+    """What travels beside the outputs of an equation, made when somebody needs it."""
+    if step.found.events is None:
+        return {}
+    lazy = _Lazy(step.found.events, operands)
+    pairs = enumerate(zip(step.eqn.outvars, step.found.outs, strict=True))
+    return {v: lazy.output(k, tuple(v.aval.shape)) for k, (v, info) in pairs if wanted(info)}
+
+
 class Runner:
     """Evaluates plans; carries the weights and fan-outs that were found before a loop."""
 
@@ -116,11 +125,7 @@ class Runner:
             [env[v] for v in eqn.outvars],
             self.fanouts,
         )
-        if found.events is not None:
-            lazy = _Lazy(found.events, operands)
-            for k, (var, info) in enumerate(zip(eqn.outvars, found.outs, strict=True)):
-                if wanted(info):
-                    beside[var] = lazy.output(k, tuple(var.aval.shape))
+        beside.update(_travelling(step, operands))
         return self._taps(step, operands)
 
     def _taps(self, step: Any, operands: Operands) -> Taps:

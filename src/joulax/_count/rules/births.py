@@ -19,6 +19,7 @@ from ..findings import (
     Tap,
     events_of,
     graded,
+    is_reduced,
     once,
 )
 from ..kinds import (
@@ -139,7 +140,7 @@ def mixed(
 
 def _one_part(data: Sequence[Data]) -> tuple[Any, ...]:
     """The part of a region that a combination is: sums and what other sites feed say nothing."""
-    data = [d for d in data if not _is_reduced(d)] or data
+    data = [d for d in data if not is_reduced(d.part)] or data
     found = {d.part for d in data}
     if any(a.feeds & b.feeds for a, b in itertools.combinations(data, 2)):
         return found.pop() if len(found) == 1 else ()
@@ -147,13 +148,9 @@ def _one_part(data: Sequence[Data]) -> tuple[Any, ...]:
     return found.pop() if len(found) == 1 else ()
 
 
-def _is_reduced(d: Data) -> bool:
-    return bool(d.part) and d.part[-1] == "reduced"
-
-
 def _meeting(data: Sequence[Data]) -> tuple[tuple[Path, Any, Any], ...]:
     """Parts of one region that meet: they are one population."""
-    pairs = itertools.combinations([d for d in data if not _is_reduced(d)], 2)
+    pairs = itertools.combinations([d for d in data if not is_reduced(d.part)], 2)
     return tuple(
         (f, a.part, b.part) for a, b in pairs if a.part != b.part for f in sorted(a.feeds & b.feeds)
     )
@@ -163,8 +160,8 @@ def statistics(data: Sequence[Data]) -> tuple[Paths, float]:
     """Regions that meet a reduction of themselves: normalisations, whose parts are no neurons."""
     regions = [d for d in data if d.feeds and d.size]
     size = max((d.size for d in regions), default=0.0)
-    whole = union(d.feeds for d in regions if d.size == size and not _is_reduced(d))
-    return whole & union(d.feeds for d in regions if d.size < size or _is_reduced(d)), size
+    whole = union(d.feeds for d in regions if d.size == size and not is_reduced(d.part))
+    return whole & union(d.feeds for d in regions if d.size < size or is_reduced(d.part)), size
 
 
 def _shaped(variable: Any, value: Analog, ctx: Context) -> Value:
@@ -246,11 +243,9 @@ def born(
         weak=weak,
         **values,
     )
-    silent = weak or ctx.backward or not feeds or ctx.own_echo(feeds)
-    shape = shape_of(eqn.outvars[0])
-    here = Population(feeds, spikes.size, shape, made["axes"], **where)
-    neurons = () if silent else (here,)
-    if weak and feeds and not ctx.backward:
+    here = Population(feeds, spikes.size, shape_of(eqn.outvars[0]), made["axes"], **where)
+    seen = bool(feeds) and not ctx.backward
+    if weak and seen:
         birth = dataclasses.replace(birth, here=here)
     return Found(
         [spikes],
@@ -258,7 +253,7 @@ def born(
         taps=taps(ctx, spikes, birth),
         births=(birth,),
         feeds=found.feeds,
-        neurons=neurons,
+        neurons=(here,) if seen and not weak and not ctx.own_echo(feeds) else (),
         met=found.met,
     )
 
@@ -333,19 +328,20 @@ def reborn_at(
     return info.but(births=(info.births - paths) | {place}, cause=cause), birth
 
 
+def _own_layers(data: Data, other: Data, ctx: Context) -> set[Any]:
+    """Layers that feed one value, at places where they do not feed the other."""
+    sites = (ctx.site(p) for p in data.feeds - other.feeds)
+    return {(s.leaves, s.place) for s in sites if s and s.leaves}
+
+
 def unrolled(eqn: Any, found: Found, ins: Sequence[Value], ctx: Context) -> Found:
     """The same layer added at two steps of an unrolled loop: each step updates its neurons."""
     data, out = datas(ins), found.outs[0]
-    adds = eqn.primitive.name != "sub"  # a difference of two is no state
-    if len(data) != 2 or not isinstance(out, Analog) or ctx.backward or not adds:
+    adds = len(data) == 2 and eqn.primitive.name != "sub"  # a difference of two is no state
+    # each turn of what was made for all steps at once is an update already
+    if not adds or ctx.backward or not isinstance(out, Analog) or out.turns:
         return found
-    if out.turns:  # each turn of what was made for all steps at once is an update already
-        return found
-    sites = [
-        [ctx.site(p) for p in d.feeds - o.feeds]
-        for d, o in ((data[0], data[1]), (data[1], data[0]))
-    ]
-    left, right = ({(s.leaves, s.place) for s in side if s and s.leaves} for side in sites)
+    left, right = (_own_layers(d, o, ctx) for d, o in (data, data[::-1]))
     if not left & right:
         return found
     shape = shape_of(eqn.outvars[0])

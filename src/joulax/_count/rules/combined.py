@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..findings import EVENTS, Context, Found, Operands
-from ..kinds import NONE, UNIT, Events, Paths, Value, is_nonnegative, is_simple, shared
+from ..kinds import NONE, UNIT, Cause, Events, Paths, Value, is_nonnegative, is_simple, shared
 from .births import (
     birth_at,
     datas,
@@ -85,6 +85,10 @@ def refired(
     return Found([out], events=beside, births=(birth,), taps=made)
 
 
+def _first_cause(spikes: Sequence[Events]) -> Cause | None:
+    return next((s.cause for s in spikes if s.cause), None)
+
+
 def _combined(
     eqn: Any, spikes: list[Events], strong: list[Events], births: Paths, ctx: Context, values: Any
 ) -> Events:
@@ -94,7 +98,7 @@ def _combined(
     together = {k: union(getattr(s, k) for s in spikes) for k in kept}
     return Events(
         elementwise_axes(eqn, spikes),
-        cause=next((s.cause for s in loud if s.cause), because(eqn, "spikes combined with spikes")),
+        cause=_first_cause(loud) or because(eqn, "spikes combined with spikes"),
         births=births,
         part=shared(s.part for s in loud) or (),
         size=max((s.size for s in loud), default=0.0),

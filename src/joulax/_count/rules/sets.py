@@ -58,7 +58,8 @@ def kept(
     if not are_events(values):
         return None
     assert values is not None
-    if truth and any(isinstance(i, Events) and i.loose for i in ins):
+    spikes = [i for i in ins if isinstance(i, Events)]
+    if truth and any(s.loose for s in spikes):
         values = SPIKE  # what is declared may be more than one event
     moved = _moved_zero(ins, f)
     found = logical(eqn, ins, ctx, values, masks=False, other=moved)
@@ -66,7 +67,7 @@ def kept(
     assert isinstance(out, Events)
     if is_simple(values):
         return found
-    if moved and any(isinstance(i, Events) and i.is_unit for i in ins):  # one event, larger perhaps
+    if moved and any(s.is_unit for s in spikes):  # one event, larger perhaps
         there = lambda ops: once(ops.outs[0])
         return refired(eqn, ctx, out.but(scale=None), out.births, complement=True, events=there)
     return _leveled(out, values)

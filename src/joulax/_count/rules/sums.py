@@ -127,21 +127,18 @@ def _one_scale(eqn: Any, ins: Sequence[Value], ctx: Context, minus: bool) -> Fou
         return None
     sign = -1 if minus else 1
     values = mapped(lambda x, y: x + sign * y, a.values, b.values)
-    plain = a.plain and b.plain and not minus and a.nonneg and b.nonneg
+    plain = not minus and all(s.plain and s.nonneg for s in (a, b))
     found = logical(eqn, ins, ctx, values, masks=False)
     out = found.outs[0]
     assert isinstance(out, Events)
-    running = out.running | a.held | b.held
-    poly = added(ins, sign)
-    terms = added_terms(ins)
     out = out.but(
         beside=not plain,
         scale=a.scale,
         nonneg=plain,
-        running=running,
-        terms=terms,
+        running=out.running | a.held | b.held,
+        terms=added_terms(ins),
         values=values,
-        poly=poly,
+        poly=added(ins, sign),
     )
     if found.births:  # counted by what it is
         return found

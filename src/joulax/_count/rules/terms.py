@@ -52,17 +52,24 @@ def _scaled(term: Term, other: Value, shape: tuple[int, ...]) -> Term:
     if other.axes.shape != shape:
         return term.but(axes=axes)
     if isinstance(other, Data):
-        leaves = [t.weight.leaves for t in other.terms if t.lookup is not None]
-        if term.lookup is not None and any(own & term.weight.leaves for own in leaves):
-            return term.but(axes=axes, counted=True)  # a row times itself: data
-        picked = term.lookup is not None and isinstance(other, Analog) and not leaves
-        return term.but(axes=term_axes(axes, other.axes), spiking=term.spiking and not picked)
+        return _scaled_by_data(term.but(axes=axes), other)
     assert isinstance(other, Parameter)
     if other.is_mask or other.weight is None:
         return term.but(axes=axes)
     both = combined(lambda p, q: p | q, axes, other.weight.axes)
     leaves = term.weight.leaves | other.leaves
     return term.but(axes=both, weight=dataclasses.replace(term.weight, leaves=leaves))
+
+
+def _scaled_by_data(term: Term, other: Data) -> Term:
+    axes = term_axes(term.axes, other.axes)
+    if term.lookup is None:
+        return term.but(axes=axes)
+    rows = [t.weight.leaves for t in other.terms if t.lookup is not None]
+    if any(own & term.weight.leaves for own in rows):
+        return term.but(counted=True)  # a row times itself: data
+    spiking = term.spiking and (bool(rows) or not isinstance(other, Analog))
+    return term.but(axes=axes, spiking=spiking)
 
 
 def _new(d: Data, p: Parameter, shape: tuple[int, ...]) -> set[Term]:
