@@ -125,7 +125,8 @@ def correct(scores, labels, steps=None):
 
 def trained(data, wanted, goals, neurons, steps, updates, chip, **options):
     """Networks of every run, in one program, pruned to goals [pJ] if there are any."""
-    arrays, rest = built((64, neurons, 10), data)
+    hidden = (neurons,) if isinstance(neurons, int) else neurons
+    arrays, rest = built((64, *hidden, 10), data)
     options |= dict(updates=updates, cuts=goals is not None)
     shrinking = Shrinking(rest, chip, steps * STEP, **options)
     x = jnp.stack([everything(r, steps) for r in data])
@@ -181,17 +182,24 @@ def row(data, arrays, rest, steps, chip, budgets):
 
 
 # %%
-def main(argv=None):
-    """Train all cells that the file does not have."""
-    parser = argparse.ArgumentParser(description="All the energy on digits, cross-validated.")
-    parser.add_argument("--seeds", type=int, default=2, help="initialisations of every fold")
-    parser.add_argument("--first", type=int, default=0, help="the first of them")
+def command(title, name):
+    """The options that all benchmarks on these folds have."""
+    parser = argparse.ArgumentParser(description=title)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--updates", type=int, default=4000)
-    parser.add_argument("--cells", type=int, default=99, help="how many settings at most")
-    parser.add_argument("--out", default=str(HERE / "results" / "energy_digits.json"))
+    parser.add_argument("--cells", type=int, default=99, help="settings of every kind at most")
+    out = HERE / "results" / f"{name}.json"
+    parser.add_argument("--out", type=pathlib.Path, default=out, help="what it has is not made")
+    return parser
+
+
+def main(argv=None):
+    """Train all cells that the file does not have."""
+    parser = command("All the energy on digits, cross-validated.", "energy_digits")
+    parser.add_argument("--seeds", type=int, default=2, help="initialisations of every fold")
+    parser.add_argument("--first", type=int, default=0, help="the first of them")
     args = parser.parse_args(argv)
-    path = pathlib.Path(args.out)
+    path = args.out
     path.parent.mkdir(parents=True, exist_ok=True)
     store = json.loads(path.read_text()) if path.exists() else {"cells": {}}
     chip, data = joulax.hardware(CHIP), runs(args.first, args.seeds, args.folds)

@@ -8,10 +8,8 @@
 # without training.
 
 # %%
-import argparse
 import dataclasses
 import json
-import pathlib
 import time
 
 import equinox as eqx
@@ -19,8 +17,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from energy_digits import baselines, built, everything, keys, measured, row, runs, stacked, trained
-from energy_training import CHIP, HERE
+from energy_digits import (
+    baselines,
+    built,
+    command,
+    everything,
+    keys,
+    measured,
+    row,
+    runs,
+    stacked,
+    trained,
+)
+from energy_training import CHIP
 from train_to_energy_target import STEP, STEPS, Shrinking, encode, hidden_energy
 
 import joulax
@@ -321,13 +330,8 @@ class Others:
 
 def main(argv=None):
     """Train all cells that the file does not have."""
-    parser = argparse.ArgumentParser(description="What others would do for the same energy.")
-    parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--updates", type=int, default=4000)
-    parser.add_argument("--cells", type=int, default=99, help="settings of every kind at most")
-    parser.add_argument("--out", default=str(HERE / "results" / "energy_others.json"))
-    args = parser.parse_args(argv)
-    others = Others(pathlib.Path(args.out), args.folds, args.updates)
+    args = command("What others would do for the same energy.", "energy_others").parse_args(argv)
+    others = Others(args.out, args.folds, args.updates)
     for neurons in ANALOG[: args.cells]:
         others.analog(neurons)
     kinds = {

@@ -10,7 +10,7 @@ from scipy import stats
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
-from energy_chips import analog_page, chips_page  # noqa: E402
+from energy_chips import analog_page, chips_page, joules  # noqa: E402
 
 HERE = pathlib.Path(__file__).parent
 RESULTS, DOCS = HERE / "results", HERE.parent / "docs"
@@ -217,14 +217,99 @@ def front(digits, others, path):
         for best in (True, False):
             draw(ax, [one for one in lines if undominated(one, lines) == best], style, best=best)
         ax.plot([], [], color=colour, marker=marker, ms=5, lw=1, label=label)
-    ax.axhline(0, color="#888888", lw=0.8)
-    ticks = [1, 1 / 2, 1 / 5, 0.1, 0.05, 1 / 30, 0.02]
-    ax.set(xscale="log", xlabel="all the energy, relative to the baseline")
+    scaled(ax)
     ax.set(ylabel="change of test accuracy [points]")
-    ax.set_xticks(ticks, [f"1/{round(1 / t)}" if t < 1 else "1" for t in ticks])
-    ax.minorticks_off()
     ax.legend(loc="lower right")
     figure.savefig(path, dpi=150)
+
+
+# %% Each lever alone, and all together
+
+SHEETS = ("loihi", "45 nm, weights on chip")
+LEVERS = {
+    "width": ("tab:gray", "s", "width alone", "{0} neurons a layer"),
+    "steps": ("tab:olive", "P", "steps alone", "{0} of 16 steps"),
+    "spikes": ("tab:red", "v", "hidden spikes alone", "hidden spikes ÷ {0}"),
+    "synapses": ("tab:green", "o", "synapses alone", "pruned ÷ {0}"),
+    "bits": ("tab:purple", "x", "bits alone", "{0} bits"),
+    "together": ("tab:blue", "D", "all together", "÷ {0}, {1} neurons, {2} steps, {3} bits"),
+}
+
+
+def on_sheet(store, sheet):
+    """The baselines of one sheet, and every network on it: lever, words, runs."""
+    base = {"runs": store["cells"]["baseline, 1"][sheet]}
+    digits = Digits([{"baseline": base, "budget": [], "digits": store["digits"], "cells": {}}])
+    found = []
+    for cell in store["cells"].values():
+        if cell["kind"] in LEVERS:
+            setting = np.atleast_1d(cell["setting"])
+            words = LEVERS[cell["kind"]][3].format(*setting)
+            found.append((cell["kind"], words, cell[sheet]))
+            for target in cell[sheet][0]["stopped"]:
+                if all(target in r["stopped"] for r in cell[sheet]):
+                    stopped = [r["stopped"][target] for r in cell[sheet]]
+                    found.append((cell["kind"], f"{words}, stopped early", stopped))
+    return digits, found
+
+
+def levers_page(store):
+    """One line a network: change of accuracy and energy on both sheets."""
+    sides = {sheet: on_sheet(store, sheet) for sheet in SHEETS}
+    base = [np.mean([r["energy"] for r in digits.base]) for digits, _ in sides.values()]
+    start = sides[SHEETS[0]][0].baselines()
+    lines = [
+        f"{start}: {joules(base[0])} on `{SHEETS[0]}`, {joules(base[1])} on {SHEETS[1]}.\n",
+        f"| lever | network | change of accuracy [points] | {' | '.join(SHEETS)} |",
+        "|---|---|---|---|---|",
+    ]
+    rows = {}
+    for sheet, (digits, found) in sides.items():
+        for kind, words, runs in found:  # where it stops depends on what a step costs
+            words += f", for {sheet}" if "stopped" in words else ""
+            rows.setdefault((kind, words), {})[sheet] = digits.line(runs)
+    place = lambda row: (list(LEVERS).index(row[0][0]), -cheapest(next(iter(row[1].values()))))
+    for (kind, words), line in sorted(rows.items(), key=place):
+        mean, low, high, *_ = next(iter(line.values()))
+        spent = [f"1/{1 / line[s][4].mean():.1f}" if s in line else "–" for s in SHEETS]
+        change = f"{mean:+.2f} ({low:+.2f} to {high:+.2f})"
+        lines.append(f"| {kind} | {words} | {change} | {' | '.join(spent)} |")
+    return lines
+
+
+def levers_front(store, path):
+    """Accuracy against total energy, a lever a line, on both sheets."""
+    size = dict(figsize=(10, 4.4), layout="constrained")
+    figure, pair = plt.subplots(1, 2, sharex=True, sharey=True, **size)
+    for ax, sheet in zip(pair, SHEETS, strict=True):
+        digits, found = on_sheet(store, sheet)
+        for kind, (colour, marker, label, _) in LEVERS.items():
+            if kind == "bits" and sheet == SHEETS[0]:
+                continue  # one price, whatever the width
+            lines = sorted((digits.line(r) for k, _, r in found if k == kind), key=cheapest)
+            for best in (True, False):
+                shown = [one for one in lines if undominated(one, lines) == best]
+                draw(ax, shown, (colour, marker, label), best=best)
+            ax.plot([], [], color=colour, marker=marker, ms=5, lw=1, label=label)
+        scaled(ax)
+        ax.set(title=sheet, ylim=(-8, 0.8))
+    pair[0].set(ylabel="change of test accuracy [points]")
+    pair[0].legend(*pair[1].get_legend_handles_labels(), loc="lower right")
+    figure.savefig(path, dpi=150)
+
+
+def cheapest(line):
+    """What a line of a table is sorted by."""
+    return line[4].mean()
+
+
+def scaled(ax):
+    """An axis of energies relative to the baseline."""
+    ticks = [1, 1 / 2, 1 / 5, 0.1, 0.05, 1 / 30, 0.02]
+    ax.axhline(0, color="#888888", lw=0.8)
+    ax.set(xscale="log", xlabel="all the energy, relative to the baseline")
+    ax.set_xticks(ticks, [f"1/{round(1 / t)}" if t < 1 else "1" for t in ticks])
+    ax.minorticks_off()
 
 
 # %% One network a name
@@ -319,6 +404,9 @@ def main(argv=None):
     front(digits, others, page.parent / "energy-front.png")
     for name in ("mnist", "moved", "vowels"):
         parts[name] = table(*load(f"energy_{name}.json"))
+    (alone,) = load("energy_levers.json")
+    parts["levers"] = levers_page(alone)
+    levers_front(alone, page.parent / "energy-levers.png")
     parts["peaks"] = peaks_page(*load("energy_peaks.json"))
     for name, lines in parts.items():
         start = text.index(START, text.index(f"<!-- {name} -->")) + len(START)

@@ -6,23 +6,22 @@
 One place at a time is changed: a number or a truth value, a comparison, a sign, an arithmetic or
 logical operator. Everything happens in a copy; the working tree is never touched.
 
-First every test runs once, unchanged, while it is noted which functions of the modules it calls
+First every test runs once, unchanged, while it is noted which lines of the modules it runs
 (`--map FILE` keeps that for the next run with the same tests). Then each mutant meets the tests
-that call its function, quickest first and up to `--budget` seconds of them, until one fails:
-*killed*. A mutant in a class, in a module's body or in a function that nobody calls (it may run at
-import) meets those that call anything of that file. A file that no test calls leaves its mutants
-*uncovered*, which counts as survived. Tests that take ten times as long as unchanged, and a minute,
-*hang*, which kills.
+that run its line, quickest first and up to `--budget` seconds of them, until one fails: *killed*.
+A mutant of a line that runs at import alone meets those that run anything of that file. A line that
+no test runs leaves its mutants *uncovered*, which counts as survived. Tests that take ten times as
+long as unchanged, and a minute, *hang*, which kills.
 
-A test may see a function without calling it (results cached by a fixture or by JAX), and a slow
-test may be beyond the budget, so look at a survivor before you believe it: `--only FILE:LINE`
-makes every mutant of that line, `--budget 1e9` meets them with every test. Functions are left out
-with a comment `# mutants: none` on their first line, with a reason beside it. A run with the same
+A test may see a line without running it (results cached by a fixture or by JAX), and a slow test
+may be beyond the budget, so look at a survivor before you believe it: `--only FILE:LINE` makes
+every mutant of that line, `--budget 1e9` meets them with every test. Functions are left out with a
+comment `# mutants: none` on their first line, with a reason beside it. A run with the same
 `--json FILE` goes on where the last one ended.
 
 The tests run in forks of one process that has imported JAX, without the type checker of the
-suite (`tests/conftest.py`) and with a compilation cache of their own: about five seconds of one
-core a mutant. Needs a system with `fork`.
+suite (`tests/conftest.py`) and with a compilation cache of their own. Needs a system with `fork`,
+and the package coverage.
 """
 
 from __future__ import annotations
@@ -43,6 +42,8 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator
+
+import coverage
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 COPIED = ("src", "tests", "benchmarks", "docs", "examples")
@@ -82,7 +83,7 @@ class Mutant:
     end: int
     old: str
     new: str
-    function: tuple[int, int] | None  # lines of the innermost `def`, None outside of all
+    lines: tuple[int, int] | None  # of its statement, None where that runs at import
 
     @property
     def place(self) -> str:
@@ -100,7 +101,8 @@ class Places(ast.NodeVisitor):
 
     def __init__(self, path: str, text: str) -> None:
         self.path, self.text, self.found = path, text, []
-        self.functions: list[tuple[int, int]] = []
+        self.inside = 0  # functions
+        self.lines_of: tuple[int, int] | None = None
         self.offsets = [0]
         for line in text.splitlines(keepends=True):
             self.offsets.append(self.offsets[-1] + len(line))
@@ -114,9 +116,8 @@ class Places(ast.NodeVisitor):
         return self.at(node.lineno, node.col_offset), self.at(node.end_lineno, node.end_col_offset)
 
     def add(self, line: int, start: int, end: int, new: str) -> None:
-        function = self.functions[-1] if self.functions else None
         old = self.text[start:end]
-        self.found.append(Mutant(self.path, line, start, end, old, new, function))
+        self.found.append(Mutant(self.path, line, start, end, old, new, self.lines_of))
 
     def between(self, left: ast.AST, right: ast.AST, sign: str, news: list[str]) -> None:
         """An operator stands between its operands, parentheses and comments aside."""
@@ -164,20 +165,27 @@ class Places(ast.NodeVisitor):
             self.add(node.lineno, start, start + len(sign), "")
         self.generic_visit(node)
 
+    def visit(self, node: ast.AST) -> None:
+        """Statements say where they stand; of a compound one it is its head."""
+        if not isinstance(node, ast.stmt):
+            return super().visit(node)
+        outer, body = self.lines_of, getattr(node, "body", None)
+        last = body[0].lineno - 1 if body else node.end_lineno
+        self.lines_of = (node.lineno, max(node.lineno, last)) if self.inside else None
+        super().visit(node)
+        self.lines_of = outer
+        return None
+
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
         if "# mutants: none" in self.lines[node.lineno - 1]:
             return
-        defaults = [d for d in [*node.args.defaults, *node.args.kw_defaults] if d is not None]
-        for default in defaults:  # evaluated where the function stands, noticed where it is called
-            self.inside((first, node.end_lineno), [default])
-        self.inside((first, node.end_lineno), node.body)
-
-    def inside(self, lines: tuple[int, int], nodes: list) -> None:
-        self.functions.append(lines)
-        for node in nodes:
-            self.visit(node)
-        self.functions.pop()
+        for default in [*node.args.defaults, *node.args.kw_defaults]:
+            if default is not None:
+                self.visit(default)
+        self.inside += 1
+        for statement in node.body:
+            self.visit(statement)
+        self.inside -= 1
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         if node.value is not None:
@@ -219,33 +227,32 @@ def modules(paths: list[str]) -> list[pathlib.Path]:
 # -- tests, in forks of one process ---------------------------------------------------------------
 
 
-class Calls:
-    """A plug-in of pytest: functions of the copy that each test calls, and how long it takes."""
+class Lines:
+    """A plug-in of pytest: lines of the copy that each test runs, and how long it takes."""
 
     def __init__(self, source: pathlib.Path, names: set[str]) -> None:
-        self.prefix = f"{source}{os.sep}"
-        self.names, self.calls, self.seconds, self.failed = names, {}, {}, []
+        self.source, self.names = source, names
+        self.seconds: dict[str, float] = {}
+        self.failed: set[str] = set()
+        self.coverage = coverage.Coverage(data_file=None, include=[f"{source}{os.sep}src/*"])
 
     def pytest_runtest_logreport(self, report) -> None:
         self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0.0) + report.duration
         if report.failed:
-            self.failed.append(report.nodeid)
+            self.failed.add(report.nodeid)
 
     def pytest_runtest_logstart(self, nodeid: str, location) -> None:
-        seen = self.calls.setdefault(nodeid, set())
-        sys.setprofile(self.noting(seen))
+        self.coverage.switch_context(nodeid)
 
-    def pytest_runtest_logfinish(self, nodeid: str, location) -> None:
-        sys.setprofile(None)
-
-    def noting(self, seen: set):
-        def profile(frame, event, _):
-            if event == "call" and frame.f_code.co_filename.startswith(self.prefix):
-                path = frame.f_code.co_filename[len(self.prefix) :]
-                if path in self.names:
-                    seen.add((path, frame.f_code.co_firstlineno))
-
-        return profile
+    def found(self) -> dict:
+        data = self.coverage.get_data()
+        lines: dict[str, dict[str, list[int]]] = {node: {} for node in self.seconds}
+        for name in self.names:
+            for line, nodes in data.contexts_by_lineno(str(self.source / name)).items():
+                for node in nodes:
+                    if node in lines:
+                        lines[node].setdefault(name, []).append(line)
+        return {n: [self.seconds[n], found] for n, found in lines.items() if n not in self.failed}
 
 
 def forked(copy: pathlib.Path, run, timeout: float):
@@ -292,17 +299,15 @@ def pytest_run(tests: list[str], plugins: list) -> int:
     return int(pytest.main([*arguments, *tests], plugins=plugins))
 
 
-def calls_of(copy: pathlib.Path, tests: list[str], names: set[str]) -> dict:
-    """Functions that each test calls: node → [seconds, [[path, line], …]]."""
+def lines_of(copy: pathlib.Path, tests: list[str], names: set[str]) -> dict:
+    """Lines that each test runs: node → [seconds, {file: [line, …]}]."""
 
     def run() -> dict:
-        calls = Calls(copy, names)
-        pytest_run(tests, [calls])
-        return {
-            node: [calls.seconds.get(node, 0.0), sorted(map(list, seen))]
-            for node, seen in calls.calls.items()
-            if node not in calls.failed
-        }
+        lines = Lines(copy, names)
+        lines.coverage.start()
+        pytest_run(tests, [lines])
+        lines.coverage.stop()
+        return lines.found()
 
     found = forked(copy, run, timeout=36000)
     if not found:
@@ -311,20 +316,16 @@ def calls_of(copy: pathlib.Path, tests: list[str], names: set[str]) -> dict:
     return found
 
 
-def concerned(mutant: Mutant, calls: dict, budget: float) -> tuple[list[str], float]:
-    """Tests that call the mutant's function, quickest first, and the seconds that they take.
+def concerned(mutant: Mutant, lines: dict, budget: float) -> tuple[list[str], float]:
+    """Tests that run the mutant's line, quickest first, and the seconds that they take.
 
-    A function that runs at import only, like code outside of all, concerns whoever uses its file.
+    A line that runs at import only concerns whoever uses its file.
     """
-    first, last = mutant.function or (0, 10**9)
-    users: dict[str, list[int]] = {}
-    for node, (_, seen) in calls.items():
-        users[node] = [line for path, line in seen if path == mutant.path]
-    callers = [n for n, lines in users.items() if any(first <= line <= last for line in lines)]
-    found = callers or [n for n, lines in users.items() if lines]
-    found = sorted((calls[node][0], node) for node in found)
+    users = {node: seen[mutant.path] for node, (_, seen) in lines.items() if mutant.path in seen}
+    first, last = mutant.lines or (0, 10**9)
+    runs = [node for node, seen in users.items() if any(first <= n <= last for n in seen)]
     taken, total = [], 0.0
-    for seconds, node in found:
+    for seconds, node in sorted((lines[node][0], node) for node in runs):
         total += seconds
         if taken and total > budget:
             break
@@ -363,8 +364,9 @@ def copied() -> Iterator[pathlib.Path]:
         for name in FILES:
             shutil.copy(ROOT / name, copy / name)
         setup = copy / "tests" / "conftest.py"
+        hooks = ("install_import_hook(",)
         lines = setup.read_text().splitlines(keepends=True)
-        setup.write_text("".join(x for x in lines if not x.startswith("install_import_hook(")))
+        setup.write_text("".join(x for x in lines if not x.strip().startswith(hooks)))
         yield copy
 
 
@@ -382,11 +384,11 @@ def mapped(copy: pathlib.Path, options: argparse.Namespace, names: set[str]) -> 
     if options.map and options.map.exists():
         return json.loads(options.map.read_text())
     start = time.monotonic()
-    calls = calls_of(copy, options.tests, names)
-    print(f"{len(calls)} tests unchanged in {time.monotonic() - start:.0f} s", flush=True)
+    lines = lines_of(copy, options.tests, names)
+    print(f"{len(lines)} tests unchanged in {time.monotonic() - start:.0f} s", flush=True)
     if options.map:
-        options.map.write_text(json.dumps(calls))
-    return calls
+        options.map.write_text(json.dumps(lines))
+    return lines
 
 
 def table(rows: list[dict]) -> str:
@@ -408,9 +410,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--sample", type=int, default=100, help="how many mutants")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--budget", type=float, default=20.0, help="seconds of tests a mutant meets"
+        "--budget", type=float, default=60.0, help="seconds of tests a mutant meets"
     )
-    parser.add_argument("--map", type=pathlib.Path, help="keeps which test calls what")
+    parser.add_argument("--map", type=pathlib.Path, help="keeps which test runs what")
     parser.add_argument("--json", type=pathlib.Path, help="results, and where to go on from")
     parser.add_argument("--only", nargs="*", help="FILE:LINE of mutants, in place of a sample")
     return parser.parse_args()
@@ -439,12 +441,12 @@ def main() -> None:
     rows = json.loads(options.json.read_text()) if kept else []
     with copied() as copy:
         sample = chosen(options)
-        calls = mapped(copy, options, names)
+        lines = mapped(copy, options, names)
         for mutant in sample:
-            change = dataclasses.asdict(mutant)
+            change = json.loads(json.dumps(dataclasses.asdict(mutant)))
             if change in [{k: r[k] for k in change} for r in rows]:
                 continue
-            tests, seconds = concerned(mutant, calls, options.budget)
+            tests, seconds = concerned(mutant, lines, options.budget)
             start = time.monotonic()
             result = meet(copy, mutant, tests, 60 + 10 * seconds)
             rows.append(change | dict(result=result, tests=len(tests)))

@@ -403,7 +403,7 @@ def picture(before, after, histories, goal, of, chip, path):
     right.set(
         xlabel=f"{of} energy per inference [nJ]",
         ylabel="test accuracy [%]",
-        ylim=(max(0, 100 * lowest - 2), 100.5),
+        ylim=(max(0, 100 * lowest - 2), 100),
     )
     right.set_title("Along training (darker is later)")
     right.legend(loc="lower center")

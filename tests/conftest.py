@@ -2,15 +2,23 @@
 
 Most of the time goes into compiling programs that run once, so XLA takes the shortest way: a sixth
 of the time, the same results. JOULAX_PLAIN=1: as users have it, without any of this.
+JOULAX_CHECKED=1: also every call inside of `_count`, which is slow and rarely needed: its types
+are checked without running them already.
 """
 
+import ctypes
+import importlib.util
+import itertools
 import json
 import os
 import pathlib
+import pkgutil
+import sys
 
 import jax
 import numpy as np
 import pytest
+from beartype.claw import beartype_package
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
@@ -23,7 +31,11 @@ if not os.environ.get("JOULAX_PLAIN"):
     jax.config.update("jax_numpy_rank_promotion", "raise")
     if not jax.config.jax_enable_x64:  # the models of the tests mix float32 with default floats
         jax.config.update("jax_numpy_dtype_promotion", "strict")
-    install_import_hook("joulax", "tests.typechecker.check").__enter__()
+    if os.environ.get("JOULAX_CHECKED"):
+        beartype_package("joulax._count", conf=typechecker.CONF)  # names no shapes
+    where = importlib.util.find_spec("joulax").submodule_search_locations
+    shaped = [f"joulax.{m.name}" for m in pkgutil.iter_modules(where) if m.name != "_count"]
+    install_import_hook(shaped, "tests.typechecker.check").__enter__()
 
 
 if not os.environ.get("JOULAX_PROGRAMS"):  # the same examples each time, new ones on demand
@@ -40,11 +52,32 @@ def pytest_collection_modifyitems(items: list) -> None:
             item.add_marker(pytest.mark.smoke)
 
 
-@pytest.fixture(autouse=True, scope="module")
+STATM = pathlib.Path("/proc/self/statm")
+ROOM = 750 * 2**20  # bytes of one process
+finished, floor = itertools.count(1), [0]
+
+
+@pytest.fixture(autouse=True)
 def forgotten():
-    """Compiled programs are dropped after each file, so that the suite stays small."""
+    """Compiled programs are dropped when they fill their room, and their memory is given back."""
     yield
+    if STATM.exists():
+        if resident() > max(ROOM, 1.3 * floor[0]):
+            forget()
+            floor[0] = resident()
+    elif next(finished) % 50 == 0:
+        forget()
+
+
+def resident():
+    """Bytes of this process."""
+    return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def forget():
     jax.clear_caches()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 CASES = pathlib.Path(__file__).parent / "cases"

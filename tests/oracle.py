@@ -66,6 +66,8 @@ class Oracle:
         self.pairs = [0.0, 0.0]
         self._names = itertools.count(1)
         self._turn: tuple[int, ...] = ()
+        self._backward = False
+        self._chosen: Any = None  # inside of a branch: the data that choose it, and if they do
 
     # -- walking -----------------------------------------------------------------------
 
@@ -78,7 +80,10 @@ class Oracle:
         tag = lambda a: filled(np.shape(a.val)) if isinstance(a, Literal) else known[a]
         for i, eqn in enumerate(jaxpr.eqns):
             ins, marks = [read(v) for v in eqn.invars], [tag(v) for v in eqn.invars]
+            around, scope = self._backward, str(eqn.source_info.name_stack)
+            self._backward = around or "transpose(" in scope
             outs, made = self.equation(jaxpr, eqn, ins, marks, (*path, i))
+            self._backward = around
             env |= dict(zip(eqn.outvars, outs, strict=True))
             known |= dict(zip(eqn.outvars, made, strict=True))
         return [read(v) for v in jaxpr.outvars], [tag(v) for v in jaxpr.outvars]
@@ -219,6 +224,7 @@ class Oracle:
 
         A weight and a source that meet in one of the sums of an equation meet in all of them.
         """
+        members = {place: self._added(parts) for place, parts in members.items()}
         meeting = {m for parts in members.values() for m in meetings(parts)}
         for place, parts in members.items():
             out[place] = self._sum(parts, out[place], meeting, mixing)
@@ -248,6 +254,14 @@ class Oracle:
         source = data[0].source if mixing and len(data) == 1 else out.source
         return Tag(True, atoms, source, tuple(kept.values()))
 
+    def _added(self, members: list[Tag]) -> list[Tag]:
+        """Weights that are added in a branch meet the data that choose it."""
+        if self._chosen is None or not any(t.data for t in members):
+            return members
+        source, alive = self._chosen
+        new = lambda t: (Product(t.atoms, source, alive, name=next(self._names)),)
+        return [t if t.data or not t.atoms else replace(t, products=new(t)) for t in members]
+
     def _count(self, product):
         self.dense[product.leaves] += 1
         self.effective[product.leaves] += product.alive
@@ -265,9 +279,10 @@ class Oracle:
             return out
         fixed = [self._constant(t, (eqn, i)) for i, t in enumerate((left, right))]
         there = [[bool(x != 0) for x in each.flat] for each in (a, b)]
+        sums = self._backward or is_sum(eqn)
         for place in np.ndindex(*out.shape):
             members = [
-                self.product(fixed[0][i], fixed[1][j], there[0][i], there[1][j], out[place], True)
+                self.product(fixed[0][i], fixed[1][j], there[0][i], there[1][j], out[place], sums)
                 for i, j in pairs[place]
             ]
             every = {key for t in members for p in t.products for key in p.keys}
@@ -351,6 +366,8 @@ class Oracle:
                 alive = k == chosen and bool(numbers[1 + k] != 0)
                 products.append(Product(t.atoms, pred.source, alive, name=next(self._names)))
             products += self._scaled(t, k == chosen, 0)
+        products.sort(key=lambda p: p.alive)  # what is in several cases lives in the chosen one
+        products = {p.name: p for p in products}.values()
         atoms = NONE.union(*(t.atoms for t in cases))
         return Tag(True, atoms, out.source, tuple(products))
 
@@ -436,11 +453,31 @@ class Oracle:
     def _cond(self, eqn, ins, tags, path):
         branches = eqn.params["branches"]
         which = int(np.clip(int(ins[0]), 0, len(branches) - 1))
-        body, consts = opened(branches[which])
-        outs, found = self.run(body, consts, ins[1:], tags[1:], (*path, which))
-        if any(t.data for t in tags[0].flat):
-            found = [each(f, lambda t: replace(t, data=True)) for f in found]
-        return outs, found
+        inside = lambda k: self.run(*opened(branches[k]), ins[1:], tags[1:], (*path, k))
+        predicate, around = tags[0][()], self._chosen
+        if not predicate.data:
+            return inside(which)
+        cases = {}
+        for k in range(len(branches)):
+            self._chosen = (predicate.source, k == which and (around is None or around[1]))
+            before = self._saved()
+            cases[k] = inside(k)
+            if k != which:  # what would have been added there, and nothing that is counted
+                self._restore(before)
+        self._chosen = around
+        outs = cases[which][0]
+        made = [self._either(predicate, ins[0], k, cases, (path, k)) for k in range(len(outs))]
+        return outs, made
+
+    def _either(self, predicate, index, k, cases, key):
+        """One result of branches that data choose, as `select_n` has it."""
+        values = {b: outs[k] for b, (outs, _) in cases.items()}
+        out = born(np.shape(values[0]), True, (key, self._turn))
+        for place in np.ndindex(*out.shape):
+            marks = [predicate, *(found[k][place] for _, found in cases.values())]
+            numbers = [index, *(np.asarray(v)[place] for v in values.values())]
+            out[place] = self._selected(marks, numbers, out[place])
+        return out
 
 
 # -- primitives --------------------------------------------------------------------------
@@ -553,6 +590,11 @@ def _conv_pairs(eqn, a, b):
         for place in zip(*np.nonzero(met), strict=True):
             out[place].append((met[place] - 1, j))
     return out
+
+
+def is_sum(eqn):
+    """Whether products are summed; others are elementwise, but for gradients of weights."""
+    return eqn.primitive.name != "dot_general" or any(eqn.params["dimension_numbers"][0])
 
 
 def moves_only(ins, tags, pairs):

@@ -1,5 +1,7 @@
 """`count` itself: what it returns, when it compiles, and that JAX's transformations hold."""
 
+import re
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -285,7 +287,7 @@ def test_coverage_lists_what_was_not_counted():
         jnp.ones((2, 6)), X[0]
     )
     assert account.convention.coverage == 0.5
-    assert "`sort` at test_count.py:" in account.convention.uncounted[0]
+    assert re.search(r"`sort` at test_count\.py:\d+(?![:\d])", account.convention.uncounted[0])
 
 
 def test_account_is_a_pytree_with_a_hashable_convention():

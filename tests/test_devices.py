@@ -111,12 +111,12 @@ TOTALS, NEURONS, STEPS = "{}", "dict(neurons=True)", "dict(steps=12)"
 @pytest.mark.parametrize(
     ("which", "options"),
     [
-        ("automatic", TOTALS),
-        ("automatic", NEURONS),
+        pytest.param("automatic", TOTALS, marks=pytest.mark.slow),
+        pytest.param("automatic", NEURONS, marks=pytest.mark.slow),
         ("explicit", TOTALS),
-        ("explicit", STEPS),
+        pytest.param("explicit", STEPS, marks=pytest.mark.slow),
         ("mapped", TOTALS),
-        ("summed", TOTALS),
+        pytest.param("summed", TOTALS, marks=pytest.mark.slow),
     ],
 )
 def test_eight_devices_count_what_one_counts(which, options):

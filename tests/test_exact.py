@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import joulax
-from joulax._count.exact import LIMIT, Sum, digits, over, table
+from joulax._count.exact import LIMIT, Sum, digits, larger, over, smaller, table
 
 
 def integers(count):
@@ -62,3 +62,31 @@ def test_fan_outs_that_differ_are_added_exactly():
     account = joulax.count(conv, weights=0, spikes=1)(kernel, jnp.asarray(x))[1]
     (name,) = account
     assert account.exact()[name]["ac"] == int(x[:, :, ::2, ::2].sum()) * 63
+
+
+LARGE = 4099  # more than 2²⁴ synapses, an odd number of them
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        lambda w, x: (x @ w, (2 * x) @ w),
+        lambda w, x: (x @ w[:, :2100], x @ w[:, 2100:]),
+        lambda w, x: (x @ w, x @ w.T),
+        lambda w, x: (x @ w[:, :2101], x @ w[:, 2000:]),
+    ],
+    ids=["twice", "halves", "both ways", "overlapping"],
+)
+def test_synapses_of_several_products_are_exact(program):
+    weights = jnp.ones((LARGE, LARGE), jnp.int8)
+    _, account = joulax.count(program, weights=0, spikes=1)(weights, jnp.ones(LARGE, jnp.int8))
+    (record,) = account.exact().values()
+    assert record["nonzero"] == record["synapses"] == LARGE**2
+
+
+@pytest.mark.parametrize(("a", "b"), [(2**24, 2**24 + 1), (7, 7), (3, 2**40 + 1)])
+def test_the_larger_and_the_smaller_of_two_counts(a, b):
+    for first, second in ((a, b), (b, a)):
+        counts = table([first]), table([second])
+        assert integers(larger(*counts)).tolist() == [max(a, b)]
+        assert integers(smaller(*counts)).tolist() == [min(a, b)]

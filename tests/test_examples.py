@@ -122,5 +122,6 @@ def test_the_page_of_energies_is_what_the_files_give(tmp_path):
     assert copy.read_text() == page.read_text()
 
 
+@pytest.mark.slow
 def test_convolutions_inside_and_outside_of_the_scan(tmp_path):
     assert "layer by layer" in run("convolutional_network.py", folder=tmp_path)

@@ -321,3 +321,12 @@ def test_numbers_are_unchanged_by_counting_twice():
         spikes=1,
     )(W, X[2])[1]
     assert numbers(account["p"])["ac"] == 4
+
+
+def test_an_einsum_without_a_sum_is_a_plain_product():
+    """A gain of each input is no site; a layer with one input is one."""
+    x, gain = jnp.ones((4, 3), jnp.float32), jnp.ones(3, jnp.float32)
+    count = joulax.count(lambda w, x: jnp.einsum("ti,i->ti", x, w), weights=0, spikes=1)
+    assert not count(gain, x)[1].layers
+    one = joulax.count(lambda w, x: jnp.einsum("t,i->ti", x, w), weights=0, spikes=1)
+    check(one(gain, x[:, 0])[1]["w"], ac=12, dense_ac=12)

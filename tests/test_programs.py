@@ -9,7 +9,8 @@ import os
 import jax
 import jax.numpy as jnp
 import numpy as np
-from hypothesis import HealthCheck, given, settings, strategies as st
+import pytest
+from hypothesis import HealthCheck, given, seed as seeded, settings, strategies as st
 
 import joulax
 
@@ -123,8 +124,8 @@ def residual(i):
 
 def pool(_):
     def by_hand(p, x, tally):
-        pooled = x.moved(lambda a: np.tile(a.reshape(2, 2).sum(1), 2))
-        return Value(pooled.value, x.kind, pooled.events, x.scale).times(0.5)
+        total = lambda a: np.tile(a.reshape(2, 2).sum(1), 2)  # -1 and 1 are two events
+        return Value(total(x.value), x.kind, total(x.events), x.scale).times(0.5)
 
     return lambda p, x: jnp.tile(x.reshape(2, 2).mean(1), 2), by_hand
 
@@ -294,9 +295,24 @@ def weights(seed):
     return p, rng.integers(0, 2, N).astype(np.float32)
 
 
+QUIET = dict(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
 @given(PROGRAMS, st.integers(0, 10_000))
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=EXAMPLES, **QUIET)
 def test_program(program, seed):
+    counts_as_by_hand(program, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(8))
+def test_two_thousand_programs(part):
+    """Others than those of the quick test, and every time the same."""
+    some = settings(max_examples=250, derandomize=False, database=None, **QUIET)
+    seeded(part)(some(given(PROGRAMS, st.integers(0, 10_000))(counts_as_by_hand)))()
+
+
+def counts_as_by_hand(program, seed):
     run, by_hand = build(program)
     p, x = weights(seed)
     out, account = joulax.count(run, weights=0, spikes=1)(p, x)
@@ -322,11 +338,7 @@ def test_program(program, seed):
 
 
 @given(PROGRAMS, st.integers(0, 10_000))
-@settings(
-    max_examples=max(10, EXAMPLES // 10),
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+@settings(max_examples=max(10, EXAMPLES // 10), **QUIET)
 def test_transformations(program, seed):
     """vmap = loop, the same kinds for zeros, the original program inside, and the derivatives of
     the uncounted one.

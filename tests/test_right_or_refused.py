@@ -236,7 +236,10 @@ def test_all_missing_prices_are_named_at_once():
         energy([RECORD], mine, others=0, assume_included=True)
 
 
-@pytest.mark.parametrize("samples", [1, 2, 3, 7])
+@pytest.mark.parametrize(
+    "samples",
+    [1, 2, *(pytest.param(n, marks=pytest.mark.slow) for n in (3, 7))],
+)
 def test_chips_and_samples_equal_the_loop(samples):
     """Static power of a chip meets every sample, not the sample of its number."""
     names = [n for n in joulax.catalogue() if "@" not in n]

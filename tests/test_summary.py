@@ -30,6 +30,7 @@ def networks():
     del sys.modules["networks"]
 
 
+@pytest.mark.slow
 def test_resnet_50(networks):
     """3.948 G multiply-accumulates that meet data, 4.09 G with padding, 25.6 M parameters."""
     made, _ = networks.summarise(networks.ResNet50, S((3, 224, 224), F32))

@@ -4,6 +4,7 @@ import array
 import collections
 import dataclasses
 import functools
+import random
 import types
 
 import equinox as eqx
@@ -245,6 +246,59 @@ def _a_dictionary_read_by_attribute():
     return (lambda x: x @ W * dots.gain), lambda: dots.update(gain=3.0)
 
 
+@case
+def _a_float64_array_written_in_place():
+    gains = np.ones(4)
+    return (lambda x: x @ W * gains), lambda: gains.__setitem__(0, 3.0)
+
+
+@case
+def _an_integer_array_of_64_bits_written_in_place():
+    gains = np.ones(4, np.int64)
+    return (lambda x: x @ W * gains), lambda: gains.__setitem__(0, 3)
+
+
+@case
+def _a_class_made_by_a_function():
+    kind = dataclasses.make_dataclass("Settings", ["gains"], frozen=True)
+    settings = kind([1.0])
+    return (lambda x: x @ W * settings.gains[0]), lambda: settings.gains.__setitem__(0, 3.0)
+
+
+def _with_gain(settings):
+    def decorate(f):
+        @functools.wraps(f)
+        def wrapper(*args):
+            return settings["gain"] * f(*args)
+
+        return wrapper
+
+    return decorate
+
+
+@case
+def _the_closure_of_a_wrapper():
+    settings = {"gain": 1.0}
+    return _with_gain(settings)(lambda x: x @ W), lambda: settings.update(gain=3.0)
+
+
+@case
+def _a_mapped_wrapper():
+    settings = {"gain": 1.0}
+    mapped = jax.vmap(_with_gain(settings)(lambda x: x @ W))
+    return (lambda x: mapped(x[None])[0]), lambda: settings.update(gain=3.0)
+
+
+@case
+def _a_wrapped_method():
+    settings = {"gain": 1.0}
+
+    class Own(Layer):
+        step = _with_gain(settings)(Layer.step)
+
+    return Own(), lambda: settings.update(gain=3.0)
+
+
 CONTAINERS = {
     "UserDict": collections.UserDict(gain=1.0),
     "OrderedDict": collections.OrderedDict(gain=1.0),
@@ -286,6 +340,23 @@ def test_containers_are_looked_into(name):
     assert float(counted(X)[0][0]) == 3.0
     box.add(3) if name == "set" else box.__setitem__(key, 3)
     assert float(counted(X)[0][0]) == 9.0
+
+
+GENERATORS = {
+    "numpy": (np.random.default_rng(0), lambda g: g.normal()),
+    "numpy, older": (np.random.RandomState(0), lambda g: g.normal()),
+    "python": (random.Random(0), lambda g: g.random()),
+}
+
+
+@pytest.mark.parametrize("name", list(GENERATORS))
+def test_random_numbers_of_the_host_are_refused(name):
+    """They would be drawn once, and be the same at every call."""
+    generator, draw = GENERATORS[name]
+    with pytest.raises(ValueError, match="writes generator"):
+        joulax.count(lambda x: x @ W + draw(generator))(X)
+    noise = draw(generator)
+    joulax.count(lambda x: x @ W + noise)(X)
 
 
 def test_a_proxy_of_a_dictionary_is_looked_into():

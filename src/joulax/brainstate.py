@@ -87,8 +87,7 @@ class _States:
         held = [i for i, s in enumerate(states) if isinstance(s, parameter)]
         self._places = {i: _place(named.get(id(states[i])), i, self._values[i]) for i in held}
         others = {i: v for i, v in enumerate(self._values) if i not in self._places}
-        self._zero = {i for i, v in others.items() if _is_zero(v)}
-        self.data = {i: v for i, v in others.items() if i not in self._zero}
+        self.data = {i: v for i, v in others.items() if not _is_zero(v)}
 
     def params(self) -> dict[str, Any]:
         """Parameters by their places in the model."""
@@ -103,9 +102,10 @@ class _States:
         for i, value in enumerate(self._values):
             if i in self._places:
                 made.append(_at(params, self._places[i]))
+            elif i in self.data:
+                made.append(carried[i])
             else:
-                zero = i in self._zero
-                made.append(jax.tree.map(jnp.zeros_like, value) if zero else carried[i])
+                made.append(jax.tree.map(jnp.zeros_like, value))
         return made
 
     def write(self, new: Any) -> None:

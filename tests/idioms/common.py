@@ -1,8 +1,9 @@
-"""What the idioms share: a surrogate spike, and a reader of accounts."""
+"""What the idioms share: a surrogate spike, a runner of steps, and a reader of accounts."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.extend.core import ClosedJaxpr, Jaxpr
 from jax.interpreters.partial_eval import dce_jaxpr
 
@@ -16,6 +17,17 @@ def spike(v):
 def _spike_jvp(primals, tangents):
     (v,), (dv,) = primals, tangents
     return spike(v), dv / (1 + jnp.abs(v)) ** 2
+
+
+def over_steps(step, state, xs, looped):
+    """What every step gives beside its state, in a scan or written out."""
+    if looped:
+        return lax.scan(step, state, xs)[1]
+    outs = []
+    for x in xs:
+        state, out = step(state, x)
+        outs.append(out)
+    return jax.tree.map(lambda *each: jnp.stack(each), *outs)
 
 
 def numbers(record) -> dict:

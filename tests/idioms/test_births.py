@@ -8,6 +8,7 @@ The second layer has two neurons and full weights: 2 spikes × 2 = 4 synops in s
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import joulax
@@ -160,3 +161,14 @@ def test_signed_spikes():
     model = lambda p, v: p @ (spike(v) - spike(-v))
     v = jnp.array([2.0, -2.0])
     check(joulax.count(model, weights=0)(W, v)[1]["p"], ac=3, dense_ac=6)
+
+
+def test_a_maximum_over_windows_written_as_a_general_one():
+    """A body of its own, as code that is translated from elsewhere has it."""
+    pooled = lambda s: jax.lax.reduce_window(
+        s, jnp.float32(0), lambda a, b: jax.lax.max(a, b), (2,), (2,), "VALID"
+    )
+    w = jnp.asarray(np.random.default_rng(0).normal(size=(3, 4)), jnp.float32)
+    s = jnp.asarray([1, 0, 0, 0, 1, 1, 0, 1], jnp.float32)
+    account = joulax.count(lambda p, s: p @ pooled(s), weights=0, spikes=1)(w, s)[1]
+    check(account["p"], ac=9, dense_ac=12)

@@ -238,7 +238,7 @@ def p25(p, s):
     return lax.scan(body, jnp.zeros(7), (p["a"], s))[0]
 
 
-@program("scan over rows cond", (P, S), "refused", **ONE)
+@program("scan over rows cond", (P, S), {"a": dict(ac=NX[0].sum() * 7, dense_ac=35)}, **ONE)
 def p26(p, s):
     def body(acc, ws):
         return lax.cond(ws[1] > 0, lambda: acc + ws[0], lambda: acc), None

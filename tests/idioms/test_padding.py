@@ -34,12 +34,27 @@ WAYS = {
     "pad in half precision": lambda x, p: jnp.pad(
         x.astype(jnp.float16), ((0, 0), (0, 0), *p)
     ).astype(jnp.float32),
+    "write it into zeros": lambda x, p: _hole(x, p)[0].at[_hole(x, p)[1]].set(x),
+    "add it to zeros": lambda x, p: _hole(x, p)[0].at[_hole(x, p)[1]].add(x),
+    "a slice of zeros updated": lambda x, p: lax.dynamic_update_slice(
+        _hole(x, p)[0], x, (0, 0, p[0][0], p[1][0])
+    ),
+    "write it into zeros of half precision": lambda x, p: (
+        _hole(x.astype(jnp.float16), p)[0].at[_hole(x, p)[1]].add(x.astype(jnp.float16))
+    ).astype(jnp.float32),
     "zeros beside it": lambda x, p: _framed(_framed(x, p[0], 2), p[1], 3),
 }
 
 
 def _fires(x):
     return (x > 0.3).astype(jnp.float32)
+
+
+def _hole(x, p):
+    """Zeros with room for data, and where it is."""
+    sizes = [n + a + b for n, (a, b) in zip(x.shape[2:], p, strict=True)]
+    where = tuple(slice(a, a + n) for n, (a, _) in zip(x.shape[2:], p, strict=True))
+    return jnp.zeros((*x.shape[:2], *sizes), x.dtype), (slice(None), slice(None), *where)
 
 
 def _framed(x, ends, axis):

@@ -198,3 +198,31 @@ def test_embedding_reads_weights_only():
     assert float(record.lookups) == 12
     assert record.ac is None
     assert record.mac is None
+
+
+LANDING = jnp.array([0, 2, 2, 4])
+AT_INDICES = {  # what is added at indices, kind and number of its operations, of (5, 7) weights
+    "one scale": (lambda z, i, s: z.at[i].add(0.5 * s), "ac", 21),
+    "negative, in segments": (lambda z, i, s: jax.ops.segment_sum(-2 * s, i, 5), "ac", 21),
+    "twice": (lambda z, i, s: z.at[i].add(3 * s).at[i].add(3 * s), "ac", 42),
+    "taken away": (lambda z, i, s: z.at[i].subtract(0.5 * s), "ac", 21),
+    "two scales": (lambda z, i, s: z.at[i].add(0.5 * s).at[i].add(s), "mac", 14),
+    "ones beside": (lambda z, i, s: z.at[i].add(0.5 * s).at[i].add(1), "mac", 21),
+    "many scales": (
+        lambda z, i, s: z.at[i].add(jnp.asarray([1, 2, 3, 4], jnp.float32) * s),
+        "mac",
+        14,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(AT_INDICES))
+def test_scaled_spikes_that_land_at_data_indices(name):
+    put, kind, expected = AT_INDICES[name]
+    w, spikes = jnp.ones((5, 7), jnp.float32), jnp.asarray([1, 1, 1, 0], jnp.float32)
+    f = lambda w, i, s: put(jnp.zeros(5, jnp.float32), i, s) @ w
+    record = joulax.count(f, weights=0, spikes=2)(w, LANDING, spikes)[1]["w"]
+    assert float(getattr(record, kind)) == expected
+    assert getattr(record, "mac" if kind == "ac" else "ac") is None
+    if kind == "ac":
+        assert float(record.ac_graded) == 14  # a packet of several events is one

@@ -363,3 +363,144 @@ def test_slots_out_of_range_are_no_neurons(fill):
     account = joulax.count(program, weights=0, spikes=1)(P, X)[1]
     fired = np.count_nonzero(np.asarray(X @ P["a"])[:, [0, 2]] > 0.3)
     assert float(account["a"].spikes) == fired
+
+
+def reset(v, threshold):
+    """Spikes, and the membrane that has taken them back."""
+    s = (v > threshold).astype(v.dtype)
+    return s, v - threshold * s
+
+
+@pytest.mark.parametrize(("driven", "free"), [(4, 0), (2, 1), (2, 2), (1, 2), (3, 3)])
+def test_steps_without_a_current_update_the_same_neurons(driven, free):
+    """An unrolled loop whose input ends before it does: the neurons leak on, and may fire."""
+    w, x = jnp.full((4, 3), 0.2), jnp.ones((8, 4))
+
+    def program(p, x):
+        u, out = jnp.zeros(3), []
+        for t in range(driven + free):
+            u = 0.9 * u + (x[t] @ p if t < driven else 0.0)
+            s, u = reset(u, 0.3)
+            out.append(s)
+        return jnp.stack(out)
+
+    out, account = joulax.count(program, weights=0, spikes=1)(w, x)
+    (record,) = (account[layer] for layer in account)
+    assert (float(record.neurons), float(record.updates)) == (3, 3 * (driven + free))
+    assert float(record.spikes) == np.count_nonzero(out)
+
+
+def test_a_constant_current_drives_the_same_neurons_in_every_unrolled_step():
+    """Direct encoding: the current is made once."""
+    w, v, x = jnp.full((4, 3), 0.2), jnp.ones((3, 2)), jnp.ones(4)
+
+    def program(p, x):
+        current, u, z, out = x @ p[0], jnp.zeros(3), jnp.zeros(2), jnp.zeros(2)
+        for _ in range(4):
+            s, u = reset(0.9 * u + current, 0.3)
+            q, z = reset(0.9 * z + s @ p[1], 1.0)
+            out = out + q
+        return out
+
+    def scanned(p, x):
+        def step(c, _):
+            u, z, out = c
+            s, u = reset(0.9 * u + current, 0.3)
+            q, z = reset(0.9 * z + s @ p[1], 1.0)
+            return (u, z, out + q), None
+
+        current = x @ p[0]
+        return jax.lax.scan(step, (jnp.zeros(3), jnp.zeros(2), jnp.zeros(2)), length=4)[0][2]
+
+    accounts = [joulax.count(f, weights=0, spikes=1)((w, v), x)[1] for f in (program, scanned)]
+    for layer, neurons in (("p[0]", 3), ("p[1]", 2)):
+        for account in accounts:
+            record = account[layer]
+            assert (float(record.neurons), float(record.updates)) == (neurons, 4 * neurons)
+        fired = [float(account[layer].spikes) for account in accounts]
+        assert fired[0] == fired[1] > 0
+
+
+def test_a_state_that_goes_on_in_another_loop_is_the_same_neurons():
+    """Four steps with input, two without."""
+    w, x = jnp.full((4, 3), 0.2), jnp.ones((4, 4))
+
+    def program(p, x):
+        def step(u, x):
+            s, u = reset(0.9 * u + x @ p, 0.3)
+            return u, s
+
+        u, first = jax.lax.scan(step, jnp.zeros(3), x)
+        _, rest = jax.lax.scan(lambda u, _: reset(0.9 * u, 0.3)[::-1], u, length=2)
+        return jnp.concatenate([first, rest])
+
+    out, account = joulax.count(program, weights=0, spikes=1)(w, x)
+    (record,) = (account[layer] for layer in account)
+    assert (float(record.neurons), float(record.updates)) == (3, 18)
+    assert float(record.spikes) == np.count_nonzero(out)
+
+
+INTEGRATIONS = {
+    "its layer inside": lambda p, x, u: jax.lax.cond(
+        x[0] > 0, lambda u: 0.9 * u + x @ p, lambda u: 0.9 * u, u
+    ),
+    "its current from outside": lambda p, x, u: (
+        lambda current: jax.lax.cond(x[0] > 0, lambda u: 0.9 * u + current, lambda u: 0.9 * u, u)
+    )(x @ p),
+    "no leak outside": lambda p, x, u: jax.lax.cond(x[0] > 0, lambda u: u + x @ p, lambda u: u, u),
+}
+
+
+@pytest.mark.parametrize("bits", [(0, 0, 0), (1, 0, 1), (0, 1, 0), (1, 1, 1)])
+@pytest.mark.parametrize("name", list(INTEGRATIONS))
+def test_neurons_that_integrate_in_a_branch_of_an_unrolled_loop_fire_in_every_step(name, bits):
+    integrate = INTEGRATIONS[name]
+    x = f32(np.c_[np.asarray(bits, np.float32), RNG.random((3, 4)) < 0.5])
+
+    def program(p, x):
+        u, out = Z, []
+        for t in range(3):
+            s, u = reset(integrate(p, x[t], u), 0.3)
+            out.append(s)
+        return jnp.stack(out)
+
+    out, account = joulax.count(lambda p, x: program(p["a"], x), weights=0, spikes=1)(P, x)
+    record = account["a"]
+    assert (float(record.neurons), float(record.updates)) == (N, 3 * N)
+    assert float(record.spikes) == np.count_nonzero(out)
+
+
+def test_free_steps_after_currents_that_were_made_at_once():
+    """Four steps of one product, then two without."""
+    w, x = jnp.full((4, 3), 0.2), jnp.ones((4, 4))
+
+    def program(p, x):
+        currents, u, out = x @ p, jnp.zeros(3), []
+        for t in range(6):
+            s, u = reset(0.9 * u + (currents[t] if t < 4 else 0.0), 0.3)
+            out.append(s)
+        return jnp.stack(out)
+
+    out, account = joulax.count(program, weights=0, spikes=1)(w, x)
+    (record,) = (account[layer] for layer in account)
+    assert (float(record.neurons), float(record.updates)) == (3, 18)
+    assert float(record.spikes) == np.count_nonzero(out)
+
+
+def test_halves_of_a_constant_current_with_states_of_their_own():
+    """Each half fires in four steps: they are neurons of one layer, updated four times."""
+    w, x = jnp.full((4, 6), 0.2), jnp.ones(4)
+
+    def program(p, x):
+        current, out = x @ p, []
+        u, v = jnp.zeros(3), jnp.zeros(3)
+        for _ in range(4):
+            s, u = reset(0.9 * u + current[:3], 0.3)
+            r, v = reset(0.5 * v + current[3:], 0.5)
+            out.append(jnp.concatenate([s, r]))
+        return jnp.stack(out)
+
+    out, account = joulax.count(program, weights=0, spikes=1)(w, x)
+    (record,) = (account[layer] for layer in account)
+    assert (float(record.neurons), float(record.updates)) == (6, 24)
+    assert float(record.spikes) == np.count_nonzero(out)

@@ -103,6 +103,9 @@ class Account(Rendered, eqx.Module, Mapping):
     def exact(self) -> dict[str, dict[str, Any]]:
         """Every count as a Python integer, exact to 2⁴⁸; outside of `jit`.
 
+        An element that arrives as more than 256 events at once (sums of spikes, handed on as one
+        number) may leave the last digits of counts above 2²⁴ to float32.
+
         **Returns:**
 
         Integers by layer and field; nested lists of them where a count has axes of its own.

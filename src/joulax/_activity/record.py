@@ -163,6 +163,12 @@ def _plain(value: Any) -> Count:
     return jnp.asarray(array.astype(jnp.result_type(float)))
 
 
+def _is_real(dtype: Any) -> bool:
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        return False
+    return dtype == jnp.bool_ or jnp.issubdtype(dtype, jnp.number)
+
+
 def _count(name: str, value: Any) -> Count:
     if value is None:
         return None
@@ -176,9 +182,7 @@ def _count(name: str, value: Any) -> Count:
         raise ValueError(
             f"activity({name}=…) must be a real number or array of counts, got {value!r}"
         ) from None
-    if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == jnp.bool_) or jnp.issubdtype(
-        array.dtype, jnp.complexfloating
-    ):
+    if not _is_real(array.dtype):
         raise ValueError(
             f"activity({name}=…) must be a real number or array of counts, got dtype {array.dtype}"
         )

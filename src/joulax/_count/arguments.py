@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from .axes import VARIES, Axes
 from .kinds import SPIKE, Analog, Cause, Data, Events, Parameter, Value, parameter, varied
-from .names import Leaves, is_array
+from .names import Leaves, is_array, is_sequence, leaves_with_paths
 
 Names = tuple[int | str, ...]
 
@@ -22,7 +22,7 @@ def names_of(declared: Any, option: str) -> Names:
         return ()
     single = isinstance(declared, int | str) and not isinstance(declared, bool)
     names = (declared,) if single else declared
-    if isinstance(names, tuple | list) and all(map(_is_name, names)):
+    if is_sequence(names) and all(map(_is_name, names)):
         return tuple(names)
     raise ValueError(
         f"{option}= takes arguments by number or by name, like {option}=0 or "
@@ -109,8 +109,7 @@ def argument_values(
     marks = declared_spikes(arguments, spikes)
     found: list[Value] = [*_own(arguments.fn, around)]
     for place, arg in arguments.items():
-        leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(arg, is_array))
-        for k, (path, leaf) in enumerate(leaves):
+        for k, (path, leaf) in enumerate(leaves_with_paths(eqx.filter(arg, is_array))):
             if place in declared:
                 name = arguments.title(place)
                 full = (name, *path) if _bare(path) else path
@@ -124,8 +123,8 @@ def argument_values(
 def _own(fn: Any, around: Leaves) -> list[Parameter]:
     """Arrays of the function itself: the paths of a module name its layers."""
     wrapped = hasattr(fn, "__wrapped__")  # a wrapper hides the paths: found by identity
-    found = []
-    for path, leaf in jax.tree_util.tree_leaves_with_path(eqx.filter(fn, is_array)):
+    found: list[Parameter] = []
+    for path, leaf in leaves_with_paths(eqx.filter(fn, is_array)):
         known = wrapped or isinstance(fn, functools.partial)
         index = around.of(leaf) if known else None
         index = around.new(path, jnp.shape(leaf)) if index is None else index
@@ -139,10 +138,10 @@ def _bare(path: Sequence[Any]) -> bool:
 
 def declared_spikes(arguments: Arguments, spikes: Any) -> dict[int | str, list[bool]]:
     """For every argument, for every array in it, whether it was declared to carry spikes."""
-    counts = {p: len(jax.tree.leaves(eqx.filter(a, is_array))) for p, a in arguments.items()}
+    counts = {p: _arrays_in(a) for p, a in arguments.items()}
     if spikes is None:
         return {p: [False] * n for p, n in counts.items()}
-    names = spikes if isinstance(spikes, tuple | list) else (spikes,)
+    names = spikes if is_sequence(spikes) else (spikes,)
     if all(map(_is_name, names)):
         chosen = arguments.places(names_of(spikes, "spikes"), "spikes")
         return {p: [p in chosen] * n for p, n in counts.items()}
@@ -160,7 +159,10 @@ def _marked(
     flags = jax.tree.leaves(spikes)
     if not flags or not all(isinstance(f, bool) for f in flags):
         raise wrong
-    spread = lambda mark, part: jax.tree.map(lambda leaf: mark if is_array(leaf) else None, part)
+
+    def spread(mark: bool, part: Any) -> list[bool]:
+        return [mark] * _arrays_in(part)
+
     try:
         trees = jax.tree.map(spread, spikes, tuple(arguments.args))
     except ValueError as error:
@@ -169,10 +171,14 @@ def _marked(
     return found | {i: [bool(m) for m in jax.tree.leaves(t)] for i, t in enumerate(trees)}
 
 
+def _arrays_in(tree: Any) -> int:
+    return len(jax.tree.leaves(eqx.filter(tree, is_array)))
+
+
 def data_value(leaf: Any, spiking: bool, name: str) -> Data:
     """What an argument is: spikes where that is declared or boolean, else analog."""
     shape = jnp.shape(leaf)
-    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return Analog(Axes.of(shape, VARIES), cause=Cause(f"{name} is a random key"), random=True)
     what = f"{jnp.dtype(leaf.dtype).name}[{','.join(map(str, shape))}]"
     boolean = leaf.dtype == jnp.bool_

@@ -1,7 +1,7 @@
 """What each axis of a value enumerates, kept through reshapes that merge and split axes."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +13,11 @@ REPEATED = 1  # of a value: the axis enumerates batch or time, not neurons
 COPIED = 4  # of a value: it appeared by broadcasting
 IDLE = REPEATED | COPIED
 VARIES = 2  # of a value: elements along the axis differ
+OWN = 16  # of a value: data of their own have met its copies along the axis
 WEIGHT = 1  # of a term: the weight varies along the axis
 SOURCE = 2  # of a term: what it scales varies along the axis
+PICKED = 4  # of a term: along it data pick rows of the weight, one for each sample or step
+SPREAD = 8  # of a weight: it is the same along the axis, data that it was combined with are not
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Axes:
 
     def broadcast(self, shape: Shape, dimensions: Iterable[int], labels: int) -> "Axes":
         """Axes at new places; those that appear or grow carry the labels given."""
-        dims: list[tuple[Factor, ...]] = [((n, labels),) for n in shape]
+        dims: list[tuple[Factor, ...]] = [((n, labels if n != 1 else 0),) for n in shape]
         for axis, dim in zip(dimensions, self.dims, strict=True):
             if math.prod(n for n, _ in dim) == shape[axis]:
                 dims[axis] = dim
@@ -105,6 +108,14 @@ class Axes:
         """With every set of labels changed."""
         return Axes(tuple(tuple((n, change(s)) for n, s in dim) for dim in self.dims))
 
+    def competing(self, size: float) -> "Axes":
+        """Where winners are told: the last axis of this size enumerates neurons, no other one."""
+        places = [a for a, n in enumerate(self.shape) if n == size]
+        if self.size(IDLE) == size or not places:
+            return self
+        dims = (((n, VARIES if a == places[-1] else REPEATED),) for a, n in enumerate(self.shape))
+        return Axes(tuple(dims))
+
     def reshaped(self, shape: Shape) -> "Axes":
         """Factors regrouped into a new shape, split where an axis is split."""
         rest = [f for dim in self.dims for f in dim if f[0] != 1]
@@ -118,9 +129,10 @@ class Axes:
 
 
 def _any(dim: tuple[Factor, ...]) -> int:
+    """All labels of an axis; a single element keeps what its axis was."""
     labels = 0
-    for n, found in dim:
-        labels |= found if n != 1 else 0
+    for _, found in _large(dim) or dim:
+        labels |= found
     return labels
 
 
@@ -171,6 +183,36 @@ class Chosen:
         return np.asarray(self.numbers, np.int64)
 
 
+def numbers_in(part: Sequence[object]) -> tuple[np.ndarray, int] | None:
+    """Numbers of the elements of a slice of slices, and of how many; `None` for other parts."""
+    found: np.ndarray | None = None
+    whole = 0
+    for cut in part:
+        if not isinstance(cut, Cut | Chosen):
+            return None
+        places = cut.places()
+        if found is None:
+            found, whole = places, math.prod(cut.sizes)
+        elif len(found) == math.prod(cut.sizes):
+            found = found[places]
+        else:
+            return None
+    return None if found is None else (found, whole)
+
+
+def put_together(parts: Iterable[Sequence[object]]) -> tuple[object, ...] | None:
+    """The part that slices of one whole are side by side: none of it where they are all of it."""
+    known = [numbers_in(p) for p in parts]
+    found = [k for k in known if k is not None]
+    wholes = {whole for _, whole in found}
+    if len(found) < len(known) or len(wholes) != 1:
+        return None
+    whole, places = wholes.pop(), np.concatenate([places for places, _ in found])
+    _, first = np.unique(places, return_index=True)
+    numbers = tuple(places[np.sort(first)].tolist())
+    return () if numbers == tuple(range(whole)) else (Chosen(numbers, (whole,)),)
+
+
 def combined(op: Callable[[int, int], int], first: Axes, *others: Axes) -> Axes:
     """Labels of operands of one shape, combined element by element."""
     result = first
@@ -178,6 +220,21 @@ def combined(op: Callable[[int, int], int], first: Axes, *others: Axes) -> Axes:
         dims = zip(result.dims, other.dims, strict=True)
         result = Axes(tuple(_refined(op, a, b) for a, b in dims))
     return result
+
+
+def either(first: Axes, *others: Axes) -> Axes:
+    """Labels that any operand has."""
+    return combined(lambda p, q: p | q, first, *others)
+
+
+def delivered(axes: Axes) -> Axes:
+    """Of a sum of products: neurons where the weight varies, batch and time elsewhere."""
+
+    def label(s: int) -> int:
+        neurons = s & WEIGHT and not s & PICKED
+        return VARIES if neurons else REPEATED | (VARIES if s & SOURCE else 0)
+
+    return axes.relabelled(label)
 
 
 def regional(p: int, q: int) -> int:

@@ -48,7 +48,8 @@ class Constants:
             return None
         with jax.ensure_compile_time_eval():
             typed = zip(values, eqn.invars, strict=True)
-            return evaluate_one(jaxpr, eqn, [jnp.asarray(v, e.aval.dtype) for v, e in typed])[k]
+            outs = evaluate_one(jaxpr, eqn, [jnp.asarray(v, e.aval.dtype) for v, e in typed])
+        return None if jnp.issubdtype(outs[k].dtype, jax.dtypes.extended) else outs[k]
 
 
 def _elements(variable: Any) -> int:

@@ -1,33 +1,24 @@
 """What a rule may ask about the program around its equation."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from .findings import Birth, Population, Site
-from .kinds import (
-    Leaves as LeafSet,
-    Path,
-    Paths,
-    Value,
-)
-from .plan import Plan, Tables
-from .resolution import Resolution, within
+from .findings import Birth, Context, Population, Site
+from .kinds import Data, Leaves as LeafSet, Pack, Value
+from .places import Path, Paths, union
+from .plan import Branch, Plan, Tables
+from .resolution import within
 
 
 @dataclass(frozen=True)
-class Context:
-    """What a rule may ask about the program around its equation."""
+class Around(Context):
+    """The program around an equation, for its rule."""
 
-    path: Path
-    frame: Path
-    resolution: Resolution
-    backward: bool
-    declared: bool
     _walker: Any = field(repr=False)
 
     def births(self, paths: Paths) -> list[Birth]:
@@ -45,29 +36,29 @@ class Context:
 
     def own_echo(self, feeds: Paths) -> bool:
         """Whether a region is fed by nothing but spikes that come from here: a refractory mask."""
-        tables = self._walker.tables
+        tables = self.tables
         entering = [tables.feeds[f] for f in feeds if f in tables.feeds]
         known = [b for f in entering for b in f.births if b in tables.births]
-        before = lambda b: tables.ancestors(b) | tables.births[b].arrived
-        return len(entering) == len(feeds) and any(self.path in before(b) for b in known)
+        here = (self.path in tables.ancestors(b) | tables.births[b].arrived for b in known)
+        return len(entering) == len(feeds) and any(here)
 
     def own_mask(self, masks: Paths, births: Paths) -> bool:
         """Whether masks are made of nothing but the state of the population that fired."""
-        tables, walker = self._walker.tables, self._walker
-        fed = frozenset().union(*(walker.origins(b) for b in births))
-        known = [tables.births[m] for m in masks if m in tables.births]
+        tables = self.tables
+        fed = self._origins(births)
         through = {p for p, f in tables.feeds.items() if f.births}
-        made = [
-            frozenset().union(walker.regions(m.feeds), *(walker.origins(b) for b in m.arrived))
-            - through
-            for m in known
-        ]
+        known = [tables.births[m] for m in masks if m in tables.births]
+        made = [(self._walker.regions(m.feeds) | self._origins(m.arrived)) - through for m in known]
         return bool(fed) and bool(made) and all(m and m <= fed for m in made)
+
+    def _origins(self, births: Paths) -> Paths:
+        """Sites that feed the regions that fired."""
+        return union(self._walker.origins(b) for b in births)
 
     def one_population(self, births: Paths) -> bool:
         """Whether spikes are of one population, its one-to-one followers included."""
-        origins = [self._walker.origins(b) for b in births]
-        return not any(origins) or bool(frozenset.intersection(*origins))
+        origins: list[Paths] = [self._walker.origins(b) for b in births]
+        return not any(origins) or bool(origins[0].intersection(*origins))
 
     def numbered(self, number: int) -> Value | None:
         """What is known about a numbered value."""
@@ -76,6 +67,10 @@ class Context:
     def maker(self, number: int) -> tuple[Any, Sequence[Value]] | None:
         """The equation that made a numbered value, and its operands."""
         return self._walker.makers.get(number)
+
+    def pack(self, number: int) -> Pack | None:
+        """The parts of a state of a loop, where it is put together of several."""
+        return self._walker.packs.get(number)
 
     def number(self, *key: Any) -> int:
         """The number of a value that is known by a key."""
@@ -95,6 +90,12 @@ class Context:
         known = [n for n in found if n is not None]
         return float(math.prod(known)) if len(known) == len(found) else None
 
+    @property
+    def chosen(self) -> bool:
+        """Whether the equation stands in a branch that data choose."""
+        branch = self.tables.branches.get(self.frame)
+        return branch is not None and branch.by_data
+
     def concrete(self, info: Value) -> np.ndarray | None:
         """The value of a constant that the program itself makes, unless it is large."""
         return self._walker.constants.value(info.number)
@@ -103,17 +104,35 @@ class Context:
         """Elements of the largest of some leaves."""
         return float(max((self._walker.leaves.sizes[i] for i in leaves), default=0))
 
-    def walk(self, jaxpr: Any, ins: Sequence[Value], *, at: int = 0, call: bool = False) -> Plan:
+    def walk(
+        self,
+        jaxpr: Any,
+        ins: Sequence[Value],
+        *,
+        at: int = 0,
+        call: bool = False,
+        chosen: Value | None = None,
+        packs: Mapping[int, Pack] | None = None,
+    ) -> Plan:
         """Plan an inner jaxpr, as part `at` of this equation.
 
-        A `call` runs as often as its caller.
+        A `call` runs as often as its caller, a branch where it is `chosen` by an index. `packs`
+        are the parts of some inputs.
         """
+        if chosen is not None:
+            currents = union(i.feeds for i in ins if isinstance(i, Data) and not i.held)
+            branch = Branch(self.frame, currents, isinstance(chosen, Data))
+            self.tables.branches[*self.path, at] = branch
         frame = self.frame if call else None
         with self._walker.inside(self.backward):
-            return self._walker.plan(jaxpr, ins, (*self.path, at), frame=frame)
+            return self._walker.plan(jaxpr, ins, (*self.path, at), frame=frame, packs=packs)
+
+    def by_sample(self, samples: int | None) -> Any:
+        """Inside, counts of samples stay apart, where there are any."""
+        return self._walker.by_sample(samples)
 
     @contextmanager
-    def deciding(self) -> Iterator[None]:
+    def deciding(self) -> Generator[None]:
         """Inside, what is compared decides how long a loop runs: of others it makes no neurons."""
         with self._walker.deciding((*self.path, 0)):
             yield

@@ -11,15 +11,15 @@ from jax.core import Tracer
 from .._activity.account import Account, Convention
 from .arguments import Names, names_of
 from .elsewhere import pointing, refuse_others
-from .names import Leaves, Same, is_array
-from .program import Call, Program, programs
+from .names import Leaves, Same, is_array, structure_of
+from .program import Call, Program, forget, programs
 from .resolution import Resolution
 from .rules import CHANGES
-from .surroundings import surroundings, watched
+from .surroundings import conversions_are_stale, surroundings, watched
 
 
 def count(
-    fn: Callable,
+    fn: Callable[..., Any],
     *,
     weights: Any = None,
     spikes: Any = None,
@@ -77,12 +77,16 @@ def count(
     an argument that does not exist, if no result depends on an argument that is data, or, with
     `strict=True`, if synapses stand in no record.
     """
-    if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
+    if steps is not None and not _is_length(steps):
         raise ValueError(f"steps= takes the length of a scan, a positive number, got {steps!r}")
     if pruning is not None and not 0 < pruning < float("inf"):
         raise ValueError(f"pruning= takes a width of weights, a positive number, got {pruning!r}")
     resolution = Resolution(neurons, steps, touched, events, pruning)
     return Counter(fn, names_of(weights, "weights"), spikes, strict, resolution)
+
+
+def _is_length(steps: Any) -> bool:
+    return isinstance(steps, int) and not isinstance(steps, bool) and steps >= 1
 
 
 class Counter:
@@ -127,11 +131,12 @@ class Counter:
 
     def _program(self, call: Call) -> Program:
         found = list(surroundings(self._fn))
-        own = {id(leaf) for leaf in call.dynamic}
-        there = (a for _, tree in found for a in jax.tree.leaves(tree) if is_array(a))
-        outside = list({id(a): a for a in there if id(a) not in own}.values())
+        own = set(map(id, call.dynamic))
+        outside = _arrays_outside(found, own)
         passed = own | {id(a) for a in outside if isinstance(a, jax.Array)}
         before = watched(self._fn, passed)
+        if conversions_are_stale():
+            forget()
 
         def make() -> Program:
             program = self._traced(call, found)
@@ -140,7 +145,7 @@ class Counter:
 
         if any(isinstance(a, Tracer) for a in outside):
             return make()  # what it closes over belongs to one trace only
-        declared = tuple(jax.tree.leaves(self._spikes)), str(jax.tree.structure(self._spikes))
+        declared = tuple(jax.tree.leaves(self._spikes)), str(structure_of(self._spikes))
         kept = (declared, tuple(map(Same, outside)), before, len(CHANGES))
         return programs(call.key(self.weights, self._resolution, kept), make)
 
@@ -165,6 +170,12 @@ class Counter:
                 program.lasting = False
                 return program
         raise _unsettled(before, after)
+
+
+def _arrays_outside(found: list[tuple[str, Any]], own: set[int]) -> list[Any]:
+    """Arrays that a function closes over, each once, without its own."""
+    there = (a for _, tree in found for a in jax.tree.leaves(tree) if is_array(a))
+    return list({id(a): a for a in there if id(a) not in own}.values())
 
 
 def _unsettled(before: tuple[Any, ...], after: tuple[Any, ...]) -> ValueError:

@@ -1,6 +1,6 @@
 """Models of other worlds, which have doors of their own: refused in words, never counted as 0."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,7 +39,7 @@ def refuse_others(fn: Any, static: Any = None) -> None:
 
 
 @contextmanager
-def pointing(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[None]:
+def pointing(fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Generator[None]:
     """Errors while a call is traced name what was forgotten: a door of its own, or a `vmap`."""
     try:
         yield

@@ -4,7 +4,7 @@ A float32 and what it has lost, dead code where nobody asks.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,7 @@ class Sum:
         rest = jnp.zeros_like(here.value) if here.rest is None else here.rest
         return Sum(here.value, rest, math.inf)
 
-    def map(self, f: Any) -> "Sum":
+    def map(self, f: Callable[[Any], Any]) -> "Sum":
         """A linear rearrangement of the arrays."""
         here = self.array()
         rest = None if here.rest is None else f(here.rest)
@@ -66,7 +66,25 @@ def add(a: Sum, b: Sum) -> Sum:
     a, b = a.array(), b.array()
     if a.rest is None and b.rest is None and bound < LIMIT:
         return Sum(a.value + b.value, None, bound)
-    return _normal(a.value, b.value, _rests(a, b), bound)
+    return _normal(a.value, b.value, _rest(a) + _rest(b), bound)
+
+
+def larger(a: Sum, b: Sum) -> Sum:
+    """The larger of two counts."""
+    return _either(a, b, lambda difference: difference >= 0, max(a.bound, b.bound))
+
+
+def smaller(a: Sum, b: Sum) -> Sum:
+    """The smaller of two counts."""
+    return _either(a, b, lambda difference: difference <= 0, min(a.bound, b.bound))
+
+
+def _either(a: Sum, b: Sum, first: Callable[[Array], Array], bound: float) -> Sum:
+    a, b = a.array(), b.array()
+    here = first((a.value - b.value) + (_rest(a) - _rest(b)))
+    value = jnp.where(here, a.value, b.value)
+    lossless = a.rest is None and b.rest is None
+    return Sum(value, None if lossless else jnp.where(here, _rest(a), _rest(b)), bound)
 
 
 def beside(counts: Sequence[Sum]) -> Sum:
@@ -78,8 +96,8 @@ def beside(counts: Sequence[Sum]) -> Sum:
     return Sum(value, rest, sum(c.bound for c in counts))
 
 
-def _rests(a: Sum, b: Sum) -> Any:
-    return (0.0 if a.rest is None else a.rest) + (0.0 if b.rest is None else b.rest)
+def _rest(count: Sum) -> Any:
+    return 0.0 if count.rest is None else count.rest
 
 
 def _normal(a: Array, b: Array, rest: Any, bound: float) -> Sum:

@@ -1,28 +1,26 @@
 """What a rule finds in one equation, and what it may ask: the whole vocabulary of rules.
 
 A rule is a function `rule(eqn, ins, ctx) -> Found`. It sees one equation of the program, what is
-known about
-its operands (kinds), and a frozen context; it returns what it found and changes nothing. The
-walker (`plan`) records the findings; the runner (`run`) calls the functions in them when numbers
-flow.
+known about its operands (kinds), and a frozen context; it returns what it found and changes
+nothing. The walker (`plan`) records the findings; the runner (`run`) calls the functions in them
+when numbers flow.
 """
 
+import abc
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
 from .axes import Axes
+from .events import again, events_of, fixed, mask
 from .exact import Sum
-from .kinds import NONE, Cause, Data, Events, Leaves, Path, Paths, Place, Turns, Value
+from .kinds import Cause, Events, Leaves, Pack, Turns, Value
+from .places import NONE, Path, Paths, Place
 from .resolution import Resolution
 
 COUNTING = "joulax.counting"  # the scope of work that counting has added
@@ -47,9 +45,7 @@ class Operands:
 
     def fanout(self, path: Path, compute: Callable[[], Array]) -> Array:
         """Fan-out of a site: the one found before the loop, if its weights do not change in it."""
-        if path in self._fanouts:
-            return self._fanouts[path]
-        return fixed(compute())
+        return self._fanouts[path] if path in self._fanouts else fixed(compute())
 
     def companions(self, i: int) -> Companions:
         """What travels beside operand i."""
@@ -66,6 +62,16 @@ class Operands:
         """Events of operand i, one number per element, float32."""
         return events_of(self.infos[i], self.values[i], self.companions(i).get(EVENTS))
 
+    def again(self, i: int, make: Callable[..., Any], *more: Any) -> Any:
+        """What `make` says of these operands, made again of operand i where a slope needs it."""
+
+        def run(value: Any, beside: Any, *more: Any) -> Any:
+            values, companions = list(self.values), list(self._companions)
+            values[i], companions[i] = value, lambda: beside
+            return make(Operands(self.infos, values, companions, self.outs, self._fanouts), *more)
+
+        return again(run)(self.values[i], self.companions(i), *more)
+
     def there(self, i: int) -> Array:
         """Events of operand i, or where it is analog, whether it is nonzero."""
         if isinstance(self.infos[i], Events):
@@ -75,94 +81,9 @@ class Operands:
     def term(self, i: int, key: Key) -> Array:
         """How many products of a term stand in every element of operand i."""
         info = self.infos[i]
-        terms = info.terms if isinstance(info, Data) else ()
-        if not any(t.key == key and not t.counted for t in terms):
+        if not any(t.key == key for t in info.pending):
             return jnp.zeros(jnp.shape(self.values[i]), jnp.float32)
         return self.events(i) if isinstance(info, Events) else self.companions(i)[key]
-
-
-def events_of(info: Value, value: Any, companion: Array | None) -> Array:
-    """Events of a value.
-
-    Its companion, or its magnitude, or for a parameter whether it is nonzero.
-    """
-    if companion is not None:
-        return companion
-    if not isinstance(info, Events) or value.dtype == jnp.bool_:
-        return mask(value)
-    if info.nonneg:
-        return value.astype(jnp.float32)
-    return magnitude(value)
-
-
-def magnitude(value: Array) -> Array:
-    """|value| in float32, with slope 1 at zero, where `abs` has none."""
-    if value.dtype == jnp.bool_ or jnp.issubdtype(value.dtype, jnp.unsignedinteger):
-        return value.astype(jnp.float32)
-    return jnp.where(value >= 0, value, -value).astype(jnp.float32)
-
-
-def graded(events: Array) -> Array:
-    """Every nonzero event once; the gradient is that of min(events, 1)."""
-    soft = jnp.where(events <= 1, events, jnp.ones_like(events))
-    return soft + jax.lax.stop_gradient((events != 0).astype(soft.dtype) - soft)
-
-
-def once(value: Array) -> Array:
-    """One event where a value is nonzero, with the slope of min(|value|, 1)."""
-    return graded(magnitude(value))
-
-
-_WIDTH: ContextVar[float | None] = ContextVar("pruning width", default=None)
-
-
-@contextmanager
-def pruning(width: float | None) -> Iterator[None]:
-    """Inside, the existence of a synapse has the slope of a smooth bump of this width."""
-    token = _WIDTH.set(width)
-    try:
-        yield
-    finally:
-        _WIDTH.reset(token)
-
-
-def existing(weight: Any) -> Array:
-    """1 where a synapse exists; with `pruning=`, the slope of w² / (w² + width²) beside it.
-
-    With a width of zero the slope is one: the gradient is the energy of the synapse itself.
-    """
-    there, width = mask(weight), _WIDTH.get()
-    if width is None or not jnp.issubdtype(jnp.result_type(weight), jnp.inexact):
-        return there
-    if width == 0:
-        value = jnp.asarray(weight).astype(jnp.float32)
-        return there + (value - jax.lax.stop_gradient(value))
-    return _sloped(jnp.asarray(weight).astype(jnp.float32), width)
-
-
-@partial(jax.custom_jvp, nondiff_argnums=(1,))
-def _sloped(weight: Array, width: float) -> Array:
-    """1 where a synapse exists, with the slope of w² / (w² + width²)."""
-    return mask(weight)
-
-
-@_sloped.defjvp
-def _slope(width: float, primals: tuple[Any], tangents: tuple[Any]) -> tuple[Array, Array]:
-    (w,), (dw,) = primals, tangents
-    share = 1 / (w * w + width**2)
-    return mask(w), (2 * width**2) * (w * share * share) * dw
-
-
-def fixed(fanout: Array) -> Array:
-    """A fan-out: without gradient, unless the existence of synapses has a slope."""
-    return jax.lax.stop_gradient(fanout) if _WIDTH.get() is None else fanout
-
-
-def mask(value: Any) -> Array:
-    """1 where a value is nonzero, where a synapse exists."""
-    array = jnp.asarray(value)
-    there = array if array.dtype == jnp.bool_ else array != 0
-    return there.astype(jnp.float32)
 
 
 @dataclass(frozen=True)
@@ -213,7 +134,14 @@ class Site:
     lookup: bool = False  # rows picked, nothing summed
     direction: str = ""  # of a gradient: what the product computes
     operands: tuple[frozenset[int], ...] = ()  # numbers by which its data are known
-    copies: float = 1.0  # how often each synapse stands in the fan-out
+
+
+@dataclass(frozen=True)
+class Fanout:
+    """Of a weight that is known before a loop: what each input reaches, and what exists of it."""
+
+    reach: Callable[[Any], Array]
+    existing: Callable[[Any, Array], Sum]
 
 
 @dataclass(frozen=True)
@@ -231,8 +159,10 @@ class Birth:
     part: tuple[Any, ...] = ()  # of the neurons of its region
     turns: Turns = NONE  # of its steps or samples
     held: Paths = NONE  # states of loops that it is made of
+    fired: Paths = NONE  # spikes of its population that it has taken back
     layer: Path | None = None
     complement: bool = False  # where its parents are not
+    left: bool = False  # its parents were born in a custom derivative, and leave it here
     here: "Population | None" = None  # what was compared for equality, neurons if these arrive
 
 
@@ -264,6 +194,8 @@ class Population:
     part: tuple[Any, ...] = ()  # of the neurons that its feeds reach
     turns: Turns = NONE  # of its steps or samples
     held: Paths = NONE  # states of loops that it is made of
+    fired: Paths = NONE  # spikes of its population that it has taken back
+    chain: Paths = NONE  # of a current: what feeds the state it is added to, in an unrolled loop
 
     @property
     def is_reduced(self) -> bool:
@@ -294,9 +226,10 @@ class Found:
     lost: str | None = None  # synapses that stand in no record
     uncounted: bool = False
     weight: int | None = None  # a site: which operand is its weight
-    fanout: tuple[Path, Callable[[Array], Array]] | None = None
+    fanout: tuple[Path, Fanout] | None = None
     run: Callable[..., Any] | None = None
     inner: tuple[tuple[Any, Callable[[int], int | None]], ...] = ()
+    packs: Mapping[int, Pack] = dataclasses.field(default_factory=dict[int, Pack])  # of outputs
 
     def but(self, **changes: Any) -> "Found":
         """A copy with some fields changed."""
@@ -308,93 +241,83 @@ class Found:
         return self.events is None and not self.taps and self.run is None
 
 
-@runtime_checkable
-class Context(Protocol):
+@dataclass(frozen=True)
+class Context(abc.ABC):
     """What a rule may ask. Nothing of it changes while the rule runs."""
 
-    @property
-    def path(self) -> Path:
-        """Where the equation stands."""
-        ...
+    path: Path  # where the equation stands
+    frame: Path  # the jaxpr around it that runs as often: what is claimed there is a step
+    resolution: Resolution  # which axes counts keep
+    backward: bool  # whether the equation computes a gradient
+    declared: bool  # whether weights were declared: other closed-over arrays are no weights then
 
-    @property
-    def frame(self) -> Path:
-        """The jaxpr around it that runs as often as it does: what is claimed there is a step."""
-        ...
-
-    @property
-    def resolution(self) -> Resolution:
-        """Which axes counts keep."""
-        ...
-
-    @property
-    def backward(self) -> bool:
-        """Whether the equation computes a gradient."""
-        ...
-
-    @property
-    def declared(self) -> bool:
-        """Whether weights were declared: other closed-over arrays are no weights then."""
-        ...
-
+    @abc.abstractmethod
     def births(self, paths: Paths) -> list[Birth]:
         """What is known about some births."""
-        ...
 
+    @abc.abstractmethod
     def own(self, births: Paths, feeds: Paths) -> Paths:
         """Those births that come from the region fed by these sites itself."""
-        ...
 
+    @abc.abstractmethod
     def own_echo(self, feeds: Paths) -> bool:
         """Whether a region is fed by nothing but spikes that come from here: a refractory mask."""
-        ...
 
+    @abc.abstractmethod
     def own_mask(self, masks: Paths, births: Paths) -> bool:
         """Whether masks are made of nothing but the state of the population that fired."""
-        ...
 
+    @abc.abstractmethod
     def one_population(self, births: Paths) -> bool:
         """Whether spikes are of one population, its one-to-one followers included."""
-        ...
 
+    @abc.abstractmethod
     def site(self, path: Path) -> Site | None:
         """A site found before."""
-        ...
 
+    @abc.abstractmethod
     def numbered(self, number: int) -> Value | None:
         """What is known about a numbered value."""
-        ...
 
+    @abc.abstractmethod
     def maker(self, number: int) -> tuple[Any, Sequence[Value]] | None:
         """The equation that made a numbered value, and its operands."""
-        ...
 
+    @abc.abstractmethod
+    def pack(self, number: int) -> Pack | None:
+        """The parts of a state of a loop, where it is put together of several."""
+
+    @abc.abstractmethod
     def within_steps(self) -> bool:
         """Whether the steps of a loop around are kept."""
-        ...
 
+    @abc.abstractmethod
     def keeps_steps(self, length: int) -> bool:
         """Whether the steps of this loop are to be kept."""
-        ...
 
+    @abc.abstractmethod
     def steps(self, loops: Paths) -> float | None:
         """How many steps some loops have together, if that is known."""
-        ...
 
+    @property
+    @abc.abstractmethod
+    def chosen(self) -> bool:
+        """Whether the equation stands in a branch that data choose."""
+
+    @abc.abstractmethod
     def concrete(self, info: Value) -> np.ndarray | None:
         """The value of a constant that the program itself makes, unless it is large."""
-        ...
 
+    @abc.abstractmethod
     def elements(self, leaves: Leaves) -> float:
         """Elements of the largest of some leaves."""
-        ...
 
+    @abc.abstractmethod
     def walk(self, jaxpr: Any, ins: Sequence[Value], *, at: int = 0, call: bool = False) -> Any:
         """Plan an inner jaxpr, as part `at` of this equation.
 
         A `call` runs as often as its caller.
         """
-        ...
 
 
 Rule = Callable[[Any, Sequence[Value], Context], Found | None]

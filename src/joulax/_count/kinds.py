@@ -6,17 +6,15 @@ Three kinds, decided by the program alone.
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 
-from .axes import IDLE, SOURCE, VARIES, WEIGHT, Axes, combined, regional
+from .axes import IDLE, SOURCE, VARIES, WEIGHT, Axes, either
+from .places import NONE, Layer, Path, Paths, Place, union
 from .polynomial import Polynomial
 
-# A place in the program: equation indices from the outermost jaxpr inwards, in program order.
-Path = tuple[int, ...]
-Paths = frozenset[Path]
 Leaves = frozenset[int]
 Values = frozenset[float]
 Turns = frozenset[tuple[Any, ...]]
@@ -25,11 +23,12 @@ Scale = tuple[float, tuple[int, ...]]  # constant factor, numbers of the paramet
 
 V = TypeVar("V", bound="Value")
 
-NONE: frozenset = frozenset()
 UNIT: Scale = (1.0, ())
+ZERO: Values = frozenset((0.0,))
 SPIKE: Values = frozenset((0.0, 1.0))
 TERNARY: Values = frozenset((-1.0, 0.0, 1.0))
 MANY = 16  # larger sets of values are not followed
+BARE = -2  # source of a leaf that is added as it is
 
 
 @dataclass(frozen=True)
@@ -41,34 +40,6 @@ class Cause:
 
     def __str__(self) -> str:
         return f"{self.text} ({self.source})" if self.source else self.text
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A scan that slices a stack of weights: its place and its length."""
-
-    path: Path
-    length: int
-
-
-@dataclass(frozen=True)
-class Place:
-    """Which elements of an array these are: static slices, and loops that walk over it."""
-
-    slices: tuple[Any, ...] = ()
-    loops: Paths = NONE
-
-    def at(self, *where: Any) -> "Place":
-        """The same array, sliced once more."""
-        return Place((*self.slices, *where), self.loops)
-
-    def walked(self, loops: Paths) -> "Place":
-        """The same array, one slice in each step of some loops."""
-        return Place(self.slices, self.loops | loops)
-
-    def differs(self, other: "Place", carried: Paths) -> bool:
-        """Whether these are other elements; `carried` are loops between the two."""
-        return self.slices != other.slices or bool(self.loops & carried)
 
 
 @dataclass(frozen=True)
@@ -99,9 +70,35 @@ class Term:
     inside: frozenset[tuple[int, int]] = NONE  # products that it has become a factor of
 
     @property
-    def key(self) -> tuple[Leaves, bool]:
+    def is_bare(self) -> bool:
+        """Whether it is a leaf that was added as it is: a product only if data choose that."""
+        return self.source == BARE
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is a product that is not yet summed, and stands in no record."""
+        return not (self.counted or self.is_bare)
+
+    @property
+    def is_row(self) -> bool:
+        """Whether it is a leaf that data have chosen, and nothing has scaled."""
+        return self.lookup is None and self.name == (-1, -1)
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether each element of the source meets a slice of the leaf, not one element of it.
+
+        One element of the leaf for many of the source is a gain.
+        """
+        weight, source = self.axes.flags(WEIGHT), self.axes.flags(SOURCE)
+        gain = any(source) and not any(weight)
+        both = any(w and s for w, s in zip(weight, source, strict=True))
+        return not (self.weight.place.is_whole or gain or both)
+
+    @property
+    def key(self) -> tuple[Leaves, bool, bool]:
         """What its products are counted under."""
-        return self.weight.leaves, self.spiking
+        return self.weight.leaves, self.spiking, self.is_bare
 
     def but(self, **changes: Any) -> "Term":
         """A copy with some fields changed."""
@@ -126,6 +123,21 @@ class Value:
         return False
 
     @property
+    def opened(self) -> list[Term]:
+        """Products in it that are not yet summed, and stand in no record."""
+        return []
+
+    @property
+    def pending(self) -> list[Term]:
+        """All that travels: products, and leaves that a branch has added as they are."""
+        return []
+
+    @property
+    def constant(self) -> float | None:
+        """The number it is everywhere, if that is known."""
+        return None
+
+    @property
     def linear(self) -> Form:
         """The form, or the value itself."""
         return ((self.number, 1.0),) if self.form is None else self.form
@@ -145,9 +157,7 @@ class Parameter(Value):
     @property
     def constant(self) -> float | None:
         """The number it is everywhere, if that is known."""
-        return (
-            next(iter(self.values)) if self.values is not None and len(self.values) == 1 else None
-        )
+        return next(iter(self.values)) if self.values and len(self.values) == 1 else None
 
     @property
     def is_mask(self) -> bool:
@@ -179,12 +189,23 @@ class Data(Value):
     place: Place = Place()  # which of them
     origin: int = -1  # number of the value that a loop has stacked
     held: Paths = NONE  # states of loops that it comes from: the loop and the number of the state
+    fired: Paths = NONE  # spikes of its own population that it has taken back
     random: bool = False  # random draws and parameters alone
 
     @property
     def travels(self) -> bool:
         """Whether products that are not yet summed travel beside the value."""
-        return any(not t.counted for t in self.terms)
+        return bool(self.pending)
+
+    @property
+    def opened(self) -> list[Term]:
+        """Products in it that are not yet summed, and stand in no record."""
+        return [t for t in self.terms if t.is_open]
+
+    @property
+    def pending(self) -> list[Term]:
+        """All that travels: products, and leaves that a branch has added as they are."""
+        return [t for t in self.terms if not t.counted]
 
     @property
     def root(self) -> int:
@@ -195,6 +216,14 @@ class Data(Value):
     def repeated(self) -> tuple[bool, ...]:
         """Axes of batch and time."""
         return self.axes.wholly(IDLE)
+
+    def cut(self, neurons: Any, steps: Any) -> dict[str, Any]:
+        """Where a slice of it stands: along neurons, along steps and samples; `None`: all."""
+        turns = frozenset((*t, steps) for t in self.turns or {()})
+        return dict(
+            part=self.part if neurons is None else (*self.part, neurons),
+            turns=self.turns if steps is None else turns,
+        )
 
 
 @dataclass(frozen=True)
@@ -231,12 +260,39 @@ class Events(Data):
         """Whether the value itself is its number of events."""
         return not self.beside
 
+    @property
+    def is_number(self) -> bool:
+        """Whether the value itself is its number of events, and never below zero."""
+        return self.plain and self.nonneg
+
 
 @dataclass(frozen=True)
 class Analog(Data):
     """Everything else that depends on the data."""
 
     values: Values | None = None  # few, but never zero
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Values that stand beside each other along an axis of one array."""
+
+    axis: int
+    parts: tuple[Value, ...]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How long each of them is."""
+        return tuple(p.axes.shape[self.axis] for p in self.parts)
+
+    def between(self, start: int, limit: int, stride: int) -> Value | None:
+        """The value that fills these places, if it is one."""
+        at = 0
+        for part, size in zip(self.parts, self.sizes, strict=True):
+            if (at, at + size, 1) == (start, limit, stride):
+                return part
+            at += size
+        return None
 
 
 def varied(shape: Iterable[int], labels: int = 0) -> Axes:
@@ -252,7 +308,7 @@ def parameter(shape: Iterable[int], **fields: Any) -> Parameter:
 def constant(value: Any) -> Parameter:
     """A literal or a constant of the program."""
     array = np.asarray(value)
-    numeric = array.dtype == bool or jax.dtypes.issubdtype(array.dtype, np.number)
+    numeric = array.dtype == bool or jnp.issubdtype(array.dtype, np.number)
     same = bool(array.size and numeric and not np.iscomplexobj(array))
     same = same and bool(np.all(array == array.flat[0]))
     if not same:
@@ -271,15 +327,15 @@ def few(values: Iterable[float] | None) -> Values | None:
 def united(*sets: Values | None) -> Values | None:
     """Every value of several sets, if all of them are known and they are few."""
     known = [s for s in sets if s is not None]
-    return few(frozenset().union(*known)) if len(known) == len(sets) else None
+    return few(union(known)) if len(known) == len(sets) else None
 
 
-def is_simple(values: Values | None) -> bool:
+def is_simple(values: Values | None) -> TypeGuard[Values]:
     """Whether values are −1, 0 or 1, which count by what they are."""
     return values is not None and values <= TERNARY
 
 
-def is_nonnegative(values: Values | None) -> bool:
+def is_nonnegative(values: Values | None) -> TypeGuard[Values]:
     """Whether values are known, and none is below zero."""
     return values is not None and min(values, default=0.0) >= 0
 
@@ -290,108 +346,7 @@ def shared(items: Iterable[Any]) -> Any:
     return found[0] if found and all(x == found[0] for x in found) else None
 
 
-def join(a: Value, b: Value) -> Value:
-    """Least upper bound: what is still true of a value that may be either `a` or `b`."""
-    if a == b:
-        return a
-    if isinstance(a, Parameter) and isinstance(b, Parameter):
-        return _join_parameters(a, b)
-    if isinstance(b, Parameter):
-        a, b = b, a
-    if isinstance(a, Parameter):
-        assert isinstance(b, Data)
-        return _join_start(a, b)
-    assert isinstance(a, Data)
-    assert isinstance(b, Data)
-    common = _common(a, b)
-    if isinstance(a, Events) and isinstance(b, Events):
-        return a.but(**common, **_join_events(a, b))
-    cause = next(x.cause for x in (a, b) if isinstance(x, Analog))
-    return Analog(**{**common, "cause": cause})
-
-
-def _or(p: int, q: int) -> int:
-    return p | q
-
-
-def _join_parameters(a: Parameter, b: Parameter) -> Parameter:
-    both = united(a.values, b.values)
-    return Parameter(
-        combined(_or, a.axes, b.axes),
-        leaves=a.leaves | b.leaves,
-        values=both,
-        place=a.place if a.place == b.place else Place(("either",), a.place.loops | b.place.loops),
-        layer=a.layer if a.layer == b.layer else None,
-        outside=a.outside or b.outside,
-    )
-
-
-def _join_start(p: Parameter, d: Data) -> Data:
-    """A parameter, perhaps the start of a state, or data."""
-    axes = combined(_or, d.axes, p.axes)
-    own = d.weight if d.weight and p.leaves else None
-    weight = None if own is None else dataclasses.replace(own, leaves=own.leaves | p.leaves)
-    d = d.but(axes=axes, weight=weight, number=-1, form=None)
-    if not isinstance(d, Events):
-        return d
-    both = united(p.values, d.values)
-    beside = d.beside or not (p.constant == 0 or is_simple(both))
-    nonneg = d.nonneg and p.values is not None and min(p.values) >= 0
-    return d.but(values=both, nonneg=nonneg, beside=beside, nan_test=False, poly=None)
-
-
-def _join_events(a: Events, b: Events) -> dict[str, Any]:
-    both = united(a.values, b.values)
-    simple = is_simple(both)
-    scale = UNIT if simple else shared((a.scale, b.scale))
-    return dict(
-        values=both,
-        scale=scale,
-        nonneg=a.nonneg and b.nonneg,
-        beside=not simple and (a.beside or b.beside or scale != UNIT),
-        running=a.running | b.running,
-        piled=a.piled | b.piled,
-        poly=shared((a.poly, b.poly)),
-        weak=a.weak and b.weak,
-        loose=a.loose or b.loose,
-        nan_test=a.nan_test and b.nan_test,
-    )
-
-
-def _common(a: Data, b: Data) -> dict[str, Any]:
-    weight = None
-    if a.weight and b.weight:
-        leaves = a.weight.leaves | b.weight.leaves
-        weight = dataclasses.replace(a.weight, leaves=leaves)
-    return dict(
-        axes=_join_axes(a, b),
-        number=-1,
-        form=None,
-        cause=a.cause or b.cause,
-        feeds=a.feeds | b.feeds,
-        size=max(a.size, b.size),
-        part=a.part if a.part == b.part else (),
-        turns=a.turns | b.turns,
-        births=a.births | b.births,
-        terms=a.terms | b.terms,
-        weight=weight,
-        source=a.source if a.source == b.source else -1,
-        place=a.place if a.place == b.place else Place(),
-        origin=a.origin if a.origin == b.origin else -1,
-        held=a.held | b.held,
-        random=a.random and b.random,
-    )
-
-
-def _join_axes(a: Data, b: Data) -> Axes:
-    """Repeated where every region that has neurons says so."""
-    regions = [d for d in (a, b) if d.feeds] or [a, b]
-    repeated = combined(regional, *(d.axes.only(IDLE) for d in regions))
-    varies = combined(_or, a.axes.only(VARIES), b.axes.only(VARIES))
-    return combined(_or, repeated, varies)
-
-
 def term_axes(weight: Axes, data: Axes) -> Axes:
     """Axes of a product: where the weight varies, where the data do."""
     source = data.relabelled(lambda s: SOURCE if s & VARIES else 0)
-    return combined(_or, weight, source)
+    return either(weight, source)

@@ -1,6 +1,8 @@
 """Sites and births gathered into one record per layer, and what the layers are called."""
 
+import functools
 import math
+import operator
 import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
@@ -16,8 +18,9 @@ from . import exact
 from .axes import Chosen, Cut
 from .exact import Sum
 from .findings import Site
-from .kinds import Leaves as LeafSet, Path
+from .kinds import Leaves as LeafSet
 from .names import Leaves, Text, common_text, layer_names
+from .places import Path
 from .plan import Claim
 from .rules import INPUT_GRADIENT
 from .rules.terms import Window
@@ -26,7 +29,9 @@ from .updates import per_update
 from .walker import Walker
 
 Key = tuple[Any, ...]
-SUMMED = frozenset(FIELDS) - {"neurons", "synapses", "nonzero", "ac_graded", "spikes_graded"}
+Operator = Callable[[Any, Any], Any]
+OTHERS = ("neurons", "synapses", "nonzero", "ac_graded", "spikes_graded")
+SUMMED = tuple(field for field in FIELDS if field not in OTHERS)
 
 
 class Layers:
@@ -105,19 +110,14 @@ class Layers:
     # -- names --------------------------------------------------------------------
 
     def _name(self) -> dict[Key, str]:
-        sets = [
-            k[1] for k in self._members if k[0] in ("leaf", "feed") and isinstance(k[1], frozenset)
-        ]
-        chosen = {s: self._speaker(s, sets) for s in dict.fromkeys(sets)}
+        chosen = self._speakers()
         known = [i for i in dict.fromkeys(chosen.values()) if self._leaves.paths[i]]
         paths = [self._leaves.paths[i] for i in known]
         texts = dict(zip(known, layer_names(paths), strict=True))
         inputs = [key for key in self._members if key[0] == "input"]
         result: dict[Key, str] = {}
         for key in self._members:
-            name = self._text(key, chosen, texts, inputs)
-            direction = key[-1] if len(key) == 3 else ""
-            name += f" ({direction})" if direction else ""
+            name = self._text(key, chosen, texts, inputs) + _direction(key)
             while name in result.values():
                 name += "′"
             result[key] = name
@@ -134,6 +134,12 @@ class Layers:
             leaf = chosen[key[1]]
             return texts[leaf] if leaf in texts else self._place(key)
         return str(key[1])
+
+    def _speakers(self) -> dict[LeafSet, int]:
+        """The leaf that names each set of leaves with a record."""
+        leaves = [k[1] for k in self._members if k[0] in ("leaf", "feed")]
+        sets: list[LeafSet] = [s for s in leaves if isinstance(s, frozenset)]
+        return {s: self._speaker(s, sets) for s in dict.fromkeys(sets)}
 
     def _speaker(self, leaves: LeafSet, sets: Sequence[LeafSet]) -> int:
         """The leaf that names a record: the largest that no other record has, and no mask."""
@@ -179,44 +185,44 @@ class Layers:
         return values, rests
 
     def _fields(self, key: Key, taps: Taps) -> dict[str, Sum]:
-        paths, sites = self._members[key], self._sites(key)
         found: dict[str, Sum] = {}
-        for name in FIELDS:
-            parts = {p: taps[p, name] for p in paths if (p, name) in taps}
-            if name in SUMMED and parts:
+        for name in SUMMED:
+            parts = self._parts(key, name, taps)
+            if parts:
                 found[name] = self._added(key, name, parts)
         for name in ("ac", "spikes"):
             if name in found:
                 found[f"{name}_graded"] = self._graded(key, name, taps, found[name])
-        nonzero = [taps[p, "nonzero"] for p in paths if (p, "nonzero") in taps]
+        nonzero = self._parts(key, "nonzero", taps)
         if nonzero:
-            found["nonzero"] = self._existing(key, taps, nonzero)
-        sizes = dict(synapses=self._synapses(sites), neurons=self._neurons(key))
+            found["nonzero"] = self._existing(key, nonzero)
+        sizes = dict(synapses=self._synapses(self._sites(key)), neurons=self._neurons(key))
         found |= {f: exact.known(v) for f, v in sizes.items() if v is not None}
         n = self._length(key)
         return {name: _broadcast(v.array(), n) for name, v in found.items()}
 
     def _graded(self, key: Key, name: str, taps: Taps, each: Sum) -> Sum:
         """A site without a graded count of its own has 0/1 events."""
-        paths = [p for p in self._members[key] if (p, name) in taps]
-        if not any((p, f"{name}_graded") in taps for p in paths):
-            return each
-        parts = {p: taps.get((p, f"{name}_graded"), taps[p, name]) for p in paths}
-        return self._added(key, name, parts)
+        graded = self._parts(key, f"{name}_graded", taps)
+        return self._added(key, name, self._parts(key, name, taps) | graded) if graded else each
 
-    def _existing(self, key: Key, taps: Taps, parts: list[Sum]) -> Sum:
+    def _parts(self, key: Key, name: str, taps: Taps) -> dict[Path, Sum]:
+        """One count of every site and birth of a record that has it."""
+        return {p: taps[p, name] for p in self._members[key] if (p, name) in taps}
+
+    def _existing(self, key: Key, parts: dict[Path, Sum]) -> Sum:
         """Synapses that exist: slices add up to at most a whole; a branch not taken says 0."""
-        sites = self._tables.sites
-        found: dict[Any, Any] = {}
-        for p in self._members[key]:
-            if (p, "nonzero") in taps:
-                place, value = sites[p].place.slices, taps[p, "nonzero"].array().value
-                found[place] = jnp.maximum(found[place], value) if place in found else value
-        value = _together(found, jnp.maximum)
+        if len(parts) == 1:
+            return next(iter(parts.values()))
+        found: dict[Any, Sum] = {}
+        for p, count in parts.items():
+            place = self._tables.sites[p].place.slices
+            found[place] = exact.larger(found[place], count) if place in found else count
+        there = _together(found, exact.add, exact.larger)
         whole = self._synapses(self._sites(key))
         if whole is not None and _once(found) < 1:  # slices that overlap
-            value = jnp.minimum(value, whole)
-        return Sum(value, None, 0.0)
+            there = exact.smaller(there, exact.known(whole))
+        return there
 
     @staticmethod
     def _synapses(sites: Sequence[Site]) -> float | None:
@@ -224,7 +230,7 @@ class Layers:
         for s in sites:
             if s.synapses is not None:
                 found[s.place.slices] = max(found.get(s.place.slices, 0.0), s.synapses)
-        return _together(found, max) * _once(found) if found else None
+        return _together(found, operator.add, max) * _once(found) if found else None
 
     def _neurons(self, key: Key) -> float | None:
         found: dict[Any, float] = {}
@@ -238,24 +244,21 @@ class Layers:
 
     def _claims(self, key: Key) -> list[Claim]:
         claims = self._tables.claims
-        owned = [claims[p] for p in self._members[key] if p in claims and claims[p].owner == p]
-        return list(dict.fromkeys(owned))
+        known = (claims[p] for p in self._members[key] if p in claims and claims[p].owner == p)
+        return list(dict.fromkeys(c for c in known if c.home is None))
 
     def _added(self, key: Key, name: str, found: dict[Path, Sum]) -> Sum:
         parts = self._placed(key, found) if self._by_neuron else list(found.values())
-        shapes = {jnp.shape(p.value) for p in parts}
-        neurons = [s[-1] for s in map(jnp.shape, (p.value for p in parts)) if s]
+        shapes = [jnp.shape(p.value) for p in parts]
+        neurons = [s[-1] for s in shapes if s]
         if self._by_neuron and len(neurons) > 1 and sum(neurons) == self._neurons(key):
             return exact.beside(parts)  # populations on slices of one current
-        if len(shapes) > 1:
+        if len(set(shapes)) > 1:
             raise ValueError(
-                f"layer {self._names[key]!r} is used at several shapes {sorted(shapes)}: "
+                f"layer {self._names[key]!r} is used at several shapes {sorted(set(shapes))}: "
                 f"its {name} cannot be kept by neuron or step; count totals"
             )
-        total = parts[0]
-        for part in parts[1:]:
-            total = exact.add(total, part)
-        return total
+        return functools.reduce(exact.add, parts)
 
     def _placed(self, key: Key, found: dict[Path, Sum]) -> list[Sum]:
         """Spikes of parts of a population, each where its neurons stand."""
@@ -264,8 +267,8 @@ class Layers:
         size = self._neurons(key)
         if len(set(parts)) < 2 or size is None:
             return list(found.values())
-        cuts = [p[0] for p in parts if len(p) == 1 and isinstance(p[0], Cut | Chosen)]
-        if len(cuts) < len(found) or any(math.prod(c.sizes) != size for c in cuts):
+        cuts = _plain_slices(parts, size)
+        if len(cuts) < len(found):
             raise ValueError(
                 f"layer {self._names[key]!r} fires in parts that are not plain slices of it: "
                 "its spikes cannot be kept by neuron; count totals"
@@ -311,11 +314,19 @@ class Layers:
         return tuple((name, tuple(counts.items())) for name, counts in layers.items())
 
 
-def _together(found: dict[Any, Any], larger: Callable[[Any, Any], Any]) -> Any:
-    """Sizes by slices of a weight in all: a use of the whole weight contains the others."""
-    parts = [size for place, size in found.items() if place]
-    total = sum(parts[1:], parts[0]) if parts else 0.0
+def _together(found: dict[Any, Any], add: Operator, larger: Operator) -> Any:
+    """Sizes by slices of a weight in all: a use of more of the weight contains the others."""
+    parts = [s for place, s in found.items() if place and not any(_holds(q, place) for q in found)]
+    if not parts:
+        return found[()]
+    total = functools.reduce(add, parts)
     return larger(found[()], total) if () in found else total
+
+
+def _holds(more: Any, place: Any) -> bool:
+    """Whether a sum of some slices by hand has all those of another one."""
+    sets = [p[0] for p in (more, place) if len(p) == 1 and isinstance(p[0], frozenset)]
+    return len(sets) == 2 and sets[1] < sets[0]
 
 
 def _once(found: Collection[Any]) -> float:
@@ -329,6 +340,17 @@ def _once(found: Collection[Any]) -> float:
         every += there[part].size
         there[part] = True
     return int(there.sum()) / every
+
+
+def _plain_slices(parts: Sequence[tuple[Any, ...]], size: float) -> list[Cut | Chosen]:
+    """Parts of a population of this size that are plain slices of it."""
+    cuts = [p[0] for p in parts if len(p) == 1 and isinstance(p[0], Cut | Chosen)]
+    return [c for c in cuts if math.prod(c.sizes) == size]
+
+
+def _direction(key: Key) -> str:
+    """What a product computes, in brackets; a forward one says nothing."""
+    return f" ({key[-1]})" if len(key) == 3 and key[-1] else ""
 
 
 def _putting(places: np.ndarray, size: int) -> Callable[[Array], Array]:
@@ -349,5 +371,4 @@ def _at(value: Array, layers: int | None, i: int) -> Array:
 def _broadcast(count: Sum, layers: int | None) -> Sum:
     if layers is None:
         return count
-    spread = lambda x: jnp.broadcast_to(x, (layers,)) if x.ndim == 0 else x
-    return count.map(spread)
+    return count.map(lambda x: jnp.broadcast_to(x, (layers,)) if x.ndim == 0 else x)

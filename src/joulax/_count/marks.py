@@ -1,6 +1,6 @@
 """Words that a model can say about its own values."""
 
-from jax.ad_checkpoint import checkpoint_name
+from jax import ad_checkpoint
 from jaxtyping import Array
 
 
@@ -15,7 +15,7 @@ def spikes(x: Array) -> Array:
     - `x`: an array that is computed inside the counted function. On a value made outside it, the
       declaration is lost: use `count(fn, spikes=…)`.
     """
-    return checkpoint_name(x, "joulax.spikes")
+    return ad_checkpoint.checkpoint_name(x, "joulax.spikes")
 
 
 def synapses(x: Array) -> Array:
@@ -25,4 +25,4 @@ def synapses(x: Array) -> Array:
 
     - `x`: spikes times a parameter, elementwise; each element is one synapse.
     """
-    return checkpoint_name(x, "joulax.synapses")
+    return ad_checkpoint.checkpoint_name(x, "joulax.synapses")

@@ -1,7 +1,8 @@
 """Names of layers: where the weights stand in the model."""
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeGuard, cast
 
 import jax
 import numpy as np
@@ -41,7 +42,7 @@ class Leaves:
         """Index of an array, by identity or, for NumPy, by memory."""
         if id(array) in self._ids:
             return self._ids[id(array)]
-        if isinstance(array, np.ndarray):
+        if is_numpy(array):
             arrays = enumerate(self._arrays)
             return next((i for i, a in arrays if _same_memory(a, array)), None)
         return None
@@ -57,14 +58,23 @@ class Leaves:
 
     def add_tree(self, tree: Any, prefix: str = "") -> None:
         """Register every array of a pytree under its path."""
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        for path, leaf in leaves_with_paths(tree):
             if is_array(leaf):
                 self.add((prefix, *path) if prefix else path, leaf)
 
 
 def _same_memory(a: Any, b: np.ndarray) -> bool:
-    same = isinstance(a, np.ndarray) and a.shape == b.shape
-    return same and bool(np.may_share_memory(a, b))
+    return is_numpy(a) and a.shape == b.shape and bool(np.may_share_memory(a, b))
+
+
+def is_sequence(x: Any) -> TypeGuard[Sequence[Any]]:
+    """Whether something is a tuple or a list."""
+    return isinstance(x, tuple | list)
+
+
+def is_numpy(x: Any) -> TypeGuard[np.ndarray]:
+    """Whether something is an array of NumPy, which can change in place."""
+    return isinstance(x, np.ndarray)
 
 
 def is_array(x: Any) -> bool:
@@ -85,6 +95,16 @@ class Same:
 
     def __hash__(self) -> int:
         return id(self.item)
+
+
+def leaves_with_paths(tree: Any) -> list[tuple[Key, Any]]:
+    """Leaves of a pytree, each with its path."""
+    return [*jax.tree_util.tree_leaves_with_path(tree)]
+
+
+def structure_of(tree: Any) -> Any:
+    """The structure of a pytree; JAX does not say of which class it is."""
+    return cast(Any, jax.tree.structure(tree))
 
 
 def layer_names(paths: list[Key]) -> list[str]:
@@ -110,20 +130,24 @@ def _speaks(path: Key) -> bool:
 
 
 def _owners(paths: list[Key]) -> list[str]:
-    paths = [
-        p[:-1] if len(p) > 1 and _part(p[-1]) in (".value", ".raw_value") else p for p in paths
-    ]  # Flax NNX
+    paths = [_without_box(p) for p in paths]
     parents = [_text(p[:-1]) for p in paths]
-    names = []
+    names: list[str] = []
     for path, parent in zip(paths, parents, strict=True):
-        shared = (
-            parents.count(parent) > 1
-            or not parent
-            or isinstance(path[-1], SequenceKey | FlattenedIndexKey)
-            and len(path) < 3
-        )
+        shared = parents.count(parent) > 1 or not parent or _is_listed(path)
         names.append((_text(path) if shared else parent) or "weight")
     return names
+
+
+def _without_box(path: Key) -> Key:
+    """Flax NNX keeps each array in a box."""
+    boxed = len(path) > 1 and _part(path[-1]) in (".value", ".raw_value")
+    return path[:-1] if boxed else path
+
+
+def _is_listed(path: Key) -> bool:
+    """Whether an array stands in a list of the model itself: it has no layer."""
+    return isinstance(path[-1], SequenceKey | FlattenedIndexKey) and len(path) < 3
 
 
 def common_text(paths: list[Key]) -> Text:

@@ -2,17 +2,25 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
 from jax.extend.core import Jaxpr, Literal, Var
 
-from .axes import IDLE, Axes
-from .findings import Birth, Feed, Found, Late, Site
-from .kinds import NONE, Path, Paths, Turns, Value, constant
+from .axes import IDLE, Axes, numbers_in
+from .findings import Birth, Fanout, Feed, Found, Late, Site
+from .kinds import Turns, Value, constant
+from .places import NONE, Path, Paths, union
+from .resolution import Resolution
 from .updates import Work
 
 Group = tuple[Path, Paths, Any, Turns]  # what is driven together: frame, feeds, part, turns
+
+
+def table() -> Any:
+    """A field that starts as an empty table."""
+    return field(default_factory=dict[Any, Any])
 
 
 @dataclass(frozen=True)
@@ -27,8 +35,15 @@ class Claim:
     axes: Axes
     state: bool = False  # carried from step to step: its size is certain
     reduced: bool = False  # sums or extrema of neurons, as long as the neurons are not seen
+    part: tuple[Any, ...] = ()  # of the neurons that its feeds reach
     copies: int = 1  # populations of this size that the same currents drive
     apart: bool = False  # another population than the one that the same currents drive elsewhere
+    home: Path | None = None  # whose record these neurons are in, where they are known already
+
+    @property
+    def record(self) -> Path:
+        """The feed in whose record the updates stand."""
+        return self.owner if self.home is None else self.home
 
     @property
     def elements(self) -> float:
@@ -39,11 +54,19 @@ class Claim:
         """Whether neurons are seen in the other claim, and only their sums in this one."""
         return self.reduced and not other.reduced and self.frame == other.frame
 
+    def is_slice_of(self, other: "Claim") -> bool:
+        """Whether these are some of the neurons of the other claim."""
+        return len(self.part) > len(other.part) and numbers_in(self.part) is not None
+
     def beside(self, frame: Path) -> str:
         """Where another frame stands: in another `loop`, in another `branch`, or none of both."""
         pairs = list(zip(self.frame, frame, strict=False))
         same = next((k for k, (a, b) in enumerate(pairs) if a != b), len(pairs))
         return "" if same == len(pairs) else ("branch" if same % 2 else "loop")
+
+    def instead(self, other: "Claim") -> "Claim":
+        """The same claim in the place of another one."""
+        return dataclasses.replace(self, owner=other.owner, home=other.home)
 
     def of(self, neurons: float) -> "Claim":
         """The same claim to more neurons, along one axis."""
@@ -90,9 +113,10 @@ class Plan:
     consts: Sequence[Any]
     path: Path
     frame: Path
-    steps: list[Step] = field(default_factory=list)
-    infos: dict[Var, Value] = field(default_factory=dict)
-    work: dict[Var, Path] = field(default_factory=dict)  # the elementwise work that made a variable
+    resolution: Resolution
+    steps: list[Step] = field(default_factory=list[Step])
+    infos: dict[Var, Value] = table()
+    work: dict[Var, Path] = table()  # the elementwise work that made a variable
 
     @property
     def outs(self) -> list[Value]:
@@ -109,49 +133,106 @@ class Plan:
         return constant(atom.val) if isinstance(atom, Literal) else self.infos[atom]
 
 
+@dataclass(frozen=True)
+class Branch:
+    """A frame that runs where it is chosen: the frame around, and currents that enter as made."""
+
+    around: Path
+    currents: Paths
+    by_data: bool  # chosen by data
+
+
 @dataclass
 class Tables:
     """What the whole program has been found to contain so far."""
 
-    sites: dict[Path, Site] = field(default_factory=dict)
-    births: dict[Path, Birth] = field(default_factory=dict)
-    feeds: dict[Path, Feed] = field(default_factory=dict)
-    claims: dict[Path, Claim] = field(default_factory=dict)
-    uncounted: dict[Path, Uncounted] = field(default_factory=dict)
-    lost: dict[Path, Uncounted] = field(default_factory=dict)
-    fanouts: dict[Path, Any] = field(default_factory=dict)
-    parts: dict[tuple[Path, Any], float] = field(default_factory=dict)  # neurons, by feed
-    turns: dict[Path, dict[tuple[Path, Turns], float]] = field(default_factory=dict)  # repeats
-    elsewhere: dict[tuple[Path, Path], Claim] = field(default_factory=dict)  # in other frames
-    states: dict[Group, set[Paths]] = field(default_factory=dict)  # carried by what is driven
-    gated: dict[Paths, None] = field(default_factory=dict)  # regions that multiply each other
-    order: dict[Any, int] = field(default_factory=dict)  # turns, as they come
-    met: dict[tuple[Path, Any, Any], None] = field(default_factory=dict)
-    late: dict[tuple[Path, str], Late] = field(default_factory=dict)
-    work: dict[Path, Work] = field(default_factory=dict)
+    sites: dict[Path, Site] = table()
+    births: dict[Path, Birth] = table()
+    feeds: dict[Path, Feed] = table()
+    claims: dict[Path, Claim] = table()
+    uncounted: dict[Path, Uncounted] = table()
+    lost: dict[Path, Uncounted] = table()
+    fanouts: dict[Path, Fanout] = table()
+    parts: dict[tuple[Path, Any], float] = table()  # neurons, by feed
+    turns: dict[Path, dict[tuple[Path, Turns], float]] = table()  # repeats
+    elsewhere: dict[tuple[Path, Path], Claim] = table()  # in other frames
+    branches: dict[Path, Branch] = table()
+    states: dict[Group, set[Paths]] = table()  # carried by what is driven
+    gated: dict[Paths, None] = table()  # regions that multiply each other
+    order: dict[Any, int] = table()  # turns, as they come
+    met: dict[tuple[Path, Any, Any], None] = table()
+    late: dict[tuple[Path, str], Late] = table()
+    work: dict[Path, Work] = table()
     arrived: Paths = NONE  # spikes that have reached a site
     picked: Paths = NONE  # look-ups that turned out to be synapses
     leaving: Paths = NONE  # spikes that reach the outputs
 
     def copy(self) -> "Tables":
         """An independent copy."""
-        found = vars(self).items()
-        copies: dict[str, Any] = {n: dict(v) for n, v in found if isinstance(v, dict)}
+        copies: dict[str, Any] = {n: copy(v) for n, v in vars(self).items()}
         copies["turns"] = {f: dict(v) for f, v in self.turns.items()}
         copies["states"] = {g: set(v) for g, v in self.states.items()}
         return dataclasses.replace(self, **copies)
+
+    def add(self, found: Found) -> None:
+        """What a rule has found in one equation."""
+        self.sites.update((s.path, s) for s in found.sites)
+        for birth in found.births:
+            self._add_birth(birth)
+        for feed in found.feeds:
+            self._add_feed(feed)
+        self.arrived |= found.arrived
+        self.picked |= found.picked
+        self.met.update(dict.fromkeys(found.met))
+        if found.gated:
+            self.gated[found.gated] = None
+        if found.fanout is not None:
+            self.fanouts[found.fanout[0]] = found.fanout[1]
+        self.late.update(((t.path, t.field), t.late) for t in found.taps if t.late is not None)
+
+    def _add_birth(self, birth: Birth) -> None:
+        self.births[birth.path] = birth
+        for turn in sorted(birth.turns, key=str):
+            self.order.setdefault(turn, len(self.order))
+
+    def _add_feed(self, feed: Feed) -> None:
+        """A feed is made of all spikes that enter there, walk after walk."""
+        old = self.feeds.get(feed.path, feed)
+        births, leaves = feed.births | old.births, feed.leaves | old.leaves
+        self.feeds[feed.path] = dataclasses.replace(feed, births=births, leaves=leaves)
+
+    def stale(self, before: "Tables", outside: "Tables") -> tuple[Paths, Paths]:
+        """Births and feeds of earlier walks of a loop that the last one has not found again."""
+
+        def kept(now: Any, old: Any, around: Any) -> Paths:
+            return frozenset(p for p, x in now.items() if old.get(p) is x and p not in around)
+
+        births = kept(self.births, before.births, outside.births)
+        return births, kept(self.feeds, before.feeds, outside.feeds)
+
+    def enter(self, births: Paths) -> bool:
+        """Whether any of these spikes enter a region one to one."""
+        return any(f.births & births for f in self.feeds.values())
+
+    def forget(self, births: Paths, feeds: Paths) -> None:
+        """As if they had never been found."""
+        self.births = {p: b for p, b in self.births.items() if p not in births}
+        left = {p: f for p, f in self.feeds.items() if p not in feeds}
+        self.feeds = {p: dataclasses.replace(f, births=f.births - births) for p, f in left.items()}
 
     def living(self) -> Paths:
         """Births that are counted: those that arrive or leave, at their last form."""
         strong = self._with_others(self.arrived)
         weak = frozenset(b for b in self.leaving if not self.births[b].weak)
         soft = weak | self._with_others(self._others(weak))
-        found = strong | soft
-        earlier = {p for b in found for p in self.forms(b) if b in strong or p not in strong}
-        logged = {p for b in found for p in self.ancestors(b) if p not in strong}
-        left = found - earlier - logged
+        left = (strong | soft) - self._earlier(strong | soft, strong)
         silent = {b for b in left if self.births[b].complement and self.births[b].parents & left}
         return left - silent
+
+    def _earlier(self, found: Paths, strong: Paths) -> set[Path]:
+        """Earlier forms of births, and all that they are made of where it only leaves."""
+        forms = {p for b in found for p in self.forms(b) if b in strong or p not in strong}
+        return forms | {p for b in found for p in self._before(b, self._made_of) if p not in strong}
 
     def _others(self, births: Iterable[Path]) -> Paths:
         own = ((b, a) for b in births for a in (b, *self.forms(b)))
@@ -160,12 +241,13 @@ class Tables:
 
     def _returns(self, echo: Path, birth: Path) -> bool:
         """Whether spikes come from a trace or counter of nothing but the spikes that they gate."""
-        feeds = [self.feeds.get(f) for f in self.births[echo].feeds]
+        mask = self.births[echo]
+        feeds = [self.feeds.get(f) for f in mask.feeds]
         known = [f for f in feeds if f is not None]
-        fed = frozenset().union(*(f.births for f in known))
-        own = {birth, *self.ancestors(birth)}
-        back = lambda b: b in own or birth in self.ancestors(b)
-        return bool(fed) and len(known) == len(feeds) and all(map(back, fed))
+        fed = union(f.births for f in known) if feeds else mask.arrived
+        own = {birth, *self.ancestors(birth), *self.taken_back(birth)}
+        back = (own & {b, *self.ancestors(b)} for b in fed)
+        return bool(fed) and len(known) == len(feeds) and all(back)
 
     def _with_others(self, births: Paths) -> Paths:
         """Births, and the spikes that entered the regions they come from."""
@@ -174,9 +256,24 @@ class Tables:
             found = more
         return found
 
+    def _made_of(self, birth: Path) -> Paths:
+        """Births that a birth is made of; a complement is of other neurons than fire."""
+        known = self.births[birth]
+        return NONE if known.complement else known.parents
+
+    def taken_back(self, birth: Path) -> set[Path]:
+        """Spikes that the neurons of a birth have taken back before, in all their forms."""
+        fired = self.births[birth].fired
+        return {*fired, *(a for f in fired if f in self.births for a in self.ancestors(f))}
+
     def ancestors(self, birth: Path) -> set[Path]:
         """Births that a birth is made of."""
         return self._before(birth, lambda b: self.births[b].parents)
+
+    def outside(self, birth: Path) -> Path:
+        """The birth as which spikes have left the custom derivative in which they were born."""
+        left = (b.path for b in self.births.values() if b.left and birth in b.parents)
+        return next(left, birth)
 
     def forms(self, birth: Path) -> set[Path]:
         """Births that are earlier forms of the same spikes: no complement, no older step."""
@@ -190,13 +287,16 @@ class Tables:
 
     def _is_older(self, parent: Birth, birth: Birth) -> bool:
         """Whether spikes are of an earlier step than those made of them, in an unrolled loop."""
-        latest = lambda b: max((self.order.get(t, -1) for t in b.turns), default=-1)
-        if parent.turns and latest(parent) < latest(birth):
+        if parent.turns and self._latest(parent.turns) < self._latest(birth.turns):
             return True
-        before, after = (self._layers(b.feeds) for b in (parent, birth))
+        before, after = (self.layers(b.feeds) for b in (parent, birth))
         return any(after[layer] > path for layer, path in before.items() if layer in after)
 
-    def _layers(self, feeds: Paths) -> dict[Any, Path]:
+    def _latest(self, turns: Turns) -> int:
+        """The number of the last of some turns."""
+        return max((self.order.get(t, -1) for t in turns), default=-1)
+
+    def layers(self, feeds: Iterable[Path]) -> dict[Any, Path]:
         """The last site of each layer among some feeds."""
         sites = [self.sites[p] for p in sorted(feeds) if p in self.sites]
         return {(s.leaves, s.place): s.path for s in sites if s.leaves}
@@ -215,6 +315,10 @@ class Tables:
     def claimed(self) -> set[Claim]:
         """Populations of every frame."""
         return {*self.claims.values(), *self.elsewhere.values()}
+
+    def driven(self, feeds: Iterable[Path]) -> list[Claim]:
+        """Populations that some feeds drive, as far as they drive any."""
+        return [self.claims[f] for f in feeds if f in self.claims]
 
     def owner(self, birth: Birth) -> Path | None:
         """The feed whose record holds the spikes of a birth; none for an encoder."""

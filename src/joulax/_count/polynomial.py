@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .places import union
+
 Monomial = frozenset[int]  # numbers of spikes; a spike times itself is the spike
 MOST = 5  # more variables are not followed
 
@@ -18,7 +20,7 @@ class Polynomial:
     @property
     def variables(self) -> Monomial:
         """The spikes in it."""
-        return frozenset().union(*(m for m, _ in self.terms))
+        return union(m for m, _ in self.terms)
 
     def values(self) -> Iterator[float]:
         """Every value it can have."""

@@ -7,8 +7,10 @@ from typing import Any
 
 from .axes import IDLE, REPEATED
 from .findings import Population
-from .kinds import NONE, Path, Paths
-from .plan import Claim, Tables
+from .kinds import Turns
+from .places import NONE, Path, Paths, union
+from .plan import Claim, Group, Tables
+from .steps import chain, moved, record_of, same_step, steps_without_sites
 
 SAME, OTHERS = "the same neurons", "other neurons"  # that a current drives in another frame
 
@@ -52,7 +54,8 @@ def claim(tables: Tables, population: Population, frame: Path) -> None:
         return
     if population.held and population.state and not population.is_reduced:
         _carry(tables, population, frame)
-    new = _claim(population, frame, min(population.feeds, key=tables.first))
+    most = sum(tables.sites[f].neurons for f in population.feeds & tables.sites.keys())
+    new = _claim(population, frame, min(population.feeds, key=tables.first), most)
     again = _turned(tables, population, new)
     where = _elsewhere(tables, population, frame, again)
     if where:
@@ -66,12 +69,46 @@ def _claim_here(tables: Tables, population: Population, new: Claim) -> None:
     claims = tables.claims
     free = [p for p in population.feeds if p not in claims or claims[p].yields(new)]
     if not free:
-        _resize(tables, claims[max(population.feeds)], new)
+        old = claims[max(population.feeds)]
+        _integrate(tables, old, new) if _is_around(tables, old, new) else _resize(tables, old, new)
         return
     sliced = _sliced(tables, population)
-    owner = min(free, key=tables.first)
-    whose = claims[sliced[0]] if sliced else dataclasses.replace(new, owner=owner)
+    whose = claims[sliced[0]] if sliced else same_step(tables, population, new, free)
+    if whose is None:
+        owner, home = min(free, key=tables.first), record_of(tables, population, new)
+        whose = dataclasses.replace(new, owner=owner, home=home)
     claims.update(dict.fromkeys(free, whose))
+
+
+def _is_around(tables: Tables, old: Claim, new: Claim) -> bool:
+    """Whether neurons work around the branches where they were found: they fire in every step, or
+    are driven and carried in every step.
+    """
+    frames = _branches(tables, old.frame, new.frame)
+    if not new.state:
+        return bool(frames) and not new.reduced
+    made = any(old.owner[: len(f)] == f for f in frames)
+    enters = any(old.owner in tables.branches[f].currents for f in frames)
+    return bool(frames) and not made and not enters
+
+
+def _branches(tables: Tables, frame: Path, around: Path) -> list[Path]:
+    """The branches between a frame and one around it; none where a loop is between."""
+    found: list[Path] = []
+    while frame != around:
+        if frame not in tables.branches:
+            return []
+        found.append(frame)
+        frame = tables.branches[frame].around
+    return found
+
+
+def _integrate(tables: Tables, old: Claim, new: Claim) -> None:
+    """Neurons are updated in every step, in whichever branches they were found."""
+    _replace(tables, old, new.instead(old))
+    for owner, frame in list(tables.elsewhere):
+        if owner == old.owner and _branches(tables, frame, new.frame):
+            del tables.elsewhere[owner, frame]
 
 
 def _claim_elsewhere(tables: Tables, new: Claim, feed: Path, where: str) -> None:
@@ -82,15 +119,16 @@ def _claim_elsewhere(tables: Tables, new: Claim, feed: Path, where: str) -> None
         tables.elsewhere[owner, new.frame] = made
 
 
-def _claim(population: Population, frame: Path, owner: Path) -> Claim:
+def _claim(population: Population, frame: Path, owner: Path, most: float) -> Claim:
+    """These neurons, not more than what their sites deliver, if they have any."""
     axes = population.axes
     here = float(axes.size(IDLE))
-    neurons = min(population.size, here) if population.size else here
+    neurons = min(population.size or here, here, most or here)
     repeats = 1.0
     for dim in axes.dims:
         for n, labels in dim:
             repeats *= n if labels & REPEATED else 1
-    fields = (population.shape, axes, population.state, population.is_reduced)
+    fields = (population.shape, axes, population.state, population.is_reduced, population.part)
     return Claim(owner, frame, neurons, repeats, *fields)
 
 
@@ -98,14 +136,26 @@ def _elsewhere(tables: Tables, population: Population, frame: Path, again: Seque
     """Which neurons these are, where the currents drive neurons in another frame already."""
     if again:
         return SAME if tables.claims[again[0]].frame != frame else ""
-    known = [tables.claims[f] for f in population.feeds if f in tables.claims]
+    known = tables.driven(population.feeds)
     if len(known) < len(population.feeds):
         return ""
     places = {c.beside(frame) for c in known}
-    if places == {"branch"}:
-        return SAME
-    carried = population.state and not population.turns and all(c.state for c in known)
-    return OTHERS if carried and places == {"loop"} else ""
+    if places == {"loop"}:
+        if _fired_in(tables, population) & {c.frame for c in known}:
+            return SAME  # their state goes on in another loop
+        return OTHERS if _are_carried(population, known) else ""
+    return SAME if places == {"branch"} else ""
+
+
+def _fired_in(tables: Tables, population: Population) -> Paths:
+    """Frames in which spikes were born that these neurons have taken back."""
+    births = population.fired & tables.births.keys()
+    return frozenset(tables.births[p].frame for p in births)
+
+
+def _are_carried(population: Population, known: Sequence[Claim]) -> bool:
+    """Whether neurons are states of loops, here and where they are known, with all their steps."""
+    return population.state and not population.turns and all(c.state for c in known)
 
 
 def _sliced(tables: Tables, population: Population) -> list[Path]:
@@ -118,9 +168,8 @@ def _carry(tables: Tables, population: Population, frame: Path) -> None:
     """A state of a loop; gates that multiply each other in it are one population."""
     group = frame, population.feeds, population.part, population.turns
     tables.states.setdefault(group, set()).add(population.held)
-    gates = frozenset().union(*(g for g in tables.gated if g <= population.feeds))
-    found = {tables.claims[f] for f in gates if f in tables.claims}
-    alike = {c for c in found if c.frame == frame and c.neurons == population.size}
+    gates = union(g for g in tables.gated if g <= population.feeds)
+    alike = {c for c in tables.driven(gates) if c.frame == frame and c.neurons == population.size}
     if len(alike) > 1:
         first = min(alike, key=lambda c: tables.first(c.owner))
         for other in alike - {first}:
@@ -130,7 +179,7 @@ def _carry(tables: Tables, population: Population, frame: Path) -> None:
 def _turned(tables: Tables, population: Population, new: Claim) -> list[Path]:
     """Feeds whose neurons take another turn here: another slice of time made at once."""
     claims, turns = tables.claims, population.turns
-    again = []
+    again: list[Path] = []
     for f in population.feeds:
         key = f, population.part
         tables.parts[key] = min(tables.parts.get(key, new.neurons), new.neurons)
@@ -144,12 +193,15 @@ def _turned(tables: Tables, population: Population, new: Claim) -> list[Path]:
 
 def _resize(tables: Tables, old: Claim, new: Claim) -> None:
     """Neurons that are known already, and perhaps seen better here."""
-    if new.state and new.neurons == old.neurons and new.frame == old.frame and not old.state:
+    if new.frame != old.frame or old.state:
+        return
+    if new.state and new.neurons == old.neurons:
         _replace(tables, old, dataclasses.replace(old, state=True))
-    smaller = new.neurons < old.neurons and not old.state and new.reduced <= old.reduced
-    larger = new.neurons > old.neurons and new.state and not old.state
-    if new.frame == old.frame and (smaller or larger):
-        _replace(tables, old, dataclasses.replace(new, owner=old.owner))
+    smaller = new.neurons < old.neurons and new.reduced <= old.reduced
+    smaller &= not new.is_slice_of(old)
+    larger = new.neurons > old.neurons and (new.state or old.is_slice_of(new))
+    if smaller or larger:
+        _replace(tables, old, new.instead(old))
 
 
 def _replace(tables: Tables, old: Claim, new: Claim) -> None:
@@ -160,32 +212,59 @@ def _replace(tables: Tables, old: Claim, new: Claim) -> None:
 def unclaim(tables: Tables, feeds: Paths, size: float) -> None:
     """A mean or variance of a region, brought back to it, is no population of its own."""
     claims = tables.claims
-    found = {claims[p] for p in feeds if p in claims}
-    gone = {c for c in found if (c.neurons < size or c.reduced) and not c.state}
+    gone = {c for c in tables.driven(feeds) if (c.neurons < size or c.reduced) and not c.state}
     for p in [p for p, c in claims.items() if c in gone]:
         del claims[p]
 
 
 def settle(tables: Tables, lengths: Mapping[Path, int]) -> None:
     """What is known at the end: winners that arrive, several parts, populations and turns."""
+    _settle_winners(tables)
+    _settle_parts(tables)
+    _settle_copies(tables)
+    _settle_turns(tables, lengths)
+    _settle_steps(tables)
+
+
+def _settle_winners(tables: Tables) -> None:
     for path in sorted(tables.living()):
         birth = tables.births[path]
         if birth.here is not None and not any(f in tables.claims for f in birth.feeds):
             claim(tables, birth.here, birth.frame)
+
+
+def _settle_parts(tables: Tables) -> None:
     for old in set(tables.claims.values()):
         neurons = _in_parts(tables, old.owner)
         if neurons is not None and neurons > old.neurons:
             _replace(tables, old, old.of(neurons))
-    _settle_copies(tables)
+
+
+def _settle_turns(tables: Tables, lengths: Mapping[Path, int]) -> None:
     for old in tables.claimed:
         repeats = _repeats(tables, old, _runs(tables, old, lengths))
         if repeats > old.repeats:
             _replace(tables, old, dataclasses.replace(old, repeats=repeats))
 
 
+def _settle_steps(tables: Tables) -> None:
+    """Steps of an unrolled loop in which neurons fire again, though no current arrives."""
+    more: dict[Claim, dict[Turns, float]] = {}
+    for (frame, feeds, _, turns), paths in _fired(tables).items():
+        last = max(feeds)
+        old, free = tables.claims.get(last), [p for p in paths if not tables.births[p].held]
+        if old is not None and old.frame == frame and free:
+            step = tables.turns.get(last, {}).get((frame, turns), old.repeats)
+            steps = more.setdefault(old, {})
+            again = step * (steps_without_sites(tables, free) - 1)
+            steps[turns] = max(steps.get(turns, 0.0), again)
+    for old, steps in more.items():
+        _replace(tables, old, dataclasses.replace(old, repeats=old.repeats + sum(steps.values())))
+
+
 def _settle_copies(tables: Tables) -> None:
     for feeds, copies in _driven(tables).items():
-        for old in {tables.claims[f] for f in feeds if f in tables.claims}:
+        for old in set(tables.driven(feeds)):
             if copies > old.copies:
                 _replace(tables, old, dataclasses.replace(old, copies=copies))
 
@@ -227,20 +306,31 @@ def _repeats(tables: Tables, known: Claim, most: float) -> float:
 
 def _driven(tables: Tables) -> dict[Paths, int]:
     """How many populations the same currents drive: states and spikes that share nothing."""
-    groups = {group: list(states) for group, states in tables.states.items()}
-    for path in sorted(tables.living()):
-        b = tables.births[path]
-        if b.feeds and not b.weak:
-            group = groups.setdefault((b.frame, b.feeds, b.part, b.turns), [])
-            group.append(b.held)
+    groups = {group: [set[Any](s) for s in states] for group, states in tables.states.items()}
+    # states and births are both places: a word tells them apart
+    for group, every in _fired(tables).items():
+        paths = moved(tables, every)
+        taken = [{("fired", p) for p in chain(tables, path)} for path in paths]
+        held = [tables.births[path].held for path in paths]
+        groups[group] = groups.get(group, []) + [t | h for t, h in zip(taken, held, strict=True)]
     found: dict[Paths, int] = {}
     for (_, feeds, _, _), members in groups.items():
         found[feeds] = max(found.get(feeds, 1), _apart(members))
     return found
 
 
-def _apart(members: Sequence[Paths]) -> int:
-    """Groups of members that hold no state together; what holds none stands alone."""
+def _fired(tables: Tables) -> dict[Group, list[Path]]:
+    """Births that are counted, by what drives them."""
+    groups: dict[Group, list[Path]] = {}
+    for path in sorted(tables.living()):
+        b = tables.births[path]
+        if b.feeds and not b.weak:
+            groups.setdefault((b.frame, b.feeds, b.part, b.turns), []).append(path)
+    return groups
+
+
+def _apart(members: Sequence[set[Any]]) -> int:
+    """Groups of members that hold no state, and no spikes, together; what holds none is alone."""
     groups: list[set[Any]] = []
     for held in filter(None, members):
         groups = _joined(groups, lambda g, held=held: bool(g & held), held)

@@ -1,6 +1,7 @@
 """A counted program: traced once for each structure, kept, and called many times."""
 
 import dataclasses
+import gc
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -14,10 +15,11 @@ from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 
 from .._activity.account import Account
 from .arguments import Arguments, Names, argument_values
-from .findings import pruning
+from .events import pruning
 from .kinds import Data
 from .layers import Layers
-from .names import Leaves, Same, is_array
+from .names import Leaves, Same, is_array, leaves_with_paths, structure_of
+from .places import union
 from .plan import Plan
 from .resolution import Resolution
 from .run import Runner
@@ -74,7 +76,7 @@ class Program:
     def _finish(self) -> None:
         """Spikes that reach the outputs leave."""
         outs = [o for o in self.plan.outs if isinstance(o, Data)]
-        self.walker.tables.leaving = frozenset().union(*(o.births for o in outs))
+        self.walker.tables.leaving = union(o.births for o in outs)
 
     def _counted(self, *leaves: Any) -> tuple[list[Any], Account]:
         """Outputs and account; called while tracing."""
@@ -88,7 +90,7 @@ class Program:
     def _compiled(self, shapes: list[Any]) -> Callable[..., Any]:
         """The counted jaxpr: inlined into other traces, compiled once when called eagerly."""
         counted, out = jax.make_jaxpr(self._counted, return_shape=True)(*shapes)
-        structure, outs = jax.tree.structure(out), counted.jaxpr.outvars
+        structure, outs = structure_of(out), counted.jaxpr.outvars
         constants = _Constants([v.val for v in outs if isinstance(v, Literal)])
         rest = [_ARRAY if isinstance(v, Literal) else None for v in outs]
         changing = [v for v in outs if not isinstance(v, Literal)]
@@ -96,7 +98,8 @@ class Program:
         function = jax.jit(jaxpr_as_fun(ClosedJaxpr(jaxpr, counted.consts)), inline=True)
 
         def run(*leaves: Any) -> Any:
-            found, known = iter(function(*leaves)), iter(constants.arrays())
+            changed: list[Any] = [*function(*leaves)]
+            found, known = iter(changed), iter(constants.arrays())
             return structure.unflatten(next(known if x is _ARRAY else found) for x in rest)
 
         return run
@@ -149,6 +152,7 @@ class Call:
 
     def __init__(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]):
         self.fn, self.args, self.kwargs = fn, args, kwargs
+        self.treedef: Any
         leaves, self.treedef = jax.tree.flatten((fn, args, kwargs))
         self.static = [_ARRAY if is_array(x) else x for x in leaves]
         self.dynamic = [x for x in leaves if is_array(x)]
@@ -168,7 +172,7 @@ class Call:
 def _taken_apart(tree: Any) -> tuple[list[Any], Any]:
     """Leaves with their paths, and the structure; nothing of what cannot be read any more."""
     try:
-        return jax.tree_util.tree_flatten_with_path(tree)
+        return leaves_with_paths(tree), structure_of(tree)
     except (ValueError, RuntimeError):  # states that may be read once
         return [], None
 
@@ -179,8 +183,7 @@ def _refuse_written(before: Sequence[Any], after: Sequence[Any], outs: Sequence[
     for (old, was), (new, is_) in zip(before, after, strict=True):
         if was is None or is_ is None:
             continue
-        pairs = zip(old, new, strict=False)
-        changed = [(p, b) for (p, a), (_, b) in pairs if not _untouched(a, b)]
+        changed = _changed(old, new)
         written = [jax.tree_util.keystr(p) for p, b in changed if id(b) not in returned]
         if written or (was != is_ and not changed):
             names = ", ".join(written) or "its structure"
@@ -190,6 +193,12 @@ def _refuse_written(before: Sequence[Any], after: Sequence[Any], outs: Sequence[
                 "Flax NNX `graph, state = nnx.split(model)`, then count a function of `state` that "
                 "merges, calls, and returns `nnx.state(model)`; or switch to evaluation"
             )
+
+
+def _changed(old: Sequence[Any], new: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """Leaves that have become others, with their paths."""
+    pairs = zip(old, new, strict=False)
+    return [(path, b) for (path, a), (_, b) in pairs if not _untouched(a, b)]
 
 
 def _untouched(a: Any, b: Any) -> bool:
@@ -228,9 +237,8 @@ def _shape(x: Any) -> jax.ShapeDtypeStruct:
 def _explicit(aval: Any) -> Any:
     """The sharding that belongs to the type of an array on an explicit mesh."""
     sharding = getattr(aval, "sharding", None)
-    mesh = getattr(sharding, "mesh", None)
-    explicit = mesh is not None and getattr(mesh, "_any_axis_explicit", False)
-    return sharding if explicit else None
+    kinds = getattr(getattr(sharding, "mesh", None), "axis_types", ())
+    return sharding if jax.sharding.AxisType.Explicit in kinds else None
 
 
 def _signature(x: Any) -> Any:
@@ -243,11 +251,14 @@ def _signature(x: Any) -> Any:
 def _constants(closed: ClosedJaxpr) -> Iterator[Any]:
     """Constants of a jaxpr and of all jaxprs inside it."""
     yield from closed.consts
-    is_jaxpr = lambda x: isinstance(x, ClosedJaxpr)
     for eqn in closed.jaxpr.eqns:
-        for inner in jax.tree.leaves(list(eqn.params.values()), is_leaf=is_jaxpr):
-            if isinstance(inner, ClosedJaxpr):
+        for inner in jax.tree.leaves(list(eqn.params.values()), is_leaf=_is_jaxpr):
+            if _is_jaxpr(inner):
                 yield from _constants(inner)
+
+
+def _is_jaxpr(x: Any) -> bool:
+    return isinstance(x, ClosedJaxpr)
 
 
 def _equal(a: Any, b: Any) -> bool:
@@ -268,6 +279,13 @@ def _hashable(x: Any) -> Any:
 
 _CACHE: OrderedDict[Any, Program] = OrderedDict()
 _CACHE_SIZE = 256
+
+
+def forget() -> None:
+    """Trace all programs again, from arrays as they are now."""
+    _CACHE.clear()
+    jax.clear_caches()
+    gc.collect()
 
 
 def programs(key: Any, make: Callable[[], Program]) -> Program:

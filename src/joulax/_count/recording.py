@@ -1,14 +1,14 @@
 """`activity_of`: the record of one layer from spikes that were recorded elsewhere."""
 
 import functools
-from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array
 
+from .._activity.account import Account
 from .._activity.record import Activity
 from .count import Counter, count
 from .names import is_array
@@ -73,8 +73,11 @@ def activity_of(
 _KEPT = ("ac", "ac_graded", "mac", "dense_ac", "dense_mac", "synapses", "nonzero")
 
 
-def _records(counter: Callable, flat: Array) -> tuple[list[str], Any]:
-    account = jax.jit(jax.vmap(lambda x: counter(x)[1]))(flat)
+def _records(counter: Counter, flat: Array) -> tuple[list[str], Account]:
+    def counted(x: Array) -> Account:
+        return counter(x)[1]
+
+    account = cast(Account, jax.jit(jax.vmap(counted))(flat))
     if not len(account):
         raise ValueError("activity_of() takes a layer with weights, this one has no synaptic site")
     return list(account), account

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from .axes import VARIES, Axes
 from .exact import MANY, Sum, over, total
 
 
@@ -38,6 +39,13 @@ class Resolution:
     def total(self) -> bool:
         """Whether everything is summed at once."""
         return not self.neurons and self.steps is None
+
+    def by_sample(self, samples: int) -> "BySample":
+        """The same, with the counts of so many samples apart."""
+        return BySample(self.neurons, None, self.touched, self.events, self.pruning, samples)
+
+    def check_weight(self, axes: Axes) -> None:
+        """Weights of any shape have counts of this resolution."""
 
     def whole(self, shape: tuple[int, ...], repeated: tuple[bool, ...], within: bool) -> bool:
         """Whether one number is all that is kept of one execution of a site."""
@@ -86,6 +94,37 @@ class Resolution:
         summed = met.sum(axis=tuple(gone), keepdims=True) * times
         wide = np.broadcast_to(summed, [n if i in kept else 1 for i, n in enumerate(shape)])
         return np.transpose(wide, (*kept, *gone)).reshape([shape[i] for i in kept])
+
+
+@dataclass(frozen=True)
+class BySample(Resolution):
+    """Counts of every sample apart, the first axis: in a loop that they leave one by one."""
+
+    samples: int = 0
+
+    @property
+    def total(self) -> bool:
+        """Whether everything is summed at once."""
+        return False
+
+    def step_axis(
+        self, shape: tuple[int, ...], repeated: tuple[bool, ...], within: bool
+    ) -> int | None:
+        """The axis of samples, the only one of their number."""
+        if self.samples in shape:
+            return shape.index(self.samples)
+        raise ValueError(self._refused(f"work of shape {shape} has no axis of them"))
+
+    def check_weight(self, axes: Axes) -> None:
+        """Weights are those of all samples, or `nonzero` would be that of all of them together."""
+        if any(n == self.samples and axes.has(a, VARIES) for a, n in enumerate(axes.shape)):
+            raise ValueError(self._refused(f"each has weights of its own, of shape {axes.shape}"))
+
+    def _refused(self, why: str) -> str:
+        return (
+            f"a loop that each of {self.samples} samples of a `vmap` leaves at a step of its own: "
+            f"{why}; count inside of the `vmap`: jax.vmap(joulax.count(f))"
+        )
 
 
 def within(kept: frozenset[tuple[int, ...]], path: tuple[int, ...]) -> bool:

@@ -1,5 +1,6 @@
 """Second pass: run the original program and the counting beside it."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,9 +10,11 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var, jaxpr_as_fun
 from jaxtyping import Array
 
 from . import exact
+from .events import events_of, fixed
 from .exact import Sum
-from .findings import COUNTING, EVENTS, Companions, Key, Operands, events_of, fixed
-from .kinds import Data, Events, Parameter, Path, Value
+from .findings import COUNTING, EVENTS, Companions, Key, Operands
+from .kinds import Data, Events, Parameter, Value
+from .places import Path, union
 
 Taps = dict[Any, Sum]  # (site or birth, field) -> count; with LATE or STEPS, a part of it
 LATE, STEPS = "late", "steps"
@@ -42,8 +45,8 @@ def wanted(info: Value) -> list[Key]:
     if isinstance(info, Events):
         return [EVENTS] if info.beside else []
     if isinstance(info, Data):
-        keys = {t.key for t in info.terms if not t.counted}
-        return sorted(keys, key=lambda k: (sorted(k[0]), k[1]))
+        keys = {t.key for t in info.pending}
+        return sorted(keys, key=lambda k: (sorted(k[0]), *k[1:]))
     return []
 
 
@@ -96,23 +99,20 @@ class Runner:
         beside: dict[Var, Any] = {
             v: c for v, c in zip(plan.jaxpr.invars, companions, strict=True) if c is not None
         }
-        read = lambda atom: atom.val if isinstance(atom, Literal) else env[atom]
         taps: Taps = self._claims(plan)
         for segment in _segments(plan):
             self._evaluate(plan, segment, env)
             for step in segment:
-                taps = merged(taps, self._step(step, read, env, beside))
+                taps = merged(taps, self._step(step, env, beside))
         outs = plan.jaxpr.outvars
-        there = [None if isinstance(v, Literal) else beside.get(v) for v in outs]
-        return [read(v) for v in outs], there, taps
+        return _values(outs, env), _beside(outs, beside), taps
 
-    def _step(self, step: Any, read: Any, env: dict, beside: dict) -> Taps:
+    def _step(self, step: Any, env: dict[Var, Any], beside: dict[Var, Any]) -> Taps:
         """Control flow, companions and records of one equation whose plain value exists already."""
         found, eqn = step.found, step.eqn
         if found.plain:
             return {}
-        values = [read(v) for v in eqn.invars]
-        there = [None if isinstance(v, Literal) else beside.get(v) for v in eqn.invars]
+        values, there = _values(eqn.invars, env), _beside(eqn.invars, beside)
         if found.run is not None:
             outs, after, taps = found.run(self, values, there)
             env.update(zip(eqn.outvars, outs, strict=True))
@@ -144,16 +144,20 @@ class Runner:
         direct = tap.path in self.new and tap.path[:-1] == self._body
         return ((*key, STEPS), late.part) if direct else (key, tap.value)
 
+    def direct(self) -> "Runner":
+        """A runner that finds everything in the loop itself, step by step."""
+        return Runner(self.walker, self.fanouts)
+
     def behind(self, taps: Taps) -> Taps:
-        """Parts that have added up in a loop, made into counts behind it."""
+        """Parts that have added up in a loop, made into counts behind it, or behind one around."""
         late = self.walker.tables.late
+        parts = {k: v for k, v in taps.items() if len(k) > 2 and k[0] in self.new}
         with jax.named_scope(COUNTING):
-            return {
+            made = {
                 k[:2]: late[k[:2]].count(v if k[2] == LATE else v.value, self.weights[k[0]])
-                if len(k) > 2 and k[0] in self.new
-                else v
-                for k, v in taps.items()
+                for k, v in parts.items()
             }
+        return {k: v for k, v in taps.items() if k not in parts} | made
 
     def _claims(self, plan: Any) -> Taps:
         """Neurons that are updated once each time this plan runs."""
@@ -161,11 +165,11 @@ class Runner:
             return {}
         claims = [c for c in self.walker.tables.claimed if c.frame == plan.frame]
         ordered = sorted(claims, key=lambda c: c.owner)
-        return merged(*({(c.owner, "updates"): self._updates(c)} for c in ordered))
+        return merged(*({(c.record, "updates"): self._updates(c, plan)} for c in ordered))
 
-    def _updates(self, claim: Any) -> Sum:
+    def _updates(self, claim: Any, plan: Any) -> Sum:
         """Updates of a population, a number unless axes are kept."""
-        resolution = self.walker.resolution
+        resolution = plan.resolution
         if resolution.total:
             return exact.known(claim.elements)
         within = any((*claim.frame, 0)[: len(k)] == k for k in self.walker.stepped)
@@ -173,35 +177,29 @@ class Runner:
         share = claim.elements / max(ones.size, 1)
         return resolution.summed(ones * share, claim.axes.wholly(5), within, max(share, 1.0))
 
-    def _evaluate(self, plan: Any, segment: list[Any], env: dict) -> None:
+    def _evaluate(self, plan: Any, segment: list[Any], env: dict[Any, Any]) -> None:
         """Run consecutive original equations as one jaxpr: derivatives and source lines stay."""
-        eqns = [s.eqn for s in segment if s.found.run is None]
-        if not eqns:
+        if segment[0].found.run is not None:  # control flow, which stands alone
             return
+        eqns = [s.eqn for s in segment]
         made = [v for e in eqns for v in e.outvars]
-        own = set(made)
-        read = (v for e in eqns for v in e.invars if not isinstance(v, Literal))
-        used = list(dict.fromkeys(v for v in read if v not in own))
+        used = _used(eqns, made)
         outs = evaluate(plan.jaxpr, eqns, used, made, [env[v] for v in used])
         if self.walker.resolution.existence:
-            kinds = [k for s in segment if s.found.run is None for k in s.found.outs]
-            outs = [
-                jax.lax.stop_gradient(o) if isinstance(k, Data) else o
-                for o, k in zip(outs, kinds, strict=True)
-            ]
+            outs = map(_without_slope, outs, (k for s in segment for k in s.found.outs))
         env.update(zip(made, outs, strict=True))
 
     def companions(
         self, infos: Sequence[Value], want: Sequence[Value], values: Sequence[Any], there: Any
     ) -> list[Any]:
         """What should travel beside values, made from the values where nothing did."""
-        found = []
+        found: list[Companions | None] = []
         for info, goal, value, companion in zip(infos, want, values, there, strict=True):
             keys = wanted(goal)
             if not keys:
                 found.append(None)
                 continue
-            have = _force(companion) if companion is not None else {}
+            have = _force(companion)
             found.append({k: _made(info, value, have, k) for k in keys})
         return found
 
@@ -214,13 +212,36 @@ class Runner:
         with jax.named_scope(COUNTING):
             for path, weight in _weights(plan, _Scope(plan, known)):
                 if path not in found:
-                    found[path] = fixed(tables.fanouts[path](weight))
+                    found[path] = fixed(tables.fanouts[path].reach(weight))
                     weights[path] = weight
             new = [p for p in found if p not in self.fanouts]
-            counts = {(p, "nonzero"): found[p].sum() / tables.sites[p].copies for p in new}
+            every = tables.fanouts
+            counts = {(p, "nonzero"): every[p].existing(weights[p], found[p]) for p in new}
             runner = Runner(self.walker, found, weights, plan.path if scan else None)
             runner.new = frozenset(new)
-            return runner, {k: _sum(v) for k, v in counts.items()}
+            return runner, counts
+
+
+def _values(atoms: Sequence[Any], env: Mapping[Var, Any]) -> list[Any]:
+    """Values of variables and literals."""
+    return [a.val if isinstance(a, Literal) else env[a] for a in atoms]
+
+
+def _beside(atoms: Sequence[Any], beside: Mapping[Var, Any]) -> list[Any]:
+    """What travels beside variables; nothing does beside a literal."""
+    return [None if isinstance(a, Literal) else beside.get(a) for a in atoms]
+
+
+def _used(eqns: Sequence[Any], made: Sequence[Var]) -> list[Var]:
+    """Variables that equations read and do not make, each once."""
+    own = set(made)
+    read = (v for e in eqns for v in e.invars if not isinstance(v, Literal))
+    return list(dict.fromkeys(v for v in read if v not in own))
+
+
+def _without_slope(value: Any, info: Value) -> Any:
+    """Data as a constant; parameters keep their gradient."""
+    return jax.lax.stop_gradient(value) if isinstance(info, Data) else value
 
 
 def _made(info: Value, value: Any, have: Mapping[Key, Array], key: Key) -> Array:
@@ -238,7 +259,7 @@ def _sum(value: Any) -> Sum:
         return value
     if isinstance(value, int | float):
         return exact.known(value)
-    return Sum(value, None, 0.0)
+    return Sum(value, None, math.inf)
 
 
 def _thunk(companion: Beside | Companions) -> Beside:
@@ -249,7 +270,8 @@ class _Lazy:
     """What travels beside the outputs of one equation, made when somebody needs it."""
 
     def __init__(self, make: Any, operands: Operands):
-        self._make, self._operands, self._made = make, operands, None
+        self._make, self._operands = make, operands
+        self._made: list[Companions | None] | None = None
 
     def output(self, k: int, shape: tuple[int, ...]) -> Beside:
         """The part of output k."""
@@ -266,9 +288,9 @@ class _Lazy:
 
 def evaluate(jaxpr: Jaxpr, eqns: Any, invars: Any, outvars: Any, values: Any) -> list[Any]:
     """Run some equations of a jaxpr."""
-    effects = frozenset().union(*(e.effects for e in eqns))
+    effects = union(e.effects for e in eqns)
     piece = jaxpr.replace(constvars=[], invars=invars, outvars=outvars, eqns=eqns, effects=effects)
-    return jaxpr_as_fun(ClosedJaxpr(piece, []))(*values)
+    return [*jaxpr_as_fun(ClosedJaxpr(piece, []))(*values)]
 
 
 def evaluate_one(jaxpr: Jaxpr, eqn: Any, values: Sequence[Any]) -> list[Any]:

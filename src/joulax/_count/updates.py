@@ -4,13 +4,14 @@ Which arithmetic one update of one neuron takes, read off the program.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from jax.extend.core import Literal
 
-from .kinds import Data, Path, Paths, Value
+from .kinds import Data, Value
+from .places import Path, Paths, union
 
 CLASSES = ("multiply", "add", "compare", "other")
 _OTHER = "exp exp2 expm1 log log1p tanh logistic sqrt rsqrt pow sin cos erf floor round rem"
@@ -42,17 +43,20 @@ def note(
     plan: Any, eqn: Any, path: Path, ins: list[Value], frame: Path, work: dict[Path, Work]
 ) -> None:
     """Register the work of one equation."""
-    name = eqn.primitive.name
-    read = [v for v in eqn.invars if not isinstance(v, Literal)]
-    made = [plan.work[v] for v in read if v in plan.work]
-    if name in _TRANSPARENT and made:
-        plan.work.update(dict.fromkeys(eqn.outvars, made[0]))
+    name, made = eqn.primitive.name, _prepared(plan, eqn.invars)
     data = [i for i in ins if isinstance(i, Data)]
-    if name not in _CLASS or not data:
-        return
-    feeds: Paths = frozenset().union(*(i.feeds for i in data))
-    work[path] = Work(_CLASS[name], eqn.outvars[0].aval.size, frame, feeds, tuple(made))
-    plan.work.update(dict.fromkeys(eqn.outvars, path))
+    if name in _CLASS and data:
+        feeds: Paths = union(i.feeds for i in data)
+        work[path] = Work(_CLASS[name], eqn.outvars[0].aval.size, frame, feeds, tuple(made))
+        plan.work.update(dict.fromkeys(eqn.outvars, path))
+    elif name in _TRANSPARENT and made:
+        plan.work.update(dict.fromkeys(eqn.outvars, made[0]))
+
+
+def _prepared(plan: Any, atoms: Sequence[Any]) -> list[Path]:
+    """The work that made some variables."""
+    read = [v for v in atoms if not isinstance(v, Literal)]
+    return [plan.work[v] for v in read if v in plan.work]
 
 
 def per_update(tables: Any) -> dict[Path, dict[str, float]]:

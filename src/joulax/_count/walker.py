@@ -1,31 +1,34 @@
 """First pass: walk a jaxpr once, without numbers, and record what the rules find."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from . import populations
 from .axes import Axes
 from .constants import Constants
-from .context import Context
-from .findings import COUNTING, Found, Population
+from .context import Around
+from .findings import COUNTING, Context, Found, Population
 from .kinds import (
-    NONE,
     Analog,
+    Cause,
     Data,
+    Events,
+    Pack,
     Parameter,
-    Path,
-    Paths,
     Value,
     constant,
     parameter,
+    varied,
 )
 from .names import Leaves
+from .places import NONE, Path, Paths, union
 from .plan import Plan, Step, Tables, Uncounted
 from .resolution import Resolution, within
 from .rules import (
@@ -34,6 +37,7 @@ from .rules import (
     OPAQUE,
     RULES,
     because,
+    births_in,
     contained,
     from_parameters,
     mixed,
@@ -47,14 +51,17 @@ class Walker:
     """Walks jaxprs, calls rules, and keeps what they find."""
 
     def __init__(self, leaves: Leaves, resolution: Resolution, declared: bool = False):
-        self.leaves, self.resolution, self.declared = leaves, resolution, declared
+        self.leaves, self.declared = leaves, declared
+        self.resolution: Resolution = resolution
         self.tables, self.stepped = Tables(), NONE
         self.values: dict[int, Value] = {}
         self.constants = Constants()
         self.lengths: dict[Path, int] = {}  # steps of loops
         self.makers: dict[int, tuple[Any, Sequence[Value]]] = {}  # what made a numbered value
+        self.packs: dict[int, Pack | None] = {}  # the parts of states of loops
         self._numbers: dict[Any, int] = {}
         self._backward: list[bool] = [False]
+        self._starting = 0  # loops of which the first step is walked
 
     # -- walking --------------------------------------------------------------
 
@@ -65,18 +72,21 @@ class Walker:
         path: Path,
         *,
         frame: Path | None = None,
+        packs: Mapping[int, Pack] | None = None,
     ) -> Plan:
         """Plan a jaxpr whose inputs are known.
 
-        `frame` is given when it runs as often as its caller.
+        `frame` is given when it runs as often as its caller, `packs` are the parts of some inputs.
         """
         jaxpr = closed.jaxpr if isinstance(closed, ClosedJaxpr) else closed
-        consts = closed.consts if isinstance(closed, ClosedJaxpr) else []
-        plan = Plan(jaxpr, consts, path, path if frame is None else frame)
+        consts: Sequence[Any] = closed.consts if isinstance(closed, ClosedJaxpr) else ()
+        plan = Plan(jaxpr, consts, path, path if frame is None else frame, self.resolution)
         for var, value in zip(jaxpr.constvars, consts, strict=True):
             plan.infos[var] = self._const(value)
         for k, (var, info) in enumerate(zip(jaxpr.invars, ins, strict=True)):
             plan.infos[var] = self._numbered(info, ("input", path, k))
+            if info.number < 0:
+                self.packs[plan.infos[var].number] = (packs or {}).get(k)
         for i, eqn in enumerate(jaxpr.eqns):
             self._equation(plan, eqn, (*path, i))
         return plan
@@ -85,13 +95,17 @@ class Walker:
         ins = [self._read(plan, v) for v in eqn.invars]
         scope = str(eqn.source_info.name_stack)
         backward = self._backward[-1] or "transpose(" in scope
-        ctx = Context(path, plan.frame, self.resolution, backward, self.declared, self)
+        ctx = Around(path, plan.frame, self.resolution, backward, self.declared, self)
         counting = COUNTING in scope
         if isinstance(length := eqn.params.get("length"), int):
             self.lengths[path] = length
         found = _counting(eqn, ins) if counting else self._found(eqn, ins, ctx)
+        known = self._made_before(eqn, ins, found, ctx)
+        if known is not None:
+            found = Found([known], found.events)
         outs = [self._out(plan, eqn, ins, o, k) for k, o in enumerate(found.outs)]
         found = found.but(outs=outs)
+        self.packs |= {outs[k].number: pack for k, pack in found.packs.items()}
         plan.infos.update(zip(eqn.outvars, outs, strict=True))
         self._record(eqn, found, ctx)
         if not counting:
@@ -110,30 +124,11 @@ class Walker:
 
     def _record(self, eqn: Any, found: Found, ctx: Context) -> None:
         tables = self.tables
-        tables.sites.update((s.path, s) for s in found.sites)
-        tables.births.update((b.path, b) for b in found.births)
-        for turn in (t for b in found.births for t in sorted(b.turns, key=str)):
-            tables.order.setdefault(turn, len(tables.order))
-        for f in found.feeds:
-            old = tables.feeds.get(f.path)
-            tables.feeds[f.path] = (
-                f
-                if old is None
-                else dataclasses.replace(
-                    f, births=f.births | old.births, leaves=f.leaves | old.leaves
-                )
-            )
-        tables.arrived |= found.arrived
-        tables.picked |= found.picked
-        if found.fanout is not None:
-            tables.fanouts[found.fanout[0]] = found.fanout[1]
-        tables.late.update(((t.path, t.field), t.late) for t in found.taps if t.late is not None)
+        tables.add(found)
         if found.uncounted:
             tables.uncounted[ctx.path] = _work(eqn, "")
         if found.lost is not None:
             tables.lost[ctx.path] = _work(eqn, found.lost)
-        tables.met.update(dict.fromkeys(found.met))
-        tables.gated.update(dict.fromkeys([found.gated] if found.gated else []))
         populations.unclaim(tables, *found.statistics)
         for population in found.neurons:
             self.claim(population, ctx.frame)
@@ -159,15 +154,36 @@ class Walker:
         self.values[info.number] = info
         return info
 
+    def _made_before(
+        self, eqn: Any, ins: Sequence[Value], found: Found, ctx: Context
+    ) -> Events | None:
+        """Spikes that fire here, where the same equation of the same values stood before.
+
+        Equal currents of other sites are others, and so are states that are equal before the first
+        step of a loop.
+        """
+        if not found.births or self._starting:
+            return None
+        known = self.values.get(self._numbers.get(_key(eqn, ins, 0), -1))
+        if not isinstance(known, Events):
+            return None
+        births = [self.tables.births.get(p) for p in known.births - {ctx.path}]
+        feeds = union(b.feeds for b in found.births)
+        if not births or not all(b and (b.frame, b.feeds) == (ctx.frame, feeds) for b in births):
+            return None
+        return known.but(births=frozenset(map(self.tables.outside, known.births)))
+
     def _out(self, plan: Plan, eqn: Any, ins: Sequence[Value], out: Value, k: int) -> Value:
         if out.number >= 0:
             return out
+        if isinstance(out, Data) and out.weight and out.weight.axes.shape != out.axes.shape:
+            out = out.but(weight=None)  # an extremum over weighted data
         if eqn.effects or any(i.number < 0 for i in ins):
             return self._numbered(out, ("fresh", len(self._numbers)))
-        numbers = tuple(i.number for i in ins)
-        out = self._numbered(out, (eqn.primitive.name, _params(eqn), numbers, k))
+        out = self._numbered(out, _key(eqn, ins, k))
         self.makers[out.number] = eqn, ins
         if isinstance(out, Parameter) and not out.leaves:
+            numbers = tuple(i.number for i in ins)
             self.constants.derive(out.number, plan.jaxpr, eqn, numbers, k)
         return out
 
@@ -176,20 +192,44 @@ class Walker:
     def fixpoint(self, run: Any, start: list[Value], joined: Any) -> Any:
         """Repeat `run(state)` with joined states until nothing changes.
 
-        Only the last walk is kept.
+        Only the last walk is kept. What is no constant after all (counters, clocks) says first what
+        it is: what a walk made of states that depend on data with such a constant is forgotten. So
+        are spikes that only an earlier walk has found, and a state or a feed of the last one names.
         """
-        state = start
+        state, outside, first = start, self.tables.copy(), True
+        cleaned: list[Value] | None = None
         while True:
             before = self.tables.copy()
-            result, new = run(state)
+            with self._begins(first):
+                result, new = run(state)
             new = joined(state, new)
             if new == state:
-                return result, state
+                births, feeds = self.tables.stale(before, outside)
+                new = [_without(s, births, feeds) for s in state]
+                if new == cleaned or (new == state and not self.tables.enter(births)):
+                    return result, state
+                self.tables.forget(births, feeds)
+                cleaned = new
+            first = any(_is_no_constant(a, b) for a, b in zip(state, new, strict=False))
+            if first:
+                self.tables = outside.copy()
+                pairs = zip(new, [*start, *new[len(start) :]], strict=True)
+                state = [s if isinstance(s, Parameter) else old for s, old in pairs]
+                continue
             # sites, births and feeds keep their places from walk to walk, and the new state may
             # name them
             kept = {n: getattr(self.tables, n) for n in ("sites", "births", "feeds", "order")}
             self.tables = dataclasses.replace(before, **kept)
             state = new
+
+    @contextmanager
+    def _begins(self, first: bool) -> Generator[None]:
+        """Inside, states of a loop are as before its first step."""
+        self._starting += first
+        try:
+            yield
+        finally:
+            self._starting -= first
 
     def keeps_steps(self, path: Path, length: int) -> bool:
         """Whether the steps of this scan are kept: it is the outermost one of the wanted length."""
@@ -201,7 +241,7 @@ class Walker:
         return True
 
     @contextmanager
-    def inside(self, backward: bool) -> Iterator[None]:
+    def inside(self, backward: bool) -> Generator[None]:
         """Equations inside an equation that computes a gradient do so too."""
         self._backward.append(backward)
         try:
@@ -210,7 +250,17 @@ class Walker:
             self._backward.pop()
 
     @contextmanager
-    def deciding(self, path: Path) -> Iterator[None]:
+    def by_sample(self, samples: int | None) -> Generator[None]:
+        """Inside, counts of samples stay apart, where there are any."""
+        before = self.resolution
+        self.resolution = before if samples is None else before.by_sample(samples)
+        try:
+            yield
+        finally:
+            self.resolution = before
+
+    @contextmanager
+    def deciding(self, path: Path) -> Generator[None]:
         """Inside, only regions that begin there become neurons."""
         before = dict(self.tables.claims)
         yield
@@ -240,26 +290,36 @@ class Walker:
 
     def _const(self, value: Any) -> Value:
         leaf = self.leaves.of(value)
-        shape = tuple(getattr(value, "shape", ()))
         key = ("const", id(value))
-        known = parameter(shape) if _abstract(value) else constant(value)
-        if (leaf is None or self.declared) and known_number(known):
+        known = parameter(_shape(value)) if _abstract(value) else constant(value)
+        if known.constant is not None and (leaf is None or self.declared):
             self.constants.add(self.number(*key), value)
-            named = known if leaf is None else known.but(leaves=frozenset((leaf,)))
-            return self._numbered(named, key)
-        if leaf is None and not self.declared and any(n > 1 for n in shape):
-            leaf = self.leaves.add((), value)  # an array of nobody we know: named by its place
+            if leaf is not None:  # equal weights are a synapse each
+                known = known.but(leaves=frozenset((leaf,)), axes=varied(_shape(value)))
+            return self._numbered(known, key)
         if leaf is None:
-            found = self._numbered(parameter(shape, outside=self.declared), key)
-            if not _abstract(value):
-                self.constants.add(found.number, value)
-            return found
-        return self._numbered(parameter(shape, leaves=frozenset((leaf,))), key)
+            return self._unowned(value, key)
+        return self._numbered(parameter(_shape(value), leaves=frozenset((leaf,))), key)
+
+    def _unowned(self, value: Any, key: Any) -> Value:
+        """An array of nobody we know: named by its place, unless weights were declared."""
+        shape = _shape(value)
+        if not self.declared and any(n > 1 for n in shape):
+            leaf = self.leaves.add((), value)
+            return self._numbered(parameter(shape, leaves=frozenset((leaf,))), key)
+        found = self._numbered(parameter(shape, outside=self.declared), key)
+        if not _abstract(value):
+            self.constants.add(found.number, value)
+        return found
 
 
-def known_number(info: Parameter) -> bool:
-    """Whether a constant is one number everywhere."""
-    return info.constant is not None
+def _shape(value: Any) -> tuple[int, ...]:
+    return tuple(getattr(value, "shape", ()))
+
+
+def _key(eqn: Any, ins: Sequence[Value], k: int) -> Any:
+    """What output k of an equation is known by: equal values are made of equal ones."""
+    return eqn.primitive.name, _params(eqn), tuple(i.number for i in ins), k
 
 
 def _params(eqn: Any) -> Any:
@@ -268,7 +328,7 @@ def _params(eqn: Any) -> Any:
 
 
 def _abstract(value: Any) -> bool:
-    extended = hasattr(value, "dtype") and jax.dtypes.issubdtype(value.dtype, jax.dtypes.extended)
+    extended = hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jax.dtypes.extended)
     return isinstance(value, Tracer) or not hasattr(value, "dtype") or extended
 
 
@@ -292,16 +352,33 @@ def _unknown(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
     opaque = "is opaque" if name in OPAQUE else "has no rule"
     found = mixed(eqn, ins, ctx, f"`{name}` {opaque}", enters=False)
     cause = because(eqn, f"`{name}` {opaque}")
-    outs = [o.but(cause=cause) if isinstance(o, Analog) else o for o in found.outs]
-    outs = [o.but(axes=Axes.of(shape_of(v))) for o, v in zip(outs, eqn.outvars, strict=True)]
-    arrived = frozenset().union(*(i.births for i in ins if isinstance(i, Data)))
+    outs = [_caused(o, v, cause) for o, v in zip(found.outs, eqn.outvars, strict=True)]
     lost = f"`{name}` {opaque}: weights meet data inside" if _may_lose(ins) else None
     if name in HOSTS:
         lost = f"`{name}` is a call of the host: what meets the data there is not seen"
-    return found.but(outs=outs, uncounted=lost is None, lost=lost, arrived=arrived)
+    return found.but(outs=outs, uncounted=lost is None, lost=lost, arrived=births_in(ins))
+
+
+def _caused(value: Value, variable: Any, cause: Cause) -> Value:
+    """A result of which nothing is known but where it comes from."""
+    value = value.but(axes=Axes.of(shape_of(variable)))
+    return value.but(cause=cause) if isinstance(value, Analog) else value
 
 
 def _may_lose(ins: Sequence[Value]) -> bool:
     leaves = any(isinstance(i, Parameter) and i.leaves and i.axes.size(0) > 1 for i in ins)
-    terms = any(isinstance(i, Data) and any(not t.counted for t in i.terms) for i in ins)
+    terms = any(i.opened for i in ins)
     return leaves or terms
+
+
+def _is_no_constant(old: Value, new: Value) -> bool:
+    """Whether a parameter differs from step to step, as no walk has known before."""
+    return isinstance(old, Parameter) and isinstance(new, Parameter) and old != new
+
+
+def _without(state: Value, births: Paths, feeds: Paths) -> Value:
+    """A state that names neither some spikes nor some feeds."""
+    if not isinstance(state, Data):
+        return state
+    fired = state.fired - births
+    return state.but(births=state.births - births, feeds=state.feeds - feeds, fired=fired)

@@ -3,7 +3,6 @@
 Fit the numbers of any hardware to measured energies, with the catalogue as prior.
 """
 
-import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,17 +16,13 @@ from jaxtyping import Array
 from .._forms.rendered import Rendered
 from .._hardware.catalogue import named
 from .._hardware.chip import Chip, Hardware
-from .._hardware.datasheet import Datasheet, Quantity
+from .._hardware.datasheet import Datasheet
 from .._hardware.energy import energy
 from .._hardware.numbers import Real, checked, plain, whole
-from .._hardware.operations import OPERATIONS
-from .._hardware.provenance import provenance
-from .._hardware.scopes import OPERATIONS_STATIC, PER_OPERATION
-from .._hardware.stored import UNITS, parse
+from .._hardware.stored import UNITS
 from .._hardware.variants import Path, get, rebuilt, renamed, scalable
 from .fitted import fitted_parts
-
-_SIGMAS = 1.959964  # a range of a sheet is read as 95 %
+from .sheet import fitted_sheet
 
 
 @dataclass(frozen=True, repr=False)
@@ -125,7 +120,7 @@ class Calibration(Rendered):
                 f"{self.chip.called} is a model, not a price list: keep its numbers "
                 "(calibration.chip), a sheet cannot hold them"
             )
-        return _sheet(self, name, title, source, where, bibtex, note)
+        return fitted_sheet(self, name, title, source, where, bibtex, note)
 
 
 def numbers_of(hardware: Hardware) -> dict[str, Path]:
@@ -342,57 +337,3 @@ def _fit(
             break
     jacobian, _ = parts(u)
     return u, np.linalg.inv(jacobian.T @ jacobian)
-
-
-def _sheet(
-    fit: Calibration, name: str, title: str | None, source: str, where: str, bibtex: str, note: str
-) -> Datasheet:
-    """A sheet of fitted numbers; the others stay those of the prior."""
-    own = provenance(fit.prior)[0].sheet
-    numbers = {n: q for n in _NUMBERS if (q := _quantity(fit, n, source, where)) is not None}
-    costs = {op: numbers.pop(op) for op in OPERATIONS if op in numbers}
-    free = [op for op in OPERATIONS if op not in costs and getattr(fit.chip.costs, op) is not None]
-    table = _of_prior(own, fit.chip, free) if own else _without(fit.chip, free)
-    if own and own.busy_power:
-        numbers["busy_power"] = numbers.pop("static_power")
-    shares = {f: float(v) for f in _SHARES if (v := getattr(fit.chip, f)) is not None}
-    words = {"bibtex": bibtex, "note": note} | ({"title": title} if title else {})
-    return parse(name, table | words | numbers | shares | {"costs": costs})
-
-
-_NUMBERS = (*OPERATIONS, "static_power", "call", "idle_power")
-_SHARES = ("hops", "skips_spikes", "skips_zeros", "accumulates", "graded", "batches", "depth")
-
-
-def _of_prior(own: Datasheet, chip: Chip, free: list[str]) -> dict[str, Any]:
-    """Words and lists of the sheet that was calibrated."""
-    return {
-        "title": f"{own.title}, calibrated",
-        "kind": own.kind,
-        "scope": own.scope,
-        "measures": own.measures,
-        "includes": [op for op in free if op in own.includes],
-        "excludes": [op for op in free if op not in own.includes],
-        "excludes_also": own.excludes_also,
-    }
-
-
-def _without(chip: Chip, free: list[str]) -> dict[str, Any]:
-    """Words and lists where no sheet is behind the chip."""
-    scope = PER_OPERATION if chip.static_power is None else OPERATIONS_STATIC
-    return {"title": f"{chip.called}, calibrated", "scope": scope, "excludes": free}
-
-
-def _quantity(fit: Calibration, number: str, source: str, where: str) -> Quantity | None:
-    """One number with its range, or as the prior has it where nothing was fitted."""
-    chip = fit.chip
-    leaf = getattr(chip.costs if number in OPERATIONS else chip, number)
-    if leaf is None or float(leaf) == 0:
-        return None
-    value, unit = float(leaf), "pW" if number.endswith("power") else "pJ"
-    if number not in fit.names:
-        kept = Quantity(value, source, "given, not fitted", "unsourced", "unverified", unit=unit)
-        return provenance(fit.prior)[0].cited.get(number, kept)
-    spread = math.exp(_SIGMAS * fit.relative_errors[number])
-    low, high = value / spread, value * spread
-    return Quantity(value, source, where, "measured silicon", "read", low, high, unit)

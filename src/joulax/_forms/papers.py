@@ -3,7 +3,7 @@
 from typing import Any
 
 from . import units
-from .table import ENERGY, GROUP, TOTAL, Column, Table, Value, cell
+from .table import ENERGY, GROUP, TOTAL, Column, Row, Table, Value, cell, plain
 
 _MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\|*<`"} | {"\n": " "})
 _LATEX = str.maketrans(
@@ -54,18 +54,7 @@ def latex_of(table: Table, caption: str, label: str | None) -> str:
         c.title.translate(_LATEX) + (rf" [{u.translate(_LATEX)}]" if u else "")
         for c, (_, u) in zip(table.columns, scales, strict=True)
     ]
-    body = []
-    for row in table.rows:
-        if row.role == GROUP:
-            words = str(row.cells[0]).translate(_LATEX)
-            body.append(rf"\multicolumn{{{len(heads)}}}{{l}}{{\emph{{{words}}}}} \\")
-            continue
-        cells = [
-            _cell(v, c, s, table.partial)
-            for v, c, (s, _) in zip(row.cells, table.columns, scales, strict=True)
-        ]
-        body += [r"\midrule"] if row.role == TOTAL else []
-        body.append(" & ".join(cells) + r" \\")
+    body = [_latex_row(table, row, [s for s, _ in scales]) for row in table.rows]
     form = "".join("l" if c.text else "r" for c in table.columns)
     return "\n".join(
         [
@@ -85,19 +74,32 @@ def latex_of(table: Table, caption: str, label: str | None) -> str:
     )
 
 
+def _latex_row(table: Table, row: Row, scales: list[float]) -> str:
+    """A row; the name of a group is as wide as the table, and a rule stands above a sum."""
+    if row.role == GROUP:
+        words = str(row.cells[0]).translate(_LATEX)
+        return rf"\multicolumn{{{len(scales)}}}{{l}}{{\emph{{{words}}}}} \\"
+    cells = zip(row.cells, table.columns, scales, strict=True)
+    line = " & ".join(_cell(v, c, s, table.partial) for v, c, s in cells) + r" \\"
+    return f"\\midrule\n{line}" if row.role == TOTAL else line
+
+
 def _scale(table: Table, i: int) -> tuple[float, str]:
     """The unit of a column: what its largest known energy fills."""
     if table.columns[i].kind != ENERGY:
         return 1.0, ""
     cells = [r.cells[i] for r in table.rows if r.role != GROUP]
-    numbers = [c.value if isinstance(c, Value) else c for c in cells]
-    known = [abs(x) for x in numbers if isinstance(x, float | int) and x == x]
+    known = [abs(x) for c in cells if _known(x := plain(c))]
     return units.prefix(max(known, default=0.0))
 
 
+def _known(number: Any) -> bool:
+    return isinstance(number, float | int) and number == number
+
+
 def _cell(value: Any, column: Column, scale: float, partial: bool) -> str:
-    number = value.value if isinstance(value, Value) else value
-    if column.kind != ENERGY or not isinstance(number, float | int) or number != number:
+    number = plain(value)
+    if column.kind != ENERGY or not _known(number):
         return cell(value, column, partial).translate(_LATEX)
     text = units.digits(number / scale)
     if isinstance(value, Value) and value.std is not None:

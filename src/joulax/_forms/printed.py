@@ -48,16 +48,15 @@ class Named(Rendered, dict):
 
     def parts(self) -> list[Any]:
         """A table of rows, or of names and values; deeper ones beneath."""
-        inner = {k: v for k, v in self.items() if isinstance(v, Mapping)}
+        if self and all(_is_row(v) for v in self.values()):
+            return [_rows(self)]
         flat = {k: v for k, v in self.items() if not isinstance(v, Mapping)}
-        found: list[Any] = [_pairs(flat)] if flat else []
-        if not flat and inner and all(_is_row(v) for v in inner.values()):
-            return [_rows(inner)]
-        return found + [t for k, v in inner.items() for t in _titled(k, v)]
+        deeper = [t for k, v in self.items() if k not in flat for t in _titled(k, v)]
+        return [_pairs(flat), *deeper] if flat else deeper
 
 
-def _is_row(x: Mapping[Any, Any]) -> bool:
-    return not any(isinstance(v, Mapping) for v in x.values())
+def _is_row(x: Any) -> bool:
+    return isinstance(x, Mapping) and not any(isinstance(v, Mapping) for v in x.values())
 
 
 def _titled(name: str, inner: Mapping[str, Any]) -> list[Table]:

@@ -21,10 +21,11 @@ def pack(x: Any) -> Any:
     if isinstance(x, tuple | list):
         items = [pack(v) for v in x]
         return {"tuple": items} if isinstance(x, tuple) else items
-    return _scalar(x.item() if isinstance(x, np.generic) else x)
+    return _scalar(x)
 
 
 def _scalar(x: Any) -> Any:
+    x = x.item() if isinstance(x, np.generic) else x
     return {"array": None, "dtype": "float"} if isinstance(x, float) and x != x else x
 
 
@@ -58,6 +59,10 @@ def unpack(data: Any, kinds: Mapping[str, type]) -> Any:
         return {unpack(k, kinds): unpack(v, kinds) for k, v in data["map"]}
     if "tuple" in data:
         return tuple(unpack(v, kinds) for v in data["tuple"])
+    return _noun(data, kinds)
+
+
+def _noun(data: dict[str, Any], kinds: Mapping[str, type]) -> Any:
     if data.get("is") not in kinds:
         raise ValueError(f"this file holds a {data.get('is')!r}, which this version cannot read")
     return _made(kinds[data["is"]], {k: unpack(v, kinds) for k, v in data["fields"].items()})

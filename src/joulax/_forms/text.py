@@ -93,9 +93,9 @@ def _blocks(widths: list[int], width: int) -> list[list[int]]:
 def _block(
     table: Table, texts: list[list[str]], block: list[int], widths: list[int]
 ) -> list[tuple[str, str]]:
-    rule = "─" * (sum(widths[i] for i in block) + len(_GAP) * (len(block) - 1))
-    row = lambda cells: _lines([cells[i] for i in block], [widths[i] for i in block], left)
-    left = [table.columns[i].text for i in block]
+    wide, left = [widths[i] for i in block], [table.columns[i].text for i in block]
+    rule = "─" * _room(wide)
+    row = lambda cells: _lines([cells[i] for i in block], wide, left)
     found = [(line, "") for line in row([c.title for c in table.columns])] + [(rule, "")]
     for r, cells in zip(table.rows, texts, strict=True):
         if r.role == GROUP:

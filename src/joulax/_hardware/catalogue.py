@@ -3,7 +3,7 @@
 import difflib
 import functools
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 from .chip import Chip, Hardware
 from .costs import Costs
 from .datasheet import EVIDENCE, Datasheet
+from .numbers import SHARES
 from .operations import OPERATIONS
 from .shown import Listing
 from .stored import parse
@@ -61,10 +62,8 @@ def catalogue(
 
     `ValueError` for a kind or a grade that does not exist.
     """
-    kinds = {sheet.kind for sheet in _sheets().values()}
-    for what, value, known in (("kind", kind, sorted(kinds)), ("evidence", evidence, EVIDENCE)):
-        if value not in (None, *known):
-            raise ValueError(f"catalogue({what}={value!r}): the choices are {', '.join(known)}")
+    _check_choice("kind", kind, sorted({sheet.kind for sheet in _sheets().values()}))
+    _check_choice("evidence", evidence, EVIDENCE)
     worst = EVIDENCE.index(evidence or EVIDENCE[-1])
     wanted = lambda sheet: (
         EVIDENCE.index(sheet.evidence) <= worst
@@ -80,6 +79,11 @@ def catalogue(
         if wanted(group[name])
     }
     return Listing(found)
+
+
+def _check_choice(what: str, value: str | None, known: Sequence[str]) -> None:
+    if value not in (None, *known):
+        raise ValueError(f"catalogue({what}={value!r}): the choices are {', '.join(known)}")
 
 
 def datasheet(name: str) -> Datasheet:
@@ -165,8 +169,7 @@ def chip(sheet: Datasheet, name: str | None = None) -> Chip:
     free = {op: 0.0 for op in (*sheet.includes, *sheet.excludes)}
     numbers = {n: q.value for n, q in sheet.numbers.items()}
     prices: dict[str, Any] = free | {op: numbers.pop(op) for op in sheet.costs}
-    shares = ("hops", "skips_spikes", "skips_zeros", "accumulates", "graded", "batches", "depth")
-    fields = {f: getattr(sheet, f) for f in shares}
+    fields = {f: getattr(sheet, f) for f in SHARES}
     return Chip(Costs(**prices), **numbers, **fields, name=called, sheet=sheet.name)
 
 
@@ -223,19 +226,37 @@ def _tables(sheets: Any) -> Mapping[str, Any]:
 
 def _check_names(parsed: Mapping[str, Datasheet], replace: bool) -> None:
     """A name stands for one sheet, and stays what it was."""
-    names = lambda sheets: [*sheets, *(s.default_of for s in sheets.values() if s.default_of)]
-    taken = sorted({*names(parsed)} & {*names(_published())})
+    _check_free(parsed)
+    _check_single(parsed)
+    if not replace:
+        _check_unchanged(parsed)
+
+
+def _names(sheets: Mapping[str, Datasheet]) -> list[str]:
+    """Names of sheets, and of the targets that they are the default of."""
+    return [*sheets, *(s.default_of for s in sheets.values() if s.default_of)]
+
+
+def _check_free(parsed: Mapping[str, Datasheet]) -> None:
+    taken = sorted({*_names(parsed)} & {*_names(_published())})
     if taken:
         raise ValueError(
             f"register(): the name {taken[0]!r} is in the catalogue already; choose "
             f"another, like '{taken[0].split('@')[0]}@mine'"
         )
-    before = {n: s for n, s in _registered.items() if n not in parsed}
-    twice = [n for n in names(parsed) if names(parsed).count(n) > 1 or n in names(before)]
+
+
+def _check_single(parsed: Mapping[str, Datasheet]) -> None:
+    kept = {n: s for n, s in _registered.items() if n not in parsed}
+    names = [*_names(parsed), *_names(kept)]
+    twice = [n for n in _names(parsed) if names.count(n) > 1]
     if twice:
         raise ValueError(f"register(): the name {twice[0]!r} would stand for two sheets")
-    changed = [n for n, s in parsed.items() if n in _registered and _registered[n] != s]
-    if changed and not replace:
+
+
+def _check_unchanged(parsed: Mapping[str, Datasheet]) -> None:
+    changed = [n for n, s in parsed.items() if _registered.get(n, s) != s]
+    if changed:
         raise ValueError(
             f"register(): {changed[0]!r} is registered already, with other numbers; "
             "register(..., replace=True) changes it"
@@ -244,25 +265,29 @@ def _check_names(parsed: Mapping[str, Datasheet], replace: bool) -> None:
 
 def _table(name: str, table: Any) -> Mapping[str, Any]:
     if isinstance(table, Datasheet):
-        return {
-            f: value
-            for f in Datasheet.__dataclass_fields__
-            if f not in ("name", "unknown") and (value := getattr(table, f)) is not None
-        }
+        return _of_sheet(table)
     if isinstance(table, Costs):
-        prices = {op: v for op in OPERATIONS if (v := getattr(table, op)) is not None}
-        if any(np.ndim(v) for v in prices.values()):
-            raise ValueError(f"sheet {name!r}: register one chip at a time, not a stack")
-        free = [op for op, v in prices.items() if float(v) == 0]
-        return {
-            "costs": {op: float(v) for op, v in prices.items() if op not in free},
-            "excludes": free,
-        }
+        return _of_costs(name, table)
     if not isinstance(table, Mapping):
         raise ValueError(
             f"sheet {name!r}: expected a table or joulax.Costs, got {type(table).__name__}"
         )
     return table
+
+
+def _of_sheet(sheet: Datasheet) -> dict[str, Any]:
+    fields = {f: getattr(sheet, f) for f in Datasheet.__dataclass_fields__}
+    return {f: v for f, v in fields.items() if f not in ("name", "unknown") and v is not None}
+
+
+def _of_costs(name: str, costs: Costs) -> dict[str, Any]:
+    """A price list as a table: what costs nothing is left out of it."""
+    prices = {op: v for op in OPERATIONS if (v := getattr(costs, op)) is not None}
+    if any(np.ndim(v) for v in prices.values()):
+        raise ValueError(f"sheet {name!r}: register one chip at a time, not a stack")
+    free = [op for op, v in prices.items() if float(v) == 0]
+    paid = {op: float(v) for op, v in prices.items() if op not in free}
+    return {"costs": paid, "excludes": free}
 
 
 def named(chip: str | Hardware) -> Any:

@@ -212,14 +212,19 @@ class Hardware(Rendered, eqx.Module):
         if prices and isinstance(inner, Hardware):
             fields["chip"] = inner.replace(**prices)
         elif prices:
-            wrong = sorted(set(prices) - set(OPERATIONS))
-            if wrong or "costs" not in own:
-                raise TypeError(
-                    f"{self.called} has no number {', '.join(wrong or sorted(prices))}; it has "
-                    f"{', '.join(sorted(own | (set(OPERATIONS) if 'costs' in own else set())))}"
-                )
+            _check_numbers(self.called, own, set(prices))
             fields["costs"] = dataclasses.replace(fields.get("costs", self.costs), **prices)
         return dataclasses.replace(self, **fields)
+
+
+def _check_numbers(chip: str, fields: set[str], prices: set[str]) -> None:
+    """Prices are of operations, and of hardware that has a list of them."""
+    known = set(OPERATIONS) if "costs" in fields else set()
+    wrong = sorted(prices - set(OPERATIONS) or prices - known)
+    if wrong:
+        raise TypeError(
+            f"{chip} has no number {', '.join(wrong)}; it has {', '.join(sorted(fields | known))}"
+        )
 
 
 _DURATION = (

@@ -1,5 +1,6 @@
 """The numbers of a result, in double precision, by chip and layer, averaged over samples."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,8 @@ import numpy as np
 
 from .._activity.shown import MEASURED, count_of, kept_axes
 from .operations import OPERATIONS
+
+STATIC = "static_power"
 
 
 @dataclass(frozen=True)
@@ -59,10 +62,15 @@ class Figures:
         """Samples over which everything is averaged."""
         return self.total.shape[1]
 
-    @property
+    @functools.cached_property
     def columns(self) -> list[str]:
         """Operations that cost anything anywhere."""
         return [op for op, e in self.operations.items() if np.any(e != 0)]
+
+    def spent(self, chip: int) -> dict[str, float]:
+        """Energies of a chip by operation, with its static power [pJ]."""
+        found = {op: float(self.operations[op][chip]) for op in self.columns}
+        return found if self.static is None else found | {STATIC: float(self.static[chip])}
 
     def summed(self, field: str) -> float | None:
         """A count over all layers; `None` where it cannot occur."""

@@ -11,6 +11,9 @@ from jax.core import Tracer
 
 Real = Any  # a number or an array of them; what it is worth is checked when it enters
 DYNAMIC, STATIC = "dynamic", "static"  # how a number follows the supply voltage
+SHARES = (  # numbers of a chip that are no energies
+    *("hops", "skips_spikes", "skips_zeros", "graded", "accumulates", "batches", "depth"),
+)
 
 
 def entry(

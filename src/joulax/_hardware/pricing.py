@@ -21,6 +21,7 @@ from .result import Energy, Priced
 Form = tuple[tuple[str, ...], Activity]
 Missing = dict[str, list[str]]
 _SIZES = ("neurons", "synapses", "nonzero")  # of a layer: they have no axes of their own
+_COUNTS = tuple(f for f in FIELDS if f not in _SIZES)
 
 
 def leading(records: Mapping[str, Activity], exact: bool) -> tuple[int, ...]:
@@ -30,14 +31,11 @@ def leading(records: Mapping[str, Activity], exact: bool) -> tuple[int, ...]:
     """
     if not any(leaf.shape for leaf in jax.tree.leaves(records)):
         return ()
-    counts = [(n, x) for n, field, x in _values(records) if field not in _SIZES]
-    sizes = [(n, x) for n, field, x in _values(records) if field in _SIZES]
     shapes: dict[tuple[int, ...], str] = {}
-    for name, value in counts:
-        if jnp.ndim(value) or exact:
-            shapes.setdefault(jnp.shape(value), f"layer {name!r}")
-    for name, value in sizes:  # a size has no time axis: it is the same at every step
-        own = jnp.shape(value)
+    for name, shape in _shapes(records, _COUNTS):
+        if shape or exact:
+            shapes.setdefault(shape, f"layer {name!r}")
+    for name, own in _shapes(records, _SIZES):  # without time: the same at every step
         if not any(own == shape[: len(own)] for shape in shapes):
             shapes.setdefault(own, f"layer {name!r}")
     if len(shapes) > 1:
@@ -49,10 +47,12 @@ def leading(records: Mapping[str, Activity], exact: bool) -> tuple[int, ...]:
     return next(iter(shapes), ())
 
 
-def _values(records: Mapping[str, Activity]) -> list[tuple[str, str, Any]]:
-    """Layer, field and value of everything that was counted."""
-    every = ((n, f, getattr(r, f)) for n, r in records.items() for f in FIELDS)
-    return [(n, f, x) for n, f, x in every if x is not None]
+def _shapes(
+    records: Mapping[str, Activity], fields: Iterable[str]
+) -> list[tuple[str, tuple[int, ...]]]:
+    """Layer and shape of everything in these fields that was counted."""
+    every = ((n, getattr(r, f)) for n, r in records.items() for f in fields)
+    return [(n, jnp.shape(x)) for n, x in every if x is not None]
 
 
 def forms(records: Mapping[str, Activity], shape: tuple[int, ...]) -> list[Form]:
@@ -193,12 +193,7 @@ def filled(hardware: Any, price: float) -> Any:
 
 def refusal(found: Missing, chip: str, convention: Convention | None) -> str:
     """What to say where prices are missing: all of them at once, and what helps."""
-    first = next(iter(found))
-    if len(found) == 1 and len(found[first]) == 1:
-        head = f"layer {found[first][0]!r} executes `{first}`, and {chip} has no price for it"
-    else:
-        each = "; ".join(f"`{op}` in {_listed(layers)}" for op, layers in found.items())
-        head = f"{chip} has no price for what occurs: {each}"
+    head = _lacked(found, chip)
     op = next((op for op in found if op in ("mac", "ac")), None)
     why = f" ({convention.why(found[op][0])})" if convention and op else ""
     if "mac" in found:
@@ -214,6 +209,14 @@ def refusal(found: Missing, chip: str, convention: Convention | None) -> str:
         "energy(..., assume_included=True); or choose a chip whose sheet has them: "
         "joulax.catalogue()"
     )
+
+
+def _lacked(found: Missing, chip: str) -> str:
+    (op, layers), *others = found.items()
+    if len(layers) == 1 and not others:
+        return f"layer {layers[0]!r} executes `{op}`, and {chip} has no price for it"
+    each = "; ".join(f"`{op}` in {_listed(layers)}" for op, layers in found.items())
+    return f"{chip} has no price for what occurs: {each}"
 
 
 def _listed(layers: list[str]) -> str:

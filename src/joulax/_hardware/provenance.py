@@ -12,9 +12,9 @@ from jax.core import Tracer
 from .catalogue import named, own_bibtex, sheet_of
 from .chip import ABSENT, Chip, Hardware
 from .datasheet import CHECKED, VERIFIED, Datasheet, Quantity
+from .numbers import SHARES
 
 TAG, LOW, HIGH, SAMPLED = "#", "low", "high", "sampled"  # numbers moved within a sheet's ranges
-_SHARES = ("hops", "skips_spikes", "skips_zeros", "graded", "accumulates", "batches", "depth")
 
 
 @dataclass(frozen=True)
@@ -153,22 +153,28 @@ def _one(
         return Provenance(name, None, {}, (), wraps)
     cited, changes = {}, []
     for number, published, quantity in _numbers(sheet, end):
-        found = _charged(base, number, i)
-        if len(base.chips) > 1 and published is None and found == ABSENT.get(number):
-            found = None
+        found = _charged(base, number, i, published)
         drawn = end == SAMPLED and quantity is not None and quantity.has_range
         if not drawn and not _same(found, published):
-            unit = quantity.unit if quantity else "" if number in _SHARES else "pJ"
-            changes.append(Change(number, found, published, unit))
+            changes.append(Change(number, found, published, _unit(number, quantity)))
         elif quantity is not None:
             cited[number] = quantity
     return Provenance(name, sheet, cited, tuple(changes), wraps)
 
 
-def _charged(base: Chip, number: str, i: int) -> Any:
-    """A number of the chip, or of one chip of a stack."""
+def _charged(base: Chip, number: str, i: int, published: float | None) -> Any:
+    """A number of the chip, or of one chip of a stack, which also writes down what is absent."""
     leaf = getattr(base.costs if hasattr(base.costs, number) else base, number)
-    return _value(leaf, i if len(base.chips) > 1 else None, len(base.chips))
+    if len(base.chips) == 1:
+        return _value(leaf, None, 1)
+    found = _value(leaf, i, len(base.chips))
+    return None if published is None and found == ABSENT.get(number) else found
+
+
+def _unit(number: str, quantity: Quantity | None) -> str:
+    if quantity is not None:
+        return quantity.unit
+    return "" if number in SHARES else "pJ"
 
 
 def _numbers(sheet: Datasheet, end: str) -> list[tuple[str, float | None, Quantity | None]]:
@@ -176,7 +182,7 @@ def _numbers(sheet: Datasheet, end: str) -> list[tuple[str, float | None, Quanti
     free = {op: 0.0 for op in (*sheet.includes, *sheet.excludes)}
     unknown = dict.fromkeys((*sheet.unknown, "neuron_seconds"))
     powers = dict.fromkeys(("static_power", "call", "idle_power"))
-    shares = {f: getattr(sheet, f) for f in _SHARES}
+    shares = {f: getattr(sheet, f) for f in SHARES}
     at = {LOW: lambda q: q.span[0], HIGH: lambda q: q.span[1]}.get(end, lambda q: q.value)
     priced = {n: at(q) for n, q in sheet.numbers.items()}
     return [

@@ -33,19 +33,21 @@ SCOPES = {  # the closed list, and what a measurement must contain to be compara
 
 LISTS = ("includes", "excludes", "excludes_also")
 _REST = ("neuron_update", "spike", "weight_read", "state_read", "state_write", "hop")
+_ALL = tuple(op for op in OPERATIONS if op != "neuron_seconds")
+_BY_MEANING = {  # scope: the list that it fills, and with what
+    ALL_IN: ("includes", _REST),
+    MARGINAL: ("includes", _REST),
+    POWER_TIME: ("includes", _ALL),
+    ARITHMETIC: ("excludes", tuple(op for op in _ALL if op not in ("ac", "mac"))),
+}
 
 
 def by_scope(
     scope: str, costs: Collection[str], lists: dict[str, tuple[str, ...]]
 ) -> dict[str, tuple[str, ...]]:
     """What a scope contains or leaves out by its meaning need not be listed."""
+    if scope not in _BY_MEANING:
+        return lists
+    which, meant = _BY_MEANING[scope]
     said = {*costs, *lists["includes"], *lists["excludes"]}
-    if scope in (ALL_IN, MARGINAL):
-        return lists | {"includes": lists["includes"] + tuple(o for o in _REST if o not in said)}
-    everything = tuple(o for o in OPERATIONS if o not in said and o != "neuron_seconds")
-    if scope == POWER_TIME:
-        return lists | {"includes": lists["includes"] + everything}
-    if scope == ARITHMETIC:
-        rest = tuple(o for o in everything if o not in ("ac", "mac"))
-        return lists | {"excludes": lists["excludes"] + rest}
-    return lists
+    return lists | {which: lists[which] + tuple(op for op in meant if op not in said)}

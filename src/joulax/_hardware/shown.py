@@ -11,6 +11,7 @@ from .._forms.rendered import Rendered
 from .._forms.table import DIM, ENERGY, GROUP, NUMBER, TOTAL, Column, Row, Table, table, unique
 from .._forms.units import is_abstract, joules, prefix
 from .figures import figures
+from .numbers import SHARES
 from .operations import OPERATIONS
 
 CHECKED = {
@@ -19,16 +20,12 @@ CHECKED = {
     "derived": "calculated",
     "unverified": "from memory",
 }
-_SHARES = ("hops", "skips_spikes", "skips_zeros", "graded", "accumulates", "batches", "depth")
 _POWERS = ("static_power", "idle_power")
 
 
 def hardware_parts(hardware: Any) -> list[Any]:
     """Prices, powers and shares of a chip, or of every chip of a stack."""
-    names = hardware.name if isinstance(hardware.name, tuple) else (hardware.name,)
-    found = {op: getattr(hardware.costs, op) for op in OPERATIONS}
-    found |= {f: getattr(hardware, f, None) for f in (*_POWERS, "call", *_SHARES)}
-    there = {k: v for k, v in found.items() if v is not None}
+    names, there = hardware.chips, _there(hardware)
     if any(np.ndim(v) for v in there.values()):
         return _stack(names, there)
     columns = (Column("number", "number"), Column("value", "value", NUMBER), Column("unit", "unit"))
@@ -36,6 +33,13 @@ def hardware_parts(hardware: Any) -> list[Any]:
     missing = [_words(op) for op in OPERATIONS if op not in there and op != "neuron_seconds"]
     said = [f"no price (an error where it occurs): {', '.join(missing)}"] if missing else []
     return [f"{names[0]} ({type(hardware).__name__})", Table(columns, rows), *said]
+
+
+def _there(hardware: Any) -> dict[str, Any]:
+    """The numbers that hardware has, by name."""
+    found = {op: getattr(hardware.costs, op) for op in OPERATIONS}
+    found |= {f: getattr(hardware, f, None) for f in (*_POWERS, "call", *SHARES)}
+    return {k: v for k, v in found.items() if v is not None}
 
 
 _SHOWN = 60  # chips of a stack
@@ -67,7 +71,7 @@ def _words(key: str) -> str:
 def _unit(key: str) -> str:
     if key in _POWERS or key == "neuron_seconds":
         return "mW"
-    return "" if key in _SHARES else "pJ"
+    return "" if key in SHARES else "pJ"
 
 
 def _number(key: str, value: Any) -> Any:

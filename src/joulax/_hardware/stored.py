@@ -116,16 +116,24 @@ def _names(name: str, key: str, found: Any) -> tuple[str, ...]:
 
 def _plain(name: str, raw: dict[str, Any]) -> dict[str, Any]:
     """Texts, shares and sizes."""
-    for key in (k for k in TEXTS if k in raw):
-        if not isinstance(raw[key], str):
-            raise ValueError(f"sheet {name!r}: {key} must be a text, got {raw[key]!r}")
-    for key in (k for k in SHARES if k in raw):
-        raw[key] = plain(raw[key], f"sheet {name!r}, {key}", most=1.0)
-    for key, unit in NUMBERS.items():
-        if key in raw:
-            value = plain(raw[key], f"sheet {name!r}, {key}", unit, positive=key != "hops")
-            raw[key] = int(value) if key == "process_nm" and value == int(value) else value
-    return raw
+    read = dict.fromkeys(TEXTS, _text) | dict.fromkeys(SHARES, _share)
+    read |= dict.fromkeys(NUMBERS, _size)
+    return raw | {key: read[key](name, key, raw[key]) for key in read if key in raw}
+
+
+def _text(name: str, key: str, found: Any) -> str:
+    if not isinstance(found, str):
+        raise ValueError(f"sheet {name!r}: {key} must be a text, got {found!r}")
+    return found
+
+
+def _share(name: str, key: str, found: Any) -> float:
+    return plain(found, f"sheet {name!r}, {key}", most=1.0)
+
+
+def _size(name: str, key: str, found: Any) -> float:
+    value = plain(found, f"sheet {name!r}, {key}", NUMBERS[key], positive=key != "hops")
+    return int(value) if key == "process_nm" and value == int(value) else value
 
 
 def _priced_once(

@@ -195,16 +195,19 @@ def scaled(
     `ValueError` for a factor that is no positive number, or if none is given.
     """
     base = named(chip)
-    default = 1.0 if factor is None else factor
-    by = {DYNAMIC: dynamic, STATIC: static}
-    if factor is None and all(f is None for f in by.values()):
+    if factor is None and dynamic is None and static is None:
         raise ValueError("scaled() needs a factor, or dynamic= and static=")
-    for kind, given in by.items():
-        own = default if given is None else given
-        by[kind] = checked(own, f"{kind} factor", positive=True)
+    by = {}
+    for kind, own in ((DYNAMIC, dynamic), (STATIC, static)):
+        given = [f for f in (own, factor, 1.0) if f is not None]
+        by[kind] = checked(given[0], f"{kind} factor", positive=True)
     done = rebuilt(base, {p: get(base, p) * by[kind] for p, kind in scalable(base)})
-    names = tuple(f"{n} scaled" for n in base.chips)
-    return _own(done, name or (names if base.stacked else names[0]))
+    return _own(done, name or _scaled_name(base))
+
+
+def _scaled_name(hardware: Hardware) -> str | tuple[str, ...]:
+    names = tuple(f"{n} scaled" for n in hardware.chips)
+    return names if hardware.stacked else names[0]
 
 
 def _own(hardware: Any, name: str | tuple[str, ...]) -> Any:

@@ -83,8 +83,12 @@ def _check(given: dict[str, float], spiking: list[str]) -> None:
             + (f"it names {', '.join(wrong)}" if wrong else f"it lacks {', '.join(missing)}")
         )
     for name, value in given.items():
-        if not (isinstance(value, int | float) and 0 <= value < float("inf")):
+        if not _is_rate(value):
             raise ValueError(f"the rate of {name} is events per input and step ≥ 0, got {value!r}")
+
+
+def _is_rate(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value < float("inf")
 
 
 def _record(row: SummaryRow, rate: float) -> Activity:

@@ -157,11 +157,7 @@ def evaluate_dataset(
     `ValueError` if there is no batch, if the state file is damaged or belongs to another model,
     other chips or another version, or as `joulax.count` and `joulax.energy` do.
     """
-    chips = [hardware(c) if isinstance(c, str) else c for c in on]
-    names = [
-        c if isinstance(c, str) else str(chip.called) for c, chip in zip(on, chips, strict=True)
-    ]
-    run = _Evaluated(model, chips, names, weights, spikes, duration)
+    run = _Evaluated(model, on, weights, spikes, duration)
     done = run.load(state) if state is not None and os.path.exists(state) else 0
     number = 0
     for number, batch in enumerate(_shown(batches, progress), 1):
@@ -177,7 +173,7 @@ def evaluate_dataset(
         )
     if state is not None:
         run.save(state, number)
-    spreads = dict(zip(names, run.spreads, strict=True))
+    spreads = dict(zip(run.names, run.spreads, strict=True))
     return DatasetEvaluation(run.samples, run.ledger.totals(), run.ledger.mean, spreads)
 
 
@@ -196,20 +192,20 @@ class _Evaluated:
     def __init__(
         self,
         model: Callable[..., Any],
-        chips: Sequence[Hardware],
-        names: Sequence[str],
+        on: Sequence[str | Hardware],
         weights: Any,
         spikes: Any,
         duration: float | None,
     ):
+        self._chips = [hardware(c) if isinstance(c, str) else c for c in on]
+        self._duration = duration
+        self.names = [c if isinstance(c, str) else str(c.called) for c in on]
         counted = count(model, weights=weights, spikes=spikes)
         fixed = {weights} if isinstance(weights, int) else set(weights or ())
         self._axes = lambda n: tuple(None if i in fixed else 0 for i in range(n))
         self._count = lambda args: jax.vmap(counted, in_axes=self._axes(len(args)))(*args)[1]
-        self._energies = lambda account: [energy(account, c, duration).total for c in chips]
-        self._chips, self._names, self._duration = chips, list(names), duration
         self.ledger: Ledger | None = None
-        self.spreads = [Spread() for _ in names]
+        self.spreads = [Spread() for _ in on]
         self.samples = 0
 
     def _example(self, batch: Any) -> Account:
@@ -228,8 +224,9 @@ class _Evaluated:
         before = self.samples
         self.ledger = self.ledger.add(account)
         self.samples += len(jax.tree.leaves(account)[0])
-        for spread, values in zip(self.spreads, self._energies(account), strict=True):
-            spread.add(np.asarray(values, np.float64), before)
+        for spread, chip in zip(self.spreads, self._chips, strict=True):
+            spent = energy(account, chip, self._duration).total
+            spread.add(np.asarray(spent, np.float64), before)
 
     # -- the file -------------------------------------------------------------------
 
@@ -238,7 +235,7 @@ class _Evaluated:
         prices = [np.asarray(x).tolist() for c in self._chips for x in jax.tree.leaves(c)]
         return {
             "version": __version__,
-            "chips": self._names,
+            "chips": self.names,
             "prices": hashlib.sha256(json.dumps(prices).encode()).hexdigest(),
             "duration": self._duration,
         }

@@ -14,14 +14,15 @@ from .._forms.table import Value, unique
 from .._hardware.catalogue import catalogue, named
 from .._hardware.chip import Chip, Hardware
 from .._hardware.energy import energy
+from .._hardware.figures import STATIC as STATIC_KEY
 from .._hardware.operations import OPERATIONS
 from .._hardware.pricing import filled
 from .._hardware.provenance import Provenance, provenance
 from .._hardware.result import Result
 from .._hardware.variants import stack_hardware
-from .._report.chips import STATIC as STATIC_KEY, Line, chips_table
+from .._report.chips import Line, chips_table
 from .._report.sources import Source, source_of
-from .._report.warned import partial_of
+from .._report.warned import changed, partial_of, unsourced
 
 STATIC = "static power"
 
@@ -106,19 +107,16 @@ class Evaluation(Rendered):
 
     def parts(self) -> list[Any]:
         """One line a chip, grouped by what a total contains; why some have no total."""
-        lines = self.lines()
         reasons = zip(self.chips, self.missing, strict=True)
         holes = [f"n/a: {c}: {why.removeprefix(f'{c}: ')}" for c, why in reasons if why]
         averaged = f", mean of {self.samples} samples" if self.samples > 1 else ""
         work = "one inference" if self.samples > 1 else "one call"
-        unsourced = [line.source.chip for line in lines if line.source.unsourced]
-        warned = f"{', '.join(unsourced)}: UNSOURCED prices, nobody has published them"
+        warned = [*unsourced(self.sources), *changed(self.sources)]
         return [
             f"Energy of {work} on {len(self.chips)} chips{averaged}",
-            chips_table(lines, self.partial),
+            chips_table(self.lines(), self.partial),
             "totals of different scopes contain different things",
-            *([f"warning: {warned}; do not quote these joules"] if unsourced else []),
-            *(f"warning: {s.chip}: {s.changed}" for s in self.sources if s.changed),
+            *(f"warning: {said}" for said in warned),
             *(f"not counted: {work}" for work in self.uncounted),
             *holes,
         ]
@@ -177,10 +175,7 @@ def evaluate(
 
     `ValueError` for no chips, an unknown name, or a number that makes no sense.
     """
-    chips = [chips] if isinstance(chips, str | Hardware) else chips
-    wanted = [n for n in catalogue() if "@" not in n] if chips is None else list(chips)
-    if not wanted:
-        raise ValueError("evaluate() needs at least one chip; joulax.catalogue() lists them")
+    wanted = _wanted(chips)
     records = named_records(account)
     layers = unique([*records, STATIC])
     shape = (len(wanted), len(layers), len(_NUMBERS))
@@ -212,6 +207,16 @@ def evaluate(
 
 
 Row = tuple[str, tuple[float, float] | None, Source]
+
+
+def _wanted(chips: Any) -> list[Any]:
+    """The chips that are asked for: by default every target of the catalogue."""
+    if chips is None:
+        return [n for n in catalogue() if "@" not in n]
+    wanted = [chips] if isinstance(chips, str | Hardware) else list(chips)
+    if not wanted:
+        raise ValueError("evaluate() needs at least one chip; joulax.catalogue() lists them")
+    return wanted
 
 
 def _row(found: Provenance, energies: np.ndarray, layers: tuple[str, ...]) -> Row:

@@ -254,11 +254,12 @@ def compare(
 
     `ValueError` if no layer is driven by spikes, or neither steps nor an analog network is given.
     """
+    pairs = pairs or {}
     if isinstance(against, int):
         against, steps = None, against
     records, other = _opponents(account, against, steps)
     chosen = _chosen([_synapses(records), _synapses(other)], bits) | {
-        name: (named(a), named(b)) for name, (a, b) in (pairs or {}).items()
+        name: (named(a), named(b)) for name, (a, b) in pairs.items()
     }
     rate = _rate(records)
     rows = {
@@ -266,7 +267,7 @@ def compare(
     }
     twin = None if against is not None else twin_bits(steps or 0)
     partial = partial_of(account) or partial_of(against)
-    remarks = tuple(said for name in pairs or {} for said in _remarks(name, chosen[name]))
+    remarks = tuple(said for name in pairs for said in _remarks(name, chosen[name]))
     return TwinReport(rows, rate, steps, twin, partial, remarks)
 
 

@@ -7,8 +7,6 @@ from typing import Any
 from .._forms.table import DIM, ENERGY, GROUP, Column, Row, Table, Value, table, unique
 from .sources import Source
 
-STATIC = "static_power"
-
 
 @dataclass(frozen=True)
 class Line:

@@ -1,6 +1,6 @@
 """Results side by side."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,20 +28,28 @@ class Compared(Rendered):
     def parts(self) -> list[Any]:
         """Energies by layer, then by operation, and whose prices they are."""
         names = " against ".join(f"{n} ({r.chips[0]})" for n, r in self.reports.items())
-        whose = [p for r in self.reports.values() for p in r.provenance]
-        chips = dict.fromkeys(line for p in whose for line in sentences(p))
-        said = [f"{n}: {w}" for n, r in self.reports.items() for w in r.warnings()]
-        scopes = {source.scope for r in self.reports.values() for source in r.sources}
-        apart = ["totals of different scopes contain different things"] if len(scopes) > 1 else []
-        budgets = [f"{n}: {line}" for n, r in self.reports.items() for line in r.against()]
         return [
             f"Energy of {self._work()}: {names}",
             self._table("layer", self._by_layer()),
             self._table("operation", self._by_operation()),
-            *budgets,
-            *chips,
-            *(f"warning: {w}" for w in apart + said),
+            *self._each(lambda r: r.against()),
+            *self._prices(),
+            *(f"warning: {w}" for w in self._warned()),
         ]
+
+    def _each(self, lines: Callable[[Any], list[str]]) -> list[str]:
+        """What every report says, under its name."""
+        return [f"{n}: {line}" for n, r in self.reports.items() for line in lines(r)]
+
+    def _prices(self) -> list[str]:
+        """Whose prices the reports have; what several share is said once."""
+        whose = [p for r in self.reports.values() for p in r.provenance]
+        return list(dict.fromkeys(line for p in whose for line in sentences(p)))
+
+    def _warned(self) -> list[str]:
+        scopes = {source.scope for r in self.reports.values() for source in r.sources}
+        apart = ["totals of different scopes contain different things"] if len(scopes) > 1 else []
+        return apart + self._each(lambda r: r.warnings())
 
     def _work(self) -> str:
         samples = {r.samples for r in self.reports.values()}
@@ -92,8 +100,7 @@ class Compared(Rendered):
 
     def _by_operation(self) -> dict[str, list[float | None]]:
         found = [
-            {op.replace("_", " "): float(r.figures.operations[op][0]) for op in r.figures.columns}
-            | ({} if (s := r.figures.static) is None else {"static power": float(s[0])})
+            {op.replace("_", " "): spent for op, spent in r.figures.spent(0).items()}
             for r in self.reports.values()
         ]
         return _joined(found)

@@ -71,23 +71,31 @@ def scalars_of(figures: Figures, partial: bool) -> dict[str, float]:
     several = len(figures.chips) > 1
     for i, chip in enumerate(unique(figures.chips)):
         head = f"{chip}/" if several else ""
-        found[f"{head}energy_pj"] = float(figures.total[i].mean())
-        for op in figures.columns:
-            found[f"{head}energy_pj/operation/{op}"] = float(figures.operations[op][i])
-        if figures.static is not None:
-            found[f"{head}energy_pj/static_power"] = float(figures.static[i])
-        for layer in figures.layers:
-            found[f"{head}energy_pj/layer/{layer.name}"] = float(layer.total[i])
+        found |= {f"{head}energy_pj{path}": e for path, e in _energies(figures, i).items()}
     found["synops"] = float(np.sum([layer.synops or 0.0 for layer in figures.layers]))
     for layer in figures.layers:
-        numbers = {
-            "synops": layer.synops,
-            "spikes": layer.did["spikes"],
-            "rate": layer.rate,
-            "sparsity": layer.sparsity,
-        }
-        found |= {f"{k}/layer/{layer.name}": v for k, v in numbers.items() if v is not None}
+        found |= {f"{k}/layer/{layer.name}": v for k, v in _activity(layer).items()}
     return found | ({"partial": 1.0} if partial else {})
+
+
+def _energies(figures: Figures, i: int) -> dict[str, float]:
+    """Energies of one chip [pJ]: the total, then by operation and by layer."""
+    found = {"": float(figures.total[i].mean())}
+    found |= {f"/operation/{op}": float(figures.operations[op][i]) for op in figures.columns}
+    if figures.static is not None:
+        found["/static_power"] = float(figures.static[i])
+    return found | {f"/layer/{layer.name}": float(layer.total[i]) for layer in figures.layers}
+
+
+def _activity(layer: Layer) -> dict[str, float]:
+    """What a layer did, as far as it is known."""
+    numbers = {
+        "synops": layer.synops,
+        "spikes": layer.did["spikes"],
+        "rate": layer.rate,
+        "sparsity": layer.sparsity,
+    }
+    return {k: v for k, v in numbers.items() if v is not None}
 
 
 def _or_nan(x: float | None) -> float:

@@ -31,7 +31,7 @@ from .._hardware.floor import silent
 from .._hardware.numbers import plain
 from .._hardware.provenance import Provenance, bibtex, provenance
 from .._hardware.result import Result
-from .chips import STATIC, Line, chips_table
+from .chips import Line, chips_table
 from .compared import Compared
 from .records import records_of, scalars_of
 from .sources import Source, paragraph, sentences, sources
@@ -71,10 +71,7 @@ class Report(Rendered):
     def _known(self, chip: int) -> Value:
         """The mean total of a chip [pJ], with the ends of the published ranges of its prices."""
         found, value = self.figures, float(self.figures.total[chip].mean())
-        spent = {op: float(e[chip]) for op, e in found.operations.items()}
-        if found.static is not None:
-            spent[STATIC] = float(found.static[chip])
-        span = ends(self.provenance[chip], spent) if value == value else None
+        span = ends(self.provenance[chip], found.spent(chip)) if value == value else None
         return Value(value) if span is None else Value(value, low=span[0], high=span[1])
 
     @property
@@ -193,14 +190,8 @@ class Report(Rendered):
 
     def lines(self) -> list[Line]:
         """One line a chip."""
-        found = self.figures
-        lines = []
-        for i, source in enumerate(self.sources):
-            spent = {op: float(found.operations[op][i]) for op in found.columns}
-            if found.static is not None:
-                spent[STATIC] = float(found.static[i])
-            lines.append(Line(source, spent, self._known(i)))
-        return lines
+        each = enumerate(self.sources)
+        return [Line(source, self.figures.spent(i), self._known(i)) for i, source in each]
 
     def _many(self) -> Table:
         return chips_table(self.lines(), self.partial)
@@ -338,6 +329,12 @@ def report(result: Any, *, duration: Any = None, budget: Any = None) -> Report |
         return result if goal is None else replace(result, budget=goal)
     if isinstance(result, Mapping) and not isinstance(result, Account):
         return Compared({name: _single(name, one, goal) for name, one in result.items()})
+    found = _with_numbers(result)
+    return Report(found, None if duration is None else float(np.asarray(duration)), goal)
+
+
+def _with_numbers(result: Any) -> Result:
+    """A result outside of traces."""
     if not isinstance(result, Result):
         raise ValueError(f"report() takes what joulax.energy returned, got {_hint(result)}")
     if any(isinstance(x, Tracer) for x in jax.tree.leaves(result)):
@@ -345,7 +342,7 @@ def report(result: Any, *, duration: Any = None, budget: Any = None) -> Report |
             "report() needs numbers: return the result from the jitted function and "
             "report it outside"
         )
-    return Report(result, None if duration is None else float(np.asarray(duration)), goal)
+    return result
 
 
 def _single(name: str, result: Any, budget: float | None) -> Report:

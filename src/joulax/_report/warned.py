@@ -1,6 +1,6 @@
 """What a reader of a report should not miss."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,21 @@ def warnings_of(result: Result, figures: Figures, sources: tuple[Source, ...]) -
     """One sentence each."""
     did = [*_partial(result), *_firing(figures), *_fractions(result), *_analog(result)]
     return [*did, *_prices(figures, sources)]
+
+
+def changed(sources: Sequence[Source]) -> Iterator[str]:
+    """Prices that are no longer those of a sheet."""
+    return (f"{s.chip}: {s.changed}" for s in sources if s.changed)
+
+
+def unsourced(sources: Sequence[Source]) -> Iterator[str]:
+    """Prices that nobody has published."""
+    chips = [s.chip for s in sources if s.unsourced]
+    if chips:
+        yield (
+            f"{', '.join(chips)}: UNSOURCED prices, nobody has published them; "
+            "do not quote these joules"
+        )
 
 
 def _partial(result: Result) -> Iterator[str]:
@@ -82,13 +97,8 @@ def _analog(result: Result) -> Iterator[str]:
 
 
 def _prices(figures: Figures, sources: tuple[Source, ...]) -> Iterator[str]:
-    yield from (f"{s.chip}: {s.changed}" for s in sources if s.changed)
-    unsourced = [s.chip for s in sources if s.unsourced]
-    if unsourced:
-        yield (
-            f"{', '.join(unsourced)}: UNSOURCED prices, nobody has published them; "
-            "do not quote these joules"
-        )
+    yield from changed(sources)
+    yield from unsourced(sources)
     remembered = [s.chip for s in sources if "from memory" in s.verified and not s.unsourced]
     if remembered:
         yield f"{', '.join(remembered)}: prices from memory, not checked against their source"

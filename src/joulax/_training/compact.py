@@ -112,8 +112,7 @@ class _Layer:
 
 def _stack(model: Any, account: Account) -> list[_Layer]:
     """The layers in their order."""
-    arrays = {_name(p): a for p, a in jax.tree_util.tree_leaves_with_path(model)}
-    arrays = {n: np.asarray(a) for n, a in arrays.items() if eqx.is_array(a)}
+    arrays = _arrays(model)
     unknown = [n for n in account.order if not synaptic(arrays.get(f"{n}.weight", 0.0))]
     if unknown:
         raise ValueError(
@@ -127,10 +126,21 @@ def _stack(model: Any, account: Account) -> list[_Layer]:
             loop = f"{name}.weight"
             layers[-1] = dataclasses.replace(layers[-1], loop=loop, recurrent=weight)
             continue
-        own = [n for n in arrays if n.startswith(f"{name}.") and arrays[n].size > 1]
-        layers.append(_Layer(name, weight, tuple(n for n in own if len(arrays[n]) == len(weight))))
+        layers.append(_Layer(name, weight, _own(arrays, name, len(weight))))
     _check(layers, [n for n, a in arrays.items() if a.size > 1])
     return layers
+
+
+def _arrays(model: Any) -> dict[str, np.ndarray]:
+    """The arrays of a model by the names of their places."""
+    leaves = jax.tree_util.tree_leaves_with_path(model)
+    return {_name(p): np.asarray(a) for p, a in leaves if eqx.is_array(a)}
+
+
+def _own(arrays: dict[str, np.ndarray], name: str, neurons: int) -> tuple[str, ...]:
+    """Further arrays of a layer with one entry for each of its neurons."""
+    found = [n for n, a in arrays.items() if n.startswith(f"{name}.") and a.size > 1]
+    return tuple(n for n in found if len(arrays[n]) == neurons)
 
 
 def _loops(weight: np.ndarray, before: _Layer, account: Account, name: str) -> bool:

@@ -99,22 +99,29 @@ def model_energy(
     steps = steps_of(account)
     rows: dict[str, dict[str, Array]] = {}
     for name, r in account.items():
-        if not is_synaptic(r):
-            continue
-        synops, dense = jnp.mean(r.synops), jnp.mean(r.dense)
-        neurons = jnp.mean(total([r.neurons]))
-        row = {
-            "connections": dense / steps,
-            "neurons": neurons,
-            "rate": synops / jnp.maximum(dense, 1) / dt,
-        }
-        for device in devices:
-            row |= _device_columns(r, device, steps)
-        unknown = [c for c in columns or () if c not in row]
-        if unknown:
-            raise ValueError(f"no column {unknown[0]!r}; the columns are {', '.join(row)}")
-        rows[name] = row if columns is None else {c: row[c] for c in columns}
+        if is_synaptic(r):
+            row = _columns(r, steps, dt)
+            for device in devices:
+                row |= _device_columns(r, device, steps)
+            rows[name] = row if columns is None else _chosen(row, columns)
     return Named(rows)
+
+
+def _chosen(row: dict[str, Array], columns: Sequence[str]) -> dict[str, Array]:
+    unknown = [c for c in columns if c not in row]
+    if unknown:
+        raise ValueError(f"no column {unknown[0]!r}; the columns are {', '.join(row)}")
+    return {c: row[c] for c in columns}
+
+
+def _columns(record: Activity, steps: Any, dt: float) -> dict[str, Array]:
+    """What one layer is and does on any device."""
+    synops, dense = jnp.mean(record.synops), jnp.mean(record.dense)
+    return {
+        "connections": dense / steps,
+        "neurons": jnp.mean(total([record.neurons])),
+        "rate": synops / jnp.maximum(dense, 1) / dt,
+    }
 
 
 def _device_columns(record: Activity, device: str, steps: Any) -> dict[str, Array]:

@@ -271,20 +271,32 @@ def workload(model: Callable, *inputs: Any, **options: Any) -> dict[str, Any]:
     counted = jax.vmap(lambda *x: count(model, **options)(*x)[1], in_axes=axes)
     account = jax.jit(counted)(*inputs)
     owned = [inputs[i] for i in sorted(fixed)] or [tree for _, tree in surroundings(model)] or model
-    mean = lambda tree: jax.tree.map(lambda a: float(jnp.mean(a)), tree)
     figures: dict[str, Any] = {
         "Footprint": footprint(owned),
         "ParameterCount": parameter_count(owned),
         "ConnectionSparsity": float(connection_sparsity(owned)),
-        "SynapticOperations": mean(synaptic_operations(account)),
+        "SynapticOperations": _means(synaptic_operations(account)),
     }
-    if any(r.spikes is not None and r.updates is not None for r in account.values()):
-        summed = jax.tree.map(lambda a: a.sum(0), account)
-        figures["ActivationSparsity"] = float(activation_sparsity(summed))
-        figures["ActivationSparsityByLayer"] = mean(activation_sparsity(summed, per_layer=True))
+    return Named(figures | _activation_figures(account) | _neuron_figures(account))
+
+
+def _means(tree: Any) -> Any:
+    return jax.tree.map(lambda a: float(jnp.mean(a)), tree)
+
+
+def _activation_figures(account: Account) -> dict[str, Any]:
+    """Sparsity over all samples, where neurons fire."""
+    if not any(r.spikes is not None and r.updates is not None for r in account.values()):
+        return {}
+    summed = jax.tree.map(lambda a: a.sum(0), account)
+    return {
+        "ActivationSparsity": float(activation_sparsity(summed)),
+        "ActivationSparsityByLayer": _means(activation_sparsity(summed, per_layer=True)),
+    }
+
+
+def _neuron_figures(account: Account) -> dict[str, Any]:
     counted = counted_neuron_operations(account)
-    figures["NeuronOperations"] = {
-        "PerUpdate": {name: account.convention.per_update(name) for name in counted},
-        "Neuron Dense Ops": sum(float(jnp.mean(c["total"])) for c in counted.values()),
-    }
-    return Named(figures)
+    each = {name: account.convention.per_update(name) for name in counted}
+    dense = sum(float(jnp.mean(c["total"])) for c in counted.values())
+    return {"NeuronOperations": {"PerUpdate": each, "Neuron Dense Ops": dense}}

@@ -14,9 +14,9 @@ from ..neurons import Spike, fast_sigmoid
 from . import graph as graphs
 from .convert import Maker, length
 from .graph import Edge, Flat
-from .neurons import Delay
 from .nodes import Node
 
+Shape = tuple[int, ...]
 Plan = tuple[tuple[str, tuple[tuple[str, bool], ...]], ...]  # node: (feeder, waited a step)
 
 
@@ -94,30 +94,32 @@ class Network(eqx.Module):
             raise ValueError("the inputs have different numbers of steps")
         return streams
 
-    def shapes(self, inputs: dict[str, tuple[int, ...]]) -> dict[str, Any]:
+    def shapes(self, inputs: dict[str, Shape]) -> dict[str, Any]:
         """Shapes of what goes into each node and of what comes out, for one step."""
         feeders = {n: [a for a, _ in fed] for n, fed in self.plan_}
         return shapes(self.nodes, feeders, inputs)
 
 
 def shapes(
-    nodes: dict[str, Node], feeders: dict[str, list[str]], inputs: dict[str, tuple[int, ...]]
-) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+    nodes: dict[str, Node], feeders: dict[str, list[str]], inputs: dict[str, Shape]
+) -> dict[str, tuple[Shape, Shape]]:
     """Shape into and out of every node, from those of the inputs."""
     found = {n: (s, s) for n, s in inputs.items()}
-    left = [n for n in feeders if n not in found]
-    while left:
-        ready = [n for n in left if any(a in found for a in feeders[n])]
+    while left := [n for n in feeders if n not in found]:
+        ready = [n for n in left if _into(feeders[n], found)]
         if not ready:
             raise ValueError(f"the nodes {', '.join(left)} are reached by no input")
         for name in ready:
-            into = [found[a][1] for a in feeders[name] if a in found]
-            found[name] = _traced(name, nodes[name], into)
-        left = [n for n in left if n not in found]
+            found[name] = _traced(name, nodes[name], _into(feeders[name], found))
     return found
 
 
-def _traced(name: str, node: Node, into: list[tuple[int, ...]]) -> Any:
+def _into(feeders: list[str], found: dict[str, tuple[Shape, Shape]]) -> list[Shape]:
+    """Shapes out of those feeders that are known."""
+    return [found[a][1] for a in feeders if a in found]
+
+
+def _traced(name: str, node: Node, into: list[Shape]) -> Any:
     """Input and output shape of a node, as tracing finds them: files say them wrongly."""
     try:
         shape = jnp.broadcast_shapes(*into)
@@ -202,8 +204,7 @@ def load(
     nodes = maker.nodes(flat)
     order, cut = graphs.ordered(flat, nodes)
     for _, b in cut:
-        node = nodes[b]
-        nodes[b] = node.shorter() if isinstance(node, Delay) else node
+        nodes[b] = nodes[b].shorter()
     taken = [n for n in order if hasattr(Network, n) or n in Network.__annotations__]
     if taken:
         raise ValueError(f"a node cannot be called {taken[0]!r}; rename it in the graph")

@@ -27,6 +27,10 @@ class Node(eqx.Module):
         """The new state and the output of one step."""
         return state, self.now(x)
 
+    def shorter(self) -> "Node":
+        """The node behind an edge that waits a step itself: another one only for a delay."""
+        return self
+
     def now(self, x: Array) -> Array:
         """Output for an input, of a node without a state."""
         raise NotImplementedError

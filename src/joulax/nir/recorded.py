@@ -1,7 +1,7 @@
 """`account`: what was recorded on a graph, as an account, without simulating anything."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -77,24 +77,13 @@ class _Recorded:
         dt: float | None,
         analog: tuple[str, ...],
     ):
-        unknown = [n for n in (*recordings, *analog) if n not in flat.nodes]
-        if unknown:
-            raise ValueError(
-                f"the graph has no node {unknown[0]!r}; it has {', '.join(flat.nodes)}"
-            )
+        _check_names(flat, (*recordings, *analog))
         self.flat, self.dt = flat, dt
-        maker = Maker(None, "none", False, fast_sigmoid)
-        self.nodes = maker.nodes(flat)
-        if dt is not None:
-            maker.dt = length(dt)
-            self.nodes |= {n: maker.node(n, flat.nodes[n]) for n in flat.of_type("Delay")}
+        self.nodes = _nodes(flat, dt)
         order, self.cut = graphs.ordered(flat, self.nodes)
         for _, b in self.cut if dt is not None else ():
-            node = self.nodes[b]
-            self.nodes[b] = node.shorter() if isinstance(node, Delay) else node
-        self.feeders = {
-            n: sorted((a for a, b in flat.edges if b == n), key=order.index) for n in order
-        }
+            self.nodes[b] = self.nodes[b].shorter()
+        self.feeders = _feeders(flat, order)
         self.inputs = graphs.inputs(flat)
         declared = {n: _declared(n, flat.nodes[n], recordings) for n in self.inputs}
         self.shapes = {n: out for n, (_, out) in shapes(self.nodes, self.feeders, declared).items()}
@@ -151,7 +140,7 @@ class _Recorded:
         return Account(layers, convention, order, rests)
 
     def _synapses(self) -> tuple[dict[str, Activity], dict[str, Activity], Convention]:
-        there = [n for n in self.feeders if self.nodes[n].synaptic and self._reached(n)]
+        there = self._counted()
         if not there:
             return {}, {}, self._convention(())
         held = [n for n in self.feeders if n in there or isinstance(self.nodes[n], Scale)]
@@ -167,6 +156,10 @@ class _Recorded:
         call = jax.vmap(call, (None, 0, 0)) if len(self.axes) == 2 else call
         weights = {label: self.nodes[n] for label, n in labels.items()}
         return self._named(call(weights, *self._streams(there)), labels)
+
+    def _counted(self) -> list[str]:
+        """Nodes with weights that a recording reaches."""
+        return [n for n in self.feeders if self.nodes[n].synaptic and self._reached(n)]
 
     def _streams(self, there: list[str]) -> tuple[dict[str, Array], dict[str, Array]]:
         """Recordings that reach these nodes: spikes, and values."""
@@ -274,32 +267,50 @@ class _Recorded:
     # -- what the account says of itself -------------------------------------------------------
 
     def _convention(self, notes: tuple[Any, ...]) -> Convention:
-        lost = [
-            f"node {n}: nothing was recorded at {a}, whose events it receives"
-            for n in self.feeders
-            if self.nodes[n].synaptic
-            for a in self._behind(n)
-            if a not in self.known
-        ]
-        silent = [
-            f"node {n}: its spikes were not recorded"
-            for n in self._sources()
-            if self.nodes[n].spiking and n not in self.known
-        ]
-        delays = [
-            f"node {n}: events count as arrived; give dt= for its delay"
-            for n, node in self.nodes.items()
-            if isinstance(node, Delay) and self.dt is None
-        ]
         options = (
             ("recorded", ", ".join(self.known)),
             ("time steps", str(self.axes[-1])),
             ("dt", "not given" if self.dt is None else f"{self.dt:g} s"),
             ("one step late", ", ".join(f"{a} → {b}" for a, b in self.cut) or "nothing"),
         )
-        return Convention(
-            __version__, options, notes, tuple(silent + delays), lost=tuple(dict.fromkeys(lost))
-        )
+        uncounted, lost = tuple(self._uncounted()), tuple(dict.fromkeys(self._lost()))
+        return Convention(__version__, options, notes, uncounted, lost=lost)
+
+    def _lost(self) -> Iterator[str]:
+        """Synapses whose events nobody recorded."""
+        for n in (n for n in self.feeders if self.nodes[n].synaptic):
+            for a in self._behind(n):
+                if a not in self.known:
+                    yield f"node {n}: nothing was recorded at {a}, whose events it receives"
+
+    def _uncounted(self) -> Iterator[str]:
+        """Neurons whose spikes nobody recorded, and delays of unknown length."""
+        for n in self._sources():
+            if self.nodes[n].spiking and n not in self.known:
+                yield f"node {n}: its spikes were not recorded"
+        for n in self.flat.of_type("Delay") if self.dt is None else ():
+            yield f"node {n}: events count as arrived; give dt= for its delay"
+
+
+def _check_names(flat: Flat, names: Sequence[str]) -> None:
+    unknown = [n for n in names if n not in flat.nodes]
+    if unknown:
+        raise ValueError(f"the graph has no node {unknown[0]!r}; it has {', '.join(flat.nodes)}")
+
+
+def _nodes(flat: Flat, dt: float | None) -> dict[str, Node]:
+    """Nodes that are asked for synapses and shapes; of a step, only delays must know the length."""
+    maker = Maker(None, "none", False, fast_sigmoid)
+    nodes = maker.nodes(flat)
+    if dt is None:
+        return nodes
+    maker.dt = length(dt)
+    return nodes | {n: maker.node(n, flat.nodes[n]) for n in flat.of_type("Delay")}
+
+
+def _feeders(flat: Flat, order: tuple[str, ...]) -> dict[str, list[str]]:
+    """What feeds each node, in the order of the nodes; edges that stand twice count twice."""
+    return {n: sorted((a for a, b in flat.edges if b == n), key=order.index) for n in order}
 
 
 def _declared(name: str, node: Any, recordings: dict[str, np.ndarray]) -> tuple[int, ...]:

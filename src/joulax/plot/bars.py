@@ -39,13 +39,12 @@ def layers(results: Result | Mapping[str, Result], *, ax: Any = None) -> Any:
     names = list(dict.fromkeys(name for name, _ in every))
     ax = axes(ax, (max(6.4, 0.3 * len(names)), 4.8))
     scale, prefix = unit([sum(spent.values()) for _, spent in every])
-    operations = [op for op in (*OPERATIONS, _STATIC) if any(s.get(op) for _, s in every)]
+    operations = _charged([spent for _, spent in every])
     width = 0.8 / len(many)
     for k, (title, bars) in enumerate(many.items()):
         places = [names.index(n) + (k - (len(many) - 1) / 2) * width for n in bars]
         tops = _stack(ax, places, bars, operations, scale, width, label=k == 0)
-        for place, top in zip(places, tops, strict=True):
-            ax.annotate(title, (place, top), (0, 2), textcoords="offset points", **_SMALL)
+        _entitle(ax, title, places, tops)
     names_below(ax, names)
     ax.set_ylabel(f"energy [{prefix}]")
     ax.margins(y=0.05)
@@ -66,6 +65,16 @@ def _of_one_chip(results: Mapping[str, Any]) -> None:
                 f"layers() draws one chip, and this result has {len(result.hardware.chips)}: price "
                 "them one by one and give a mapping of names to results, or take plot.chips"
             )
+
+
+def _charged(bars: list[dict[str, float]]) -> list[str]:
+    """What costs anything in any bar, in the order of the operations."""
+    return [op for op in (*OPERATIONS, _STATIC) if any(spent.get(op) for spent in bars)]
+
+
+def _entitle(ax: Any, title: str, places: list[float], tops: np.ndarray) -> None:
+    for place, top in zip(places, tops, strict=True):
+        ax.annotate(title, (place, top), (0, 2), textcoords="offset points", **_SMALL)
 
 
 _SMALL: Any = {"ha": "center", "fontsize": "x-small"}

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .._forms.table import unique
+from .._hardware.datasheet import Quantity
 from .._hardware.figures import figures
 from .._hardware.provenance import provenance
 from .._hardware.result import Result
@@ -117,14 +118,7 @@ def tornado(of: Result | Mapping[str, Any], *, ax: Any = None) -> Any:
 
 def _ranges(result: Result, ax: Any) -> Any:
     found, source = figures(result), provenance(result.hardware)[0]
-    spent = {op: float(e[0]) for op, e in found.operations.items()}
-    if found.static is not None:
-        spent["static_power"] = float(found.static[0])
-    ends = {
-        op: tuple(spent[op] * (end / q.value - 1) for end in q.span)
-        for op, q in source.cited.items()
-        if q.has_range and q.value and spent.get(op)
-    }
+    ends = _ends(source.cited, found.spent(0))
     if not ends:
         raise ValueError(f"no range was published for what {source.chip} charges here")
     total = float(found.total.mean())
@@ -150,6 +144,14 @@ def _ranges(result: Result, ax: Any) -> Any:
     ax.margins(x=0.15)
     legend_on_top(ax, 2, 0.8 / len(order))
     return ax
+
+
+def _ends(cited: Mapping[str, Quantity], spent: Mapping[str, float]) -> dict[str, Any]:
+    """How much less and more is spent where a price is at the ends of its range [pJ]."""
+    matter = {op: q for op, q in cited.items() if q.has_range and q.value and spent.get(op)}
+    return {
+        op: tuple(spent[op] * (end / q.value - 1) for end in q.span) for op, q in matter.items()
+    }
 
 
 def _bar(ax: Any, y: float, size: float, left: float, i: int, label: str | None) -> None:

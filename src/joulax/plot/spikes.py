@@ -35,17 +35,7 @@ def neurons(
     `ImportError` with the install command, if matplotlib is missing; `ValueError` if the layer does
     not exist or has no such field, the account has no axis of neurons, or the shape is not theirs.
     """
-    if made.convention is not None and "neurons" not in dict(made.convention.options):
-        raise ValueError("plot.neurons needs joulax.count(..., neurons=True)")
-    priced, names = isinstance(made, Result), made.order
-    if layer not in names:
-        raise ValueError(f"no layer {layer!r}; the layers are {', '.join(names)}")
-    total = made.layers[layer].total if priced else getattr(made[layer], field)
-    if total is None:
-        raise ValueError(f"layer {layer!r} has no {field}")
-    values = np.asarray(total, np.float64)
-    sizes = np.ndim((made.activity if priced else made)[layer].synapses)
-    values = values.reshape(-1, *values.shape[sizes:]).mean(0)
+    priced, values = isinstance(made, Result), _values(made, layer, field)
     scale, name = unit(values) if priced else (1.0, "")
     what = f"energy [{name}]" if priced else field
     ax = axes(ax)
@@ -67,6 +57,21 @@ def neurons(
     ax.set(xlabel=f"neurons of {layer}, the busiest first", ylabel=what, xlim=(-0.5, order.size))
     ax.set_ylim(bottom=0)
     return ax
+
+
+def _values(made: Any, layer: str, field: str) -> np.ndarray:
+    """What each neuron of a layer does or costs, averaged over samples."""
+    if made.convention is not None and "neurons" not in dict(made.convention.options):
+        raise ValueError("plot.neurons needs joulax.count(..., neurons=True)")
+    if layer not in made.order:
+        raise ValueError(f"no layer {layer!r}; the layers are {', '.join(made.order)}")
+    priced = isinstance(made, Result)
+    record: Any = (made.activity if priced else made)[layer]
+    total = made.layers[layer].total if priced else getattr(record, field)
+    if total is None:
+        raise ValueError(f"layer {layer!r} has no {field}")
+    values = np.asarray(total, np.float64)
+    return values.reshape(-1, *values.shape[np.ndim(record.synapses) :]).mean(0)
 
 
 def _map(ax: Any, values: np.ndarray, shape: tuple[int, int], title: str) -> Any:

@@ -81,12 +81,7 @@ def arguments_of(
     Arguments that share memory are told apart by a copy.
     """
     same = _aliases(model, args, kwargs)
-    known = {name for names in same.values() for name in names}
-    for name in (*declared, *held):
-        if name not in known:
-            raise ValueError(
-                f"no argument {name!r}; the arguments are {', '.join(map(str, known))}"
-            )
+    _check_names(same, (*declared, *held))
     leaves: list[str] = []
 
     def one(key: Any, path: Any, tensor: Any) -> Any:
@@ -94,23 +89,31 @@ def arguments_of(
             return tensor
         leaf, names = _path(path) or str(key), same[key]
         kind = _kind_of_argument(tensor, key, leaf, names & set(held), names & set(declared))
-        if kinds[tensor] != Parameter() and kinds[tensor] != kind and tensor.numel():
-            if not (
-                isinstance(kind, Parameter)
-                and isinstance(kinds[tensor], Parameter)
-                and whole(tensor)
-            ):
-                tensor = tensor.clone()
+        tensor = tensor.clone() if _shares(tensor, kind, kinds[tensor]) else tensor
         kinds[tensor] = kind
         leaves.extend([leaf] if isinstance(kind, Parameter) else [])
         return tensor
 
-    def whole(tensor: Any) -> bool:
-        return storage_of(tensor).nbytes() == tensor.numel() * tensor.element_size()
-
     each = lambda key, tree: pytree.tree_map_with_path(lambda p, t: one(key, p, t), tree)
     args = tuple(each(i, a) for i, a in enumerate(args))
     return args, {k: each(k, v) for k, v in kwargs.items()}, leaves
+
+
+def _check_names(same: dict[int | str, set[int | str]], names: Any) -> None:
+    known = {name for both in same.values() for name in both}
+    for name in names:
+        if name not in known:
+            raise ValueError(
+                f"no argument {name!r}; the arguments are {', '.join(map(str, known))}"
+            )
+
+
+def _shares(tensor: Any, kind: Kind, known: Kind) -> bool:
+    """Whether memory was said to be of another kind; a whole weight may have two names."""
+    if known in (Parameter(), kind) or not tensor.numel():
+        return False
+    whole = storage_of(tensor).nbytes() == tensor.numel() * tensor.element_size()
+    return not (whole and isinstance(kind, Parameter) and isinstance(known, Parameter))
 
 
 def _aliases(model: Any, args: Any, kwargs: Any) -> dict[int | str, set[int | str]]:

@@ -1,11 +1,12 @@
 """Arithmetic and movement."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from . import terms
-from .kinds import MADE, Analog, Events, Kind, Parameter, births_of, leaves_of
+from .kinds import MADE, Analog, Events, Kind, births_of, data_of, leaves_of
 from .library import torch
 from .memory import place_of
 from .step import Step, activated, rule
@@ -161,31 +162,46 @@ def _events_added(step: Step) -> Kind:
 
 def _rest(step: Step) -> Any:
     """Spikes beside one other value, which may be taken away again."""
-    if len(step.tensors) != 2 or step.kwargs.get("alpha", 1) != 1:
+    if not _two_as_they_are(step):
         return None
     (a, b), (x, y) = step.operands, step.tensors
-    if isinstance(a, Events) and isinstance(b, Analog) and a.companion is None:
-        return a, y, 1 if step.name == "add" else -1
-    if isinstance(b, Events) and isinstance(a, Analog) and b.companion is None:
-        return (b, x, 1) if step.name == "add" else None
+    if _bare(a) and isinstance(b, Analog):
+        return a, y, _sign(step)
+    if _bare(b) and isinstance(a, Analog) and step.name == "add":
+        return b, x, 1
     return None
+
+
+def _two_as_they_are(step: Step) -> bool:
+    return len(step.tensors) == 2 and step.kwargs.get("alpha", 1) == 1
+
+
+def _bare(kind: Kind) -> bool:
+    """Whether a value is spikes, and its magnitude their events."""
+    return isinstance(kind, Events) and kind.companion is None
+
+
+def _sign(step: Step) -> int:
+    return 1 if step.name == "add" else -1
 
 
 def _straight_through(step: Step) -> Kind | None:
     """`(s − g) + g` is `s`, and `g − g` nothing: a surrogate that only has a gradient."""
-    if len(step.tensors) != 2 or step.kwargs.get("alpha", 1) != 1:
+    if not _two_as_they_are(step):
         return None
     (a, b), (x, y) = step.operands, step.tensors
     if step.name == "sub" and isinstance(a, Analog) and place_of(x) == place_of(y):
         return MADE
-    sign = 1 if step.name == "add" else -1
-    pairs = [(a, y)] if sign < 0 else [(a, y), (b, x)]
-    for kind, other in pairs:
-        if isinstance(kind, Analog) and isinstance(kind.rest, tuple):
-            spikes, value, taken = kind.rest
-            if taken == -sign and _same(step, value, other):
-                return spikes
-    return None
+    pairs = [(a, y)] if step.name == "sub" else [(a, y), (b, x)]
+    return next((s for k, t in pairs if (s := _left(step, k, t)) is not None), None)
+
+
+def _left(step: Step, kind: Kind, other: Tensor) -> Events | None:
+    """The spikes that are left where what was added to them is taken away again."""
+    if not isinstance(kind, Analog) or not isinstance(kind.rest, tuple):
+        return None
+    spikes, value, sign = kind.rest
+    return spikes if sign == -_sign(step) and _same(step, value, other) else None
 
 
 def _same(step: Step, a: Tensor, b: Tensor) -> bool:
@@ -244,20 +260,38 @@ def _clipped(step: Step) -> Kind:
 
 def _limits(step: Step) -> Any:
     """The smallest and the largest value that a function lets through; None where it is unsaid."""
-    if step.name in ("relu", "leaky_relu", "_prelu_kernel"):
+    if step.name not in _LIMITS:
         return -math.inf, math.inf
-    given = [*step.args[1:3], *(step.kwargs.get(k) for k in ("min", "max") if k in step.kwargs)]
+    given = [*step.args[1:], *step.kwargs.values()]
     if any(isinstance(g, torch.Tensor) for g in given):
         return None, None
-    if step.name == "threshold":
-        return (0, math.inf) if given[1] == 0 and 0 <= given[0] < 1 else (None, None)
-    if step.name == "hardtanh":
-        return given if len(given) == 2 else (-1, 1)
-    if step.name == "clamp_max":
-        return -math.inf, given[0]
-    low, high = (*given, None, None)[:2]
-    low, high = step.kwargs.get("min", low), step.kwargs.get("max", high)
-    return -math.inf if low is None else low, math.inf if high is None else high
+    return _LIMITS[step.name](*step.args[1:], **step.kwargs)
+
+
+def _between(min: float | None = None, max: float | None = None) -> Any:
+    return -math.inf if min is None else min, math.inf if max is None else max
+
+
+def _below(max: float) -> Any:
+    return -math.inf, max
+
+
+def _above(threshold: float, value: float) -> Any:
+    """A threshold below one passes spikes, if what it leaves elsewhere is zero."""
+    return (0, math.inf) if value == 0 and 0 <= threshold < 1 else (None, None)
+
+
+def _hard(min_val: float = -1, max_val: float = 1) -> Any:
+    return min_val, max_val
+
+
+_LIMITS: dict[str, Callable[..., Any]] = {
+    "clamp": _between,
+    "clamp_min": _between,
+    "clamp_max": _below,
+    "threshold": _above,
+    "hardtanh": _hard,
+}
 
 
 @rule("glu")
@@ -304,21 +338,23 @@ MOVEMENT = (
 @rule(*MOVEMENT)
 def moved(step: Step) -> Kind:
     """Values that move take their events with them."""
-    data = [k for k in step.operands if not isinstance(k, Parameter)]
-    moving = [k for k in data if isinstance(k, Events)]
     floating = [t for t in step.tensors if t.is_floating_point()]
-    held = [k for t in floating if not isinstance(k := step.kinds[t], Parameter)]
-    if not held and floating:
+    if floating and not data_of(step.kinds.among(floating)):
         return _picked(step, floating[0])
-    if len(moving) < len(data):
-        made = step.other()
-        return replace(made, terms=terms.moved(step)) if isinstance(made, Analog) else made
-    scale = moving[0].scale if len({k.scale for k in moving}) == 1 else object()
-    spikes = replace(moving[0], scale=scale, births=step.births, over=_over(step))
-    spikes = replace(spikes, unit=all(k.unit for k in moving), terms=terms.moved(step))
+    if not step.spiking:
+        return terms.beside(step)
+    spikes = replace(_as_one(step.events), births=step.births, over=_over(step))
+    spikes = replace(spikes, terms=terms.moved(step))
     if all(k.companion is None for k in step.events):
         return spikes
     return spikes.beside(step.rerun(step.kinds.events))
+
+
+def _as_one(events: list[Events]) -> Events:
+    """Several spikes as those of one value: at one scale, if all have the same."""
+    scales = {k.scale for k in events}
+    scale = scales.pop() if len(scales) == 1 else object()
+    return replace(events[0], scale=scale, unit=all(k.unit for k in events))
 
 
 def _over(step: Step) -> Any:
@@ -343,9 +379,8 @@ def _scattered(step: Step) -> Kind:
     """Values that are added where an index says: products among them are synapses."""
     if step.name.endswith("reduce") and "sum" not in step.args and "add" not in step.args:
         return step.other()
-    found = [t for x in step.tensors for t in step.kinds.terms(x) if not t.counted]
-    if found:
-        return terms.by_hand(step, found)
+    if step.unsummed:
+        return terms.by_hand(step, step.unsummed)
     if leaves_of(step.operands):
         step.tally.lose(f"{step.name} of data and weights")
     if not step.spiking or len(step.events) != 1:

@@ -6,7 +6,7 @@ from typing import Any
 
 from . import terms
 from .arithmetic import moved, passes
-from .kinds import Analog, Events, Kind, Parameter, births_of, is_constant, owner_of
+from .kinds import Analog, Events, Kind, births_of, data_of, is_constant, owner_of
 from .library import pytree, torch
 from .memory import place_of
 from .step import Step, activated, born, rule
@@ -77,26 +77,23 @@ def _some(step: Step) -> Kind:
 def _chosen(step: Step) -> Kind:
     """Values that are put where a mask or an index says."""
     controls, values = _sides(step)
-    kinds = [step.kinds[v] for v in values if isinstance(v, torch.Tensor)]
-    data = [k for k in kinds if not isinstance(k, Parameter)]
-    decide = [k for c in controls if not isinstance(k := step.kinds[c], Parameter)]
+    kinds = step.kinds.among(values)
+    data, decide = data_of(kinds), data_of(step.kinds.among(controls))
     if step.name == "index_put" and True in step.args[3:4]:
         return _accumulated(step)
-    if decide and not data and all(is_constant(k) for k in kinds):
+    if decide and all(is_constant(k) for k in kinds):
         return _placed(step, controls, values)
     if _is_activation(step, controls, values):
         return activated(step, step.kinds[values[0 if step.name == "where" else 1]])
     if not data:
         return step.other()
-    if any(isinstance(k, Analog) for k in (*data, *decide)):
-        made = step.other()
-        return replace(made, terms=terms.moved(step)) if isinstance(made, Analog) else made
+    if not step.spiking:
+        return terms.beside(step)
     return _kept(step, data, decide)
 
 
 def _accumulated(step: Step) -> Kind:
-    found = [t for x in step.tensors for t in step.kinds.terms(x) if not t.counted]
-    return terms.by_hand(step, found) if found else step.other()
+    return terms.by_hand(step, step.unsummed) if step.unsummed else step.other()
 
 
 def _sides(step: Step) -> tuple[list[Tensor], list[Any]]:
@@ -122,7 +119,7 @@ def _magnitudes(values: list[Any]) -> set[float]:
 
 def _placed(step: Step, controls: list[Tensor], values: list[Any]) -> Kind:
     """Constants of one magnitude, where data say, are spikes."""
-    kinds = [step.kinds[c] for c in controls]
+    kinds = step.kinds.among(controls)
     there = (step.value.detach() != 0).float()
     sizes = _magnitudes(values)
     masks = [k for k in kinds if isinstance(k, Events)]
@@ -132,7 +129,7 @@ def _placed(step: Step, controls: list[Tensor], values: list[Any]) -> Kind:
         cause = masks[0].cause
     else:
         source, cause = owner_of(kinds), f"{step.name} by an index in module {step.tally.here!r}"
-        births = born(step, float(there.sum(dtype=torch.float64)), controls[0].numel())
+        births = born(step, float(there.sum(dtype=torch.float64)), step.value.numel())
     if len(sizes) > 1:
         return Analog(f"{step.name} between constants", births=births_of(masks) or births)
     unit = sizes <= {1.0}

@@ -41,13 +41,7 @@ class Watch(DispatchMode):
         name = func._schema.name.split("::")[1]
         if all(is_constant(self.kinds[t]) for t in tensors):
             return self._constant(func, name, tensors, args, kwargs)
-        if name == "addcmul":
-            with self:
-                return args[0] + args[1] * args[2] * kwargs.get("value", 1)
-        pieces = NotImplemented
-        if not (name.rstrip("_") in RULES or name in _PRODUCTS or func.is_view):
-            with self:
-                pieces = func.decompose(*args, **kwargs)
+        pieces = self._decomposed(func, name, args, kwargs)
         if pieces is not NotImplemented:
             return pieces
         if func._schema.is_mutable and name.endswith("_"):
@@ -67,6 +61,15 @@ class Watch(DispatchMode):
             for one in tensors_of(out):
                 self.kinds[one] = MADE if made else CONSTANT
         return out
+
+    def _decomposed(self, func: Any, name: str, args: tuple[Any, ...], kwargs: Any) -> Any:
+        """The result by the operations that this one is made of, where no rule is about it."""
+        if name.rstrip("_") in RULES or name in _PRODUCTS or func.is_view:
+            return NotImplemented
+        with self:
+            if name == "addcmul":
+                return args[0] + args[1] * args[2] * kwargs.get("value", 1)
+            return func.decompose(*args, **kwargs)
 
     def _written(self, func: Any, name: str, args: tuple[Any, ...], kwargs: Any) -> Any:
         """An operation that writes into its first operand."""
@@ -161,7 +164,7 @@ def counter(
 def _check(out: Any, kinds: Kinds, tally: Tally, strict: bool) -> None:
     """Let what leaves the model arrive; refuse a call that stands in no record."""
     tensors = tensors_of(out)
-    results = [kinds[t] for t in tensors]
+    results = kinds.among(tensors)
     tally.arrive(births_of(results))
     if all(isinstance(k, Parameter) for k in results) and (tensors or not tally.records):
         raise ValueError(

@@ -47,6 +47,11 @@ class Birth:
     population: Population = field(default_factory=Population)
 
     @property
+    def layer(self) -> Any:
+        """The layer that feeds them, where one does."""
+        return self.owner and self.owner.layer
+
+    @property
     def arrived(self) -> bool:
         """Whether it is counted already."""
         return self.population.advanced and self.population.fired >= self.spikes
@@ -119,6 +124,11 @@ def is_constant(kind: Kind) -> bool:
     return isinstance(kind, Parameter) and not kind.leaves
 
 
+def data_of(kinds: Iterable[Kind]) -> list[Events | Analog]:
+    """Those of several values that data enter."""
+    return [k for k in kinds if not isinstance(k, Parameter)]
+
+
 def leaves_of(kinds: Sequence[Kind]) -> frozenset[str]:
     """Weight leaves of several values."""
     return frozenset().union(*(k.leaves for k in kinds if isinstance(k, Parameter)))
@@ -132,7 +142,7 @@ def owner_of(kinds: Sequence[Kind]) -> Owner | None:
 
 def births_of(kinds: Iterable[Kind]) -> Births:
     """Neurons behind several values whose spikes have not arrived yet."""
-    found = frozenset().union(*(k.births for k in kinds if not isinstance(k, Parameter)))
+    found = frozenset().union(*(k.births for k in data_of(kinds)))
     return frozenset(b for b in found if not b.arrived) if found else found
 
 
@@ -146,13 +156,18 @@ def past_of(kinds: Iterable[Kind]) -> frozenset[Any]:
 
 def analog(kinds: Sequence[Kind], cause: str, current: bool | None = None) -> Kind:
     """An analog value made of others; a parameter if no data enters."""
-    data = [k for k in kinds if not isinstance(k, Parameter)]
+    data = data_of(kinds)
     if not data:
         return Parameter(leaves_of(kinds))
-    carried = any(isinstance(k, Analog) and k.current for k in data)
-    first = next((k.cause for k in data if isinstance(k, Analog)), cause)
-    owner, births, past = owner_of(data), births_of(data), past_of(data)
-    own = {k.owner.layer for k in data if isinstance(k, Analog) and k.current and k.owner}
-    if own:  # a membrane remembers the spikes of its own neurons, and sends none
-        births = frozenset(b for b in births if not (b.fires and b.owner and b.owner.layer in own))
-    return Analog(first, owner, carried if current is None else current, births, past)
+    values = [k for k in data if isinstance(k, Analog)]
+    currents = [k for k in values if k.current]
+    cause = values[0].cause if values else cause
+    carried = bool(currents) if current is None else current
+    births = _but_their_own(births_of(data), currents)
+    return Analog(cause, owner_of(data), carried, births, past_of(data))
+
+
+def _but_their_own(births: Births, currents: Sequence[Analog]) -> Births:
+    """A membrane remembers the spikes of its own neurons, and sends none."""
+    own = {k.owner.layer for k in currents if k.owner}
+    return frozenset(b for b in births if not (b.fires and b.layer in own))

@@ -1,7 +1,7 @@
 """Kinds by the memory of a tensor, so that its views have them too."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from .kinds import (
     Parameter,
     Term,
     births_of,
+    data_of,
     leaves_of,
     owner_of,
     past_of,
@@ -49,6 +50,10 @@ class Kinds:
         if next(self.ticks) % 4096 == 4095:  # forget the dead now and then
             self.table = {k: v for k, v in self.table.items() if not v[0].expired()}
 
+    def among(self, values: Iterable[Any]) -> list[Kind]:
+        """Kinds of the tensors among several values."""
+        return [self[v] for v in values if isinstance(v, torch.Tensor)]
+
     def write(self, view: Tensor, kind: Kind) -> None:
         """Say what was written into a part of a tensor: the whole is what its parts are."""
         storage = storage_of(view)
@@ -59,7 +64,7 @@ class Kinds:
             self[view] = kind
             return
         before = self[whole]
-        data = [k for k in (before, kind) if not isinstance(k, Parameter)]
+        data = data_of((before, kind))
         spikes = [k for k in data if isinstance(k, Events)]
         if not data:
             self[whole] = Parameter(leaves_of([before, kind]))

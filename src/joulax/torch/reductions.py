@@ -13,7 +13,7 @@ from .tally import spoken
 def _summed(step: Step) -> Kind:
     """Spikes add up; weighted data that are added are synapses."""
     axes = _axes(step)
-    met = terms.meeting(terms_of(step), axes)
+    met = terms.meeting(step.terms, axes)
     if met and step.name == "cumsum":
         return _run(step, met)
     if met:
@@ -27,14 +27,9 @@ def _summed(step: Step) -> Kind:
     return step.events[0].beside(moved, scale=scale, terms=())
 
 
-def terms_of(step: Step) -> list[Term]:
-    """Products behind the operands."""
-    return [t for x in step.tensors for t in step.kinds.terms(x)]
-
-
 def _remembered(step: Step, axes: list[int]) -> Kind:
     """A sum over what one element of a weight met: the products are still apart."""
-    made, found = step.other(), [t for t in terms_of(step) if not t.counted]
+    made, found = step.other(), step.unsummed
     if not found or step.name == "cumsum" or not isinstance(made, Analog):
         return made
     keep = len(step.args) > 2 and bool(step.args[2])
@@ -61,7 +56,7 @@ def _run(step: Step, met: list[Term]) -> Kind:
 
 def _pooled(step: Step, axes: int) -> None:
     """Windows that bring products together."""
-    if terms.meeting(terms_of(step), range(-axes, 0)):
+    if terms.meeting(step.terms, range(-axes, 0)):
         step.tally.lose(f"{step.name} of weights times data")
 
 
@@ -127,15 +122,14 @@ def _rectified(step: Step) -> Kind:
     """The larger of a current and a constant is an activation."""
     constants = [k for k in step.operands if isinstance(k, Parameter)]
     if len(step.tensors) == 2 and len(constants) == 1:
-        kind = next(k for k in step.operands if not isinstance(k, Parameter))
-        return activated(step, kind)
+        return activated(step, step.data[0])
     return step.other()
 
 
 @rule("var", "std", "var_mean", "std_mean", "linalg_vector_norm", "norm")
 def _spread(step: Step) -> Kind:
     """Sums of squares: products among them are brought together."""
-    met = terms.meeting(terms_of(step), range(-step.tensors[0].ndim, 0))
+    met = terms.meeting(step.terms, range(-step.tensors[0].ndim, 0))
     return terms.by_hand(step, met) if met else step.other()
 
 
@@ -169,7 +163,7 @@ def _normalised(step: Step) -> Kind:
 
 @rule("_softmax", "_log_softmax", "argmax", "argmin", "sort", "topk")
 def _ranked(step: Step) -> Kind:
-    if step.name == "sort" and any(not t.counted for t in terms_of(step)):
+    if step.name == "sort" and step.unsummed:
         step.tally.lose("weights times data, sorted")
     return analog(step.operands, step.name, current=False)
 

@@ -12,8 +12,10 @@ from .kinds import (
     Kind,
     Owner,
     Parameter,
+    Term,
     analog,
     births_of,
+    data_of,
     leaves_of,
     owner_of,
     past_of,
@@ -42,7 +44,12 @@ class Step:
     @property
     def operands(self) -> list[Kind]:
         """Kinds of all tensors that enter."""
-        return [self.kinds[t] for t in self.tensors]
+        return self.kinds.among(self.tensors)
+
+    @property
+    def data(self) -> list[Events | Analog]:
+        """The operands that data enter."""
+        return data_of(self.operands)
 
     @property
     def events(self) -> list[Events]:
@@ -52,8 +59,18 @@ class Step:
     @property
     def spiking(self) -> bool:
         """Whether the data among the operands are spikes, all of them."""
-        data = [k for k in self.operands if not isinstance(k, Parameter)]
+        data = self.data
         return bool(data) and all(isinstance(k, Events) for k in data)
+
+    @property
+    def terms(self) -> list[Term]:
+        """Products behind the operands."""
+        return [t for x in self.tensors for t in self.kinds.terms(x)]
+
+    @property
+    def unsummed(self) -> list[Term]:
+        """The products behind the operands that nothing brought together yet."""
+        return [t for t in self.terms if not t.counted]
 
     @property
     def value(self) -> Tensor:
@@ -95,20 +112,34 @@ def combined(births: Births, events: Tensor, pieces: bool = False) -> Births:
     A mask that remembers their own past makes no spikes. With `pieces`, parts that fill the
     current together stay apart.
     """
-    owned = [b for b in births if b.owner is not None]
-    layers = {b.owner.layer for b in owned if b.owner}
-    births = frozenset(b for b in births if b.owner is not None or not b.past & layers)
-    size = max((b.size for b in owned), default=0)
-    if len(layers) != 1 or len(births) > len(owned) or size != events.numel():
+    births = _senders(births)
+    layers = {b.layer for b in births}
+    if len(layers) != 1 or None in layers or max(b.size for b in births) != events.numel():
         return births
-    last: Any = max(owned, key=lambda b: b.owner.serial if b.owner else 0)
-    room = last.owner.size * last.owner.rows
-    apart = len({b.owner for b in owned}) > 1 or sum(b.size for b in owned) <= room
-    if pieces and len(owned) > 1 and apart:
+    if pieces and _apart(births):
         return births
     graded = float(torch.count_nonzero(events))
     spikes = float(events.sum(dtype=torch.float64))
-    return frozenset((replace(last, spikes=spikes, graded=graded),))
+    return frozenset((replace(_last(births), spikes=spikes, graded=graded),))
+
+
+def _senders(births: Births) -> Births:
+    """Neurons but for those of masks that remember the others' past."""
+    layers = {b.layer for b in births if b.owner}
+    return frozenset(b for b in births if b.owner or not b.past & layers)
+
+
+def _last(births: Births) -> Birth:
+    """The neurons that the latest evaluation of their layer feeds."""
+    return max(births, key=lambda b: b.owner.serial if b.owner else 0)
+
+
+def _apart(births: Births) -> bool:
+    """Whether spikes of one layer are parts that stand beside each other in what it feeds."""
+    if len({b.owner for b in births}) > 1:
+        return True
+    owner: Any = _last(births).owner
+    return len(births) > 1 and sum(b.size for b in births) <= owner.size * owner.rows
 
 
 def born(step: Step, count: float, size: int) -> Births:
@@ -120,10 +151,7 @@ def born(step: Step, count: float, size: int) -> Births:
     if owner is None:
         before = next((b.owner for b in fed if b.owner), None)
         owner = before and replace(before, layer=f"neurons in {step.tally.here!r}", order=10**6)
-    other = frozenset(
-        b for b in fed if owner is None or b.owner is None or b.owner.layer != owner.layer
-    )
-    step.tally.arrive(other)
+    step.tally.arrive(frozenset(b for b in fed if not owner or b.layer != owner.layer))
     where = step.tally.here or "0"
     return frozenset((Birth(owner, count, size, where, past=past_of(kinds)),))
 
@@ -169,7 +197,7 @@ def kind_of(step: Step) -> Kind:
     elif torch.Tag.pointwise not in step.func.tags:
         if leaves_of(step.operands):
             step.tally.lose(f"{step.name} of data and weights")
-        elif any(not t.counted for x in step.tensors for t in step.kinds.terms(x)):
+        elif step.unsummed:
             step.tally.lose(f"{step.name} of weights times data")
     return step.other()
 

@@ -58,13 +58,13 @@ def numbered(weight: Tensor) -> Tensor:
 
 def carried(step: Step) -> Sequence[Term]:
     """Products behind the operands, in the form of the result."""
+    return [_grown(t, step) for t in step.terms]
+
+
+def _grown(term: Term, step: Step) -> Term:
+    """A product in the form of the result."""
     shape = step.value.shape
-    grow = lambda t: t.expand(shape)
-    return [
-        replace(t, products=grow(t.products), which=grow(t.which))
-        for x in step.tensors
-        for t in step.kinds.terms(x)
-    ]
+    return replace(term, products=term.products.expand(shape), which=term.which.expand(shape))
 
 
 def moved(step: Step) -> tuple[Term, ...]:
@@ -77,6 +77,12 @@ def moved(step: Step) -> tuple[Term, ...]:
             products, which = step.rerun(pick), step.rerun(number)
             made.append(replace(term, products=products, which=which))
     return tuple(made)
+
+
+def beside(step: Step) -> Kind:
+    """Values that are moved, and the products behind them."""
+    made = step.other()
+    return replace(made, terms=moved(step)) if isinstance(made, Analog) else made
 
 
 def _none(tensor: Tensor) -> Tensor:
@@ -108,17 +114,18 @@ def added(step: Step, made: Kind) -> Kind:
         return made
     if len(step.tensors) < 2:
         return replace(made, terms=tuple(carried(step)))
-    shape = step.value.shape
-    grow = lambda t: replace(t, products=t.products.expand(shape), which=t.which.expand(shape))
-    left, right = ([grow(t) for t in step.kinds.terms(x)] for x in step.tensors[:2])
-    pairs = [(a, b) for a in left for b in right if _together(a, b)]
-    met = {id(t): t for pair in pairs for t in pair}
+    left, right = ([_grown(t, step) for t in step.kinds.terms(x)] for x in step.tensors[:2])
+    met = _met(left, right)
     if not met:
         return replace(made, terms=_merged([*left, *right]))
-    summed = by_hand(step, [t for t in met.values() if not t.counted])
-    over = tuple(replace(t, counted=t.counted or id(t) in met) for t in (*left, *right))
-    made = summed if isinstance(summed, Analog) else made
-    return replace(made, terms=over) if isinstance(made, Analog) else made
+    over = [replace(t, counted=True) if t in met else t for t in (*left, *right)]
+    return replace(by_hand(step, [t for t in met if not t.counted]), terms=tuple(over))
+
+
+def _met(left: Sequence[Term], right: Sequence[Term]) -> list[Term]:
+    """The products of both sides that an addition brings together."""
+    pairs = [(a, b) for a in left for b in right if _together(a, b)]
+    return list(dict.fromkeys(t for pair in pairs for t in pair))
 
 
 def _together(a: Term, b: Term) -> bool:

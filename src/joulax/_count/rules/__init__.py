@@ -21,6 +21,7 @@ from . import (
     sums as sums,
 )
 from .births import mixed as mixed
+from .contents import births_in as births_in
 from .flow import contained as contained
 from .opaques import CONTAINERS as CONTAINERS, HOSTS as HOSTS
 from .registry import (

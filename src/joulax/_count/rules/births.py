@@ -6,46 +6,30 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
+from jaxtyping import Array
 
-from ..axes import IDLE, VARIES, WEIGHT, Axes, combined, regional
-from ..findings import (
-    EVENTS,
-    Birth,
-    Context,
-    Feed,
-    Found,
-    Operands,
-    Population,
-    Tap,
-    events_of,
-    graded,
-    is_reduced,
-    once,
+from ..axes import COPIED, IDLE, OWN, REPEATED, VARIES, Axes, combined, either, regional
+from ..events import events_of, graded, once
+from ..exact import Sum
+from ..findings import EVENTS, Birth, Context, Feed, Found, Operands, Population, Tap, is_reduced
+from ..kinds import SPIKE, Analog, Data, Events, Value, shared
+from ..places import NONE, Path, Paths, union
+from .contents import (
+    births_in,
+    feeds_in,
+    held_in,
+    same_source,
+    size_of,
+    spikes_in,
+    united_fields,
 )
-from ..kinds import (
-    NONE,
-    SPIKE,
-    Analog,
-    Data,
-    Events,
-    Parameter,
-    Path,
-    Paths,
-    Value,
-    Weight,
-    shared,
-)
-from .registry import because, scope_of, shape_of, source_of
+from .made import provenance
+from .registry import because, data_of, scope_of, shape_of, source_of, spikes_of, travelling
 
 
 def datas(ins: Sequence[Value]) -> list[Data]:
     """The operands that depend on data."""
     return [i for i in ins if isinstance(i, Data)]
-
-
-def union(sets: Any) -> frozenset:
-    """Union of any number of sets."""
-    return frozenset().union(*sets)
 
 
 def elementwise_axes(eqn: Any, ins: Sequence[Value]) -> Axes:
@@ -57,66 +41,49 @@ def elementwise_axes(eqn: Any, ins: Sequence[Value]) -> Axes:
     fitting = [i for i in ins if i.axes.shape == shape]
     if not fitting:
         return Axes.of(shape)
-    varies = combined(lambda p, q: p | q, *(i.axes.only(VARIES) for i in fitting))
-    regions = [i for i in fitting if isinstance(i, Data)]
-    regions = [i for i in regions if i.feeds] or [i for i in regions if i.births] or regions
+    varies = either(*(i.axes.only(VARIES | OWN) for i in fitting))
+    regions = _regions(datas(fitting))
     if not regions:
         return varies
     repeated = combined(regional, *(i.axes.only(IDLE) for i in regions))
-    return combined(lambda p, q: p | q, varies, repeated)
+    others = [i.axes for i in datas(fitting) if i not in regions]
+    return either(varies, combined(_own_samples, repeated, *others))
 
 
-def provenance(ins: Sequence[Value], axes: Axes) -> Weight | None:
-    """Leaves of an elementwise result, where they are not broadcast over the data."""
-    parts = [w for w in _weights(ins) if w.axes.shape == axes.shape]
-    if not parts:
-        return None
-    found = combined(lambda p, q: p | q, *(p.axes for p in parts))
-    if any(_spread(found, d.axes) for d in datas(ins)):
-        return None
-    layer = next((p.layer for p in parts if p.layer), None)
-    return Weight(union(p.leaves for p in parts), found, parts[0].place, layer)
+def _own_samples(region: int, other: int) -> int:
+    """Where a current is only copied and what meets it is not: perhaps samples, each its own."""
+    return region | OWN if region & COPIED and other & VARIES else region
 
 
-def _weights(ins: Sequence[Value]) -> list[Weight]:
-    """The weights in operands, those in data first; masks are none."""
-    parameters = [i for i in ins if isinstance(i, Parameter)]
-    made = [d.weight for d in datas(ins)] + [p.weight for p in parameters if not p.is_mask]
-    return [w for w in made if w is not None]
+def _firing(labels: int) -> int:
+    """Copies of a current that fire each on its own are samples."""
+    return labels & ~(COPIED | OWN) | REPEATED if labels & COPIED and labels & OWN else labels
 
 
-def _spread(weight: Axes, data: Axes) -> bool:
-    """Whether data of the same shape vary along an axis on which a weight does not."""
-    if data.shape != weight.shape:
-        return False
-    alone = combined(lambda p, q: 8 if q & VARIES and not p & WEIGHT else 0, weight, data)
-    return any(alone.flags(8))
+def _regions(data: list[Data]) -> list[Data]:
+    """Values that say what is batch and time: regions of neurons, else spikes, else all."""
+    return [d for d in data if d.feeds] or [d for d in data if d.births] or data
 
 
 def common(eqn: Any, ins: Sequence[Value], ctx: Context) -> dict[str, Any]:
     """Fields of an elementwise result that depends on data."""
     data = datas(ins)
-    feeds = union(d.feeds for d in data)
-    births = union(d.births for d in data)
-    axes = elementwise_axes(eqn, ins)
+    fed = [d for d in data if d.feeds]
+    feeds, births = feeds_in(fed), births_in(data)
+    axes, own = elementwise_axes(eqn, ins), ctx.own(births, feeds)
     return dict(
         axes=axes,
         feeds=feeds,
-        size=max((d.size for d in data if d.feeds), default=0.0),
-        part=_one_part([d for d in data if d.feeds] or data),
+        size=size_of(fed),
+        part=_one_part(fed or data),
         turns=union(d.turns for d in data),
-        births=births - ctx.own(births, feeds),
-        weight=provenance(ins, axes),
-        held=union(d.held for d in data),
+        births=births - own,
+        weight=provenance(ins, axes, ctx),
+        held=held_in(data),
+        fired=union(d.fired for d in data) | own,
         random=all(d.random for d in data),
         **same_source(data),
     )
-
-
-def same_source(data: Sequence[Data]) -> dict[str, Any]:
-    """Whose elements a combination is, where all operands are the same elements of something."""
-    place = shared(d.place for d in data)
-    return {} if place is None else dict(source=min(d.source for d in data), place=place)
 
 
 def mixed(
@@ -132,7 +99,7 @@ def mixed(
     feed = _entering(eqn, data, ctx, values) if enters else None
     if feed is not None:
         values["feeds"] |= {feed.path}
-        values["size"] = max(values["size"], max(_size(d) for d in data if isinstance(d, Events)))
+        values["size"] = max(values["size"], *map(_size, spikes_in(data)))
     outs = [_shaped(v, Analog(**(values | fields)), ctx) for v in eqn.outvars]
     entering = (feed,) if feed else ()
     return Found(outs, feeds=entering, statistics=statistics(data), met=_meeting(data))
@@ -159,9 +126,14 @@ def _meeting(data: Sequence[Data]) -> tuple[tuple[Path, Any, Any], ...]:
 def statistics(data: Sequence[Data]) -> tuple[Paths, float]:
     """Regions that meet a reduction of themselves: normalisations, whose parts are no neurons."""
     regions = [d for d in data if d.feeds and d.size]
-    size = max((d.size for d in regions), default=0.0)
-    whole = union(d.feeds for d in regions if d.size == size and not is_reduced(d.part))
-    return whole & union(d.feeds for d in regions if d.size < size or is_reduced(d.part)), size
+    size = size_of(regions)
+    whole = [d for d in regions if _is_whole(d, size)]
+    return feeds_in(whole) & feeds_in([d for d in regions if not _is_whole(d, size)]), size
+
+
+def _is_whole(data: Data, size: float) -> bool:
+    """Whether a region has all its neurons, where the largest one has so many."""
+    return data.size == size and not is_reduced(data.part)
 
 
 def _shaped(variable: Any, value: Analog, ctx: Context) -> Value:
@@ -189,18 +161,17 @@ def _size(spikes: Data) -> float:
 
 def _entering(eqn: Any, data: Sequence[Data], ctx: Context, values: dict[str, Any]) -> Feed | None:
     """Spikes that are added to a region one to one, unless they are its own."""
-    spikes = [d for d in data if isinstance(d, Events) and not d.weak]
-    foreign = [d for d in spikes if not d.births or d.births - ctx.own(d.births, values["feeds"])]
+    strong = [d for d in spikes_in(data) if not d.weak]
+    foreign = [d for d in strong if not d.births or d.births - ctx.own(d.births, values["feeds"])]
     if not foreign:
         return None
     leaves = union(t.weight.leaves for d in foreign for t in d.terms)
-    births = union(d.births for d in foreign)
-    return Feed(ctx.path, births, leaves, scope_of(eqn), source_of(eqn))
+    return Feed(ctx.path, births_in(foreign), leaves, scope_of(eqn), source_of(eqn))
 
 
 def population(value: Data, shape: tuple[int, ...], *, state: bool = False) -> Population:
     """The region of a value as neurons."""
-    where = (value.part, value.turns, value.held)
+    where = (value.part, value.turns, value.held, value.fired)
     return Population(value.feeds, value.size, shape, value.axes, state, *where)
 
 
@@ -228,34 +199,38 @@ def born(
 ) -> Found:
     """Spikes are born here, of the region that was compared."""
     found = mixed(eqn, ins, ctx, text)
-    region = found.outs[0]
-    assert isinstance(region, Data)
     made = common(eqn, ins, ctx)
+    made["axes"] = made["axes"].relabelled(_firing)
+    made["axes"] = _competing(made["axes"], made["size"]) if weak else made["axes"]
     feeds = made["feeds"] | frozenset(f.path for f in found.feeds)
-    where = {k: made[k] for k in ("part", "turns", "held")}
+    where = {k: made[k] for k in ("part", "turns", "held", "fired")}
     birth = birth_at(eqn, ctx, made["axes"], feeds, parents, made["births"], weak, **where)
-    kept = {k: made[k] for k in ("axes", "held", "random", "source", "place") if k in made}
+    kept = {k: made[k] for k in ("axes", "held", "random")} | same_source(datas(ins))
     values: dict[str, Any] = {"values": SPIKE, "nonneg": True, **kept, **fields}
     spikes = Events(
         cause=because(eqn, text),
         births=frozenset((ctx.path,)),
-        size=max(made["size"], region.size),
+        size=max(made["size"], data_of(found).size),
         weak=weak,
         **values,
     )
     here = Population(feeds, spikes.size, shape_of(eqn.outvars[0]), made["axes"], **where)
-    seen = bool(feeds) and not ctx.backward
-    if weak and seen:
-        birth = dataclasses.replace(birth, here=here)
+    seen = here if feeds and not ctx.backward else None
+    birth = dataclasses.replace(birth, here=seen if weak else None)
     return Found(
         [spikes],
-        events=(lambda ops: [{EVENTS: once(ops.outs[0])}]) if spikes.beside else None,
+        events=travelling(spikes, lambda ops: {EVENTS: once(ops.outs[0])}),
         taps=taps(ctx, spikes, birth),
         births=(birth,),
         feeds=found.feeds,
-        neurons=(here,) if seen and not weak and not ctx.own_echo(feeds) else (),
+        neurons=() if weak or seen is None or ctx.own_echo(feeds) else (seen,),
         met=found.met,
     )
+
+
+def _competing(axes: Axes, size: float) -> Axes:
+    """Where winners are told, if a number was compared: `argmax(v)[:, None] == arange(n)`."""
+    return axes.competing(size) if axes.size(IDLE) < size else axes
 
 
 def birth_at(
@@ -285,17 +260,18 @@ def birth_at(
 def same_where(births: Sequence[Birth]) -> dict[str, Any]:
     """Which part of a population fired, at which of its steps."""
     part = shared(b.part for b in births)
-    known = {k: union(getattr(b, k) for b in births) for k in ("turns", "held")}
-    return dict(part=() if part is None else part, **known)
+    return dict(
+        part=() if part is None else part, **united_fields(("turns", "held", "fired"), births)
+    )
 
 
 def placed_births(eqn: Any, found: Found, region: Data, ctx: Context) -> Found:
-    """Ones put where a region says: the winner of a population fires there."""
-    out = found.outs[0]
-    assert isinstance(out, Events)
+    """Ones put where data say: the winner of a population fires there, or an encoder."""
+    out = spikes_of(found)
+    out = out.but(axes=out.axes.competing(region.size))
     birth = birth_at(eqn, ctx, out.axes, region.feeds, NONE, region.births, True)
     here = dataclasses.replace(population(region, shape_of(eqn.outvars[0])), axes=out.axes)
-    birth = dataclasses.replace(birth, here=None if ctx.backward else here)
+    birth = dataclasses.replace(birth, here=here if region.feeds and not ctx.backward else None)
     out = out.but(births=frozenset((ctx.path,)), weak=True, size=region.size)
     return found.but(outs=[out], births=(birth,), taps=taps(ctx, out, birth))
 
@@ -306,26 +282,44 @@ def reborn_at(
     """Spikes born inside a custom derivative leave outside, where their gradient is."""
     if not isinstance(info, Events):
         return info, None
-    known = ctx.births(info.births)
-    inside = [b for b in known if b.path[: len(ctx.path)] == ctx.path and b.frame == ctx.frame]
+    inside = [b for b in ctx.births(info.births) if _is_inside(b, ctx)]
     if not inside:
         return info, None
     paths = frozenset(b.path for b in inside)
-    axes = info.axes
-    repeated = next((b.repeated for b in inside if len(b.repeated) == len(axes)), None)
     birth = Birth(
         place,
         union(b.feeds for b in inside),
         paths,
         NONE,
         source_of(eqn),
-        axes.wholly(IDLE) if repeated is None else repeated,
+        _repeated(inside, info),
         ctx.frame,
         all(b.weak for b in inside),
+        left=True,
         **same_where(inside),
     )
     cause = because(eqn, "spikes of a surrogate gradient")
     return info.but(births=(info.births - paths) | {place}, cause=cause), birth
+
+
+def _repeated(inside: Sequence[Birth], info: Events) -> tuple[bool, ...]:
+    """Axes of batch and time, as the spikes say that were born with as many axes."""
+    fitting = (b.repeated for b in inside if len(b.repeated) == len(info.axes))
+    return next(fitting, info.repeated)
+
+
+def _is_inside(birth: Birth, ctx: Context) -> bool:
+    """Whether spikes are born inside this equation, each time it runs."""
+    return birth.path[: len(ctx.path)] == ctx.path and birth.frame == ctx.frame
+
+
+def _integrated(found: Found, data: Sequence[Data], ctx: Context) -> Found:
+    """A state that takes up a current of its own neurons, in a loop that is written out."""
+    fed = [d for d in data if d.feeds and not d.held]
+    out = found.outs[0]
+    if len(fed) < 2 or not fed[0].feeds & fed[1].feeds or not isinstance(out, Analog):
+        return found
+    return found.but(outs=[out.but(fired=out.fired | {ctx.path})])
 
 
 def _own_layers(data: Data, other: Data, ctx: Context) -> set[Any]:
@@ -336,6 +330,7 @@ def _own_layers(data: Data, other: Data, ctx: Context) -> set[Any]:
 
 def unrolled(eqn: Any, found: Found, ins: Sequence[Value], ctx: Context) -> Found:
     """The same layer added at two steps of an unrolled loop: each step updates its neurons."""
+    found = _integrated(found, datas(ins), ctx)
     data, out = datas(ins), found.outs[0]
     adds = len(data) == 2 and eqn.primitive.name != "sub"  # a difference of two is no state
     # each turn of what was made for all steps at once is an update already
@@ -345,9 +340,8 @@ def unrolled(eqn: Any, found: Found, ins: Sequence[Value], ctx: Context) -> Foun
     if not left & right:
         return found
     shape = shape_of(eqn.outvars[0])
-    steps = tuple(
-        dataclasses.replace(population(d, shape, state=True), axes=out.axes) for d in data
-    )
+    shared = dict[str, Any](axes=out.axes, fired=out.fired, chain=out.feeds)
+    steps = (dataclasses.replace(population(d, shape, state=True), **shared) for d in data)
     return found.but(neurons=(*found.neurons, *steps))
 
 
@@ -367,10 +361,10 @@ def taps(
             return events(ops)
         return events_of(spikes, ops.outs[k], once(ops.outs[k]) if spikes.beside else None)
 
-    def counted(make: Any) -> Any:
-        return lambda ops: ctx.resolution.summed(make(ops), birth.repeated, within, each)
+    def summed(counts: Array) -> Sum:
+        return ctx.resolution.summed(counts, birth.repeated, within, each)
 
-    found = [Tap(birth.path, "spikes", counted(fired))]
+    found = [Tap(birth.path, "spikes", lambda ops: summed(fired(ops)))]
     if not spikes.is_unit and (events is not None or not spikes.beside):
-        found.append(Tap(birth.path, "spikes_graded", counted(lambda ops: graded(fired(ops)))))
+        found.append(Tap(birth.path, "spikes_graded", lambda ops: summed(graded(fired(ops)))))
     return tuple(found)

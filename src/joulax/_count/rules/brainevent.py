@@ -12,9 +12,12 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ..axes import IDLE, REPEATED
-from ..findings import Context, Found, Operands, Tap, existing, graded
+from ..events import existing, graded
+from ..exact import LIMIT, Sum, total
+from ..findings import Context, Found, Operands, Tap
 from ..kinds import Analog, Data, Events, Value, varied
-from .births import born, datas, union
+from .births import born
+from .contents import births_in
 from .products import current, is_spiking, ops_events, ops_nonzero, weights_in
 from .registry import because, rule, shape_of, site_of
 
@@ -46,20 +49,27 @@ def _site(
     taps = [
         Tap(site.path, "nonzero", lambda ops: _existing(ops, stored)),
         Tap(site.path, f"dense_{kind}", site.dense),
-        Tap(site.path, kind, lambda ops: reached(ops, arriving(ops, at)).sum()),
+        Tap(site.path, kind, lambda ops: total(reached(ops, arriving(ops, at)), LIMIT)),
     ]
     if site.spiking and not (isinstance(data, Events) and data.is_unit):
-        once = lambda ops: reached(ops, graded(ops.events(at))).sum()
-        taps.append(Tap(site.path, "ac_graded", once))
+        taps.append(
+            Tap(
+                site.path,
+                "ac_graded",
+                lambda ops: total(reached(ops, graded(ops.events(at))), LIMIT),
+            )
+        )
     outs = [current(site, axes)]
     outs += [current(site, varied(shape_of(v))) for v in eqn.outvars[1:]]
     return Found(outs, taps=tuple(taps), sites=(site,), arrived=data.births)
 
 
-def _existing(ops: Operands, stored: float) -> Array:
+def _existing(ops: Operands, stored: float) -> Sum:
     """Synapses that exist; one weight may be shared by all of them."""
     there = existing(ops.values[0])
-    return there.sum() * (stored / there.size)
+    if there.size == stored:
+        return total(there, 1.0)
+    return Sum(there.sum() * (stored / there.size), None, stored)
 
 
 @rule("binary_densemv", "binary_densemm")
@@ -103,7 +113,7 @@ def _drawn(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Connections that the kernel draws or lists in a form of its own."""
     cause = because(eqn, f"`{eqn.primitive.name}` of spikes")
     outs = [Analog(varied(shape_of(v)), cause=cause) for v in eqn.outvars]
-    return Found(outs, lost="synapses inside a kernel", arrived=union(d.births for d in datas(ins)))
+    return Found(outs, lost="synapses inside a kernel", arrived=births_in(ins))
 
 
 @rule("heaviside_surrogate_gradient", elementwise=True)

@@ -1,6 +1,8 @@
 """Branches: the one taken is counted."""
 
 import functools
+import itertools
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,9 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from ..exact import Sum
-from ..findings import Found
+from ..findings import Context, Found
+from ..joins import join
 from ..kinds import (
-    NONE,
     Analog,
     Data,
     Events,
@@ -19,41 +21,97 @@ from ..kinds import (
     Value,
     is_nonnegative,
     is_simple,
-    join,
     united,
 )
-from ..run import Runner, Taps, read_all, wanted
-from .registry import because, rule
+from ..places import NONE, Path, Paths
+from ..run import Runner, Taps, read_all
+from .births import population
+from .chosen import chosen_terms, rows_lost
+from .contents import births_in
+from .loops import is_quiet
+from .registry import because, rule, shape_of
+from .rows import RowSite, row_sites, settled, with_rows
 from .sets import values_of
-from .terms import chosen_terms
 
 
 @rule("cond", container=True)
 def _cond(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
     index, *rest = ins
-    plans = [ctx.walk(b, rest, at=i) for i, b in enumerate(eqn.params["branches"])]
+    plans = [ctx.walk(b, rest, at=i, chosen=index) for i, b in enumerate(eqn.params["branches"])]
     options = list(zip(*(plan.outs for plan in plans), strict=True))
+    _claim_states(ctx, plans)
     by_data = index if isinstance(index, Data) else None
     outs = [_either(eqn, o, by_data) for o in options]
-    lost = _lost(options, by_data)
-    quiet = all(plan.quiet for plan in plans) and not ctx.used([plan.frame for plan in plans])
-    if quiet and not any(map(wanted, outs)):
+    lost = _lost(outs, options, by_data)
+    rows = row_sites(eqn, outs, options, by_data, ctx) if by_data else []
+    if not rows and is_quiet(ctx, plans, outs):
         return Found(outs, lost=lost)
+    return Found(
+        [settled(k, out, rows) for k, out in enumerate(outs)],
+        inner=tuple((plan, _behind_index) for plan in plans),
+        lost=lost,
+        sites=tuple(r.site for r in rows),
+        arrived=_arrived(index, outs, rows),
+        run=_with_rows(rows, ctx, _switch(plans, rest, outs)),
+    )
 
-    run = _switch(plans, rest, outs)
-    inner = tuple((plan, lambda k: k + 1) for plan in plans)
-    return Found(outs, run=run, inner=inner, lost=lost)
+
+def _claim_states(ctx: Any, plans: Sequence[Any]) -> None:
+    """States that a branch drives and another one hands on as they are: updated where driven."""
+    for k, variables in enumerate(zip(*(plan.jaxpr.outvars for plan in plans), strict=True)):
+        handed = [v in plan.jaxpr.invars for v, plan in zip(variables, plans, strict=True)]
+        if any(handed) and not ctx.backward:
+            for plan in itertools.compress(plans, map(operator.not_, handed)):
+                _claim_state(ctx, plan, k)
+
+
+def _claim_state(ctx: Any, plan: Any, k: int) -> None:
+    """A state that currents of a branch drive, made of itself."""
+    info = plan.outs[k]
+    if isinstance(info, Analog) and info.held and _is_driven_in(info.feeds, plan.path):
+        neurons = population(info, shape_of(plan.jaxpr.outvars[k]), state=True)
+        ctx.claim(neurons, plan.frame)
+
+
+def _is_driven_in(feeds: Paths, place: Path) -> bool:
+    """Whether some feeds stand inside a branch."""
+    return any(f[: len(place)] == place for f in feeds)
+
+
+def _arrived(index: Value, outs: Sequence[Value], rows: Sequence[RowSite]) -> Paths:
+    """Spikes that reach the synapses of rows: those that choose them, or those in them."""
+    by_index = isinstance(index, Data) and any(r.chosen_by(index) for r in rows)
+    return births_in([outs[r.output] for r in rows] + ([index] if by_index else []))
+
+
+def _with_rows(rows: Sequence[RowSite], ctx: Context, run: Any) -> Any:
+    """The choice, where what its branches have added is the record of a site, or of none."""
+
+    def counted(runner: Runner, values: list[Any], companions: list[Any]) -> Any:
+        outs, there, taps = run(runner, values, companions)
+        for r in rows:
+            beside = there[r.output]
+            taps |= r.counts(values[0], beside, ctx.resolution, ctx.within_steps())
+            there[r.output] = {k: v for k, v in there[r.output].items() if k != r.key}
+        return outs, there, taps
+
+    return counted
+
+
+def _behind_index(k: int) -> int:
+    """Where input k of a branch stands among the operands."""
+    return k + 1
 
 
 def _switch(plans: Sequence[Any], rest: Sequence[Value], outs: Sequence[Value]) -> Any:
     """The choice with counts beside it: every branch gives what any branch has."""
 
-    def run(runner: Runner, values: list, companions: list) -> Any:
+    def run(runner: Runner, values: list[Any], companions: list[Any]) -> list[Any]:
         args = (list(values[1:]), read_all(rest, companions[1:]))
         branches = [_branch(runner, plan, outs) for plan in plans]
-        shapes = [jax.eval_shape(lambda *a, b=b: _arrays(b(*a)[2]), *args) for b in branches]
+        shapes = [jax.eval_shape(functools.partial(_counts, b), *args) for b in branches]
         found = functools.reduce(_largest, shapes, {})
-        return jax.lax.switch(values[0], [_complete(b, found) for b in branches], *args)
+        return [*jax.lax.switch(values[0], [_complete(b, found) for b in branches], *args)]
 
     return run
 
@@ -61,9 +119,11 @@ def _switch(plans: Sequence[Any], rest: Sequence[Value], outs: Sequence[Value]) 
 def _branch(runner: Runner, plan: Any, outs: Sequence[Value]) -> Callable[..., Any]:
     """One branch, with what travels beside its results as all branches say."""
 
-    def call(values: list, there: list) -> Any:
+    def call(values: list[Any], there: list[Any]) -> Any:
         results, after, found = runner.run(plan, values, there)
-        return results, runner.companions(plan.outs, outs, results, after), found
+        beside = runner.companions(plan.outs, outs, results, after)
+        own = runner.companions(plan.outs, plan.outs, results, after)
+        return results, [*map(with_rows, plan.outs, outs, results, beside, own)], found
 
     return call
 
@@ -78,8 +138,10 @@ def _complete(branch: Callable[..., Any], found: dict[Any, Sum]) -> Callable[...
     return call
 
 
-def _arrays(taps_: Taps) -> Taps:
-    return {k: v.array() for k, v in taps_.items()}
+def _counts(branch: Callable[..., Any], *args: Any) -> Taps:
+    """What a branch records, as arrays."""
+    taps: Taps = branch(*args)[2]
+    return {k: v.array() for k, v in taps.items()}
 
 
 def _largest(a: dict[Any, Sum], b: dict[Any, Sum]) -> dict[Any, Sum]:
@@ -108,9 +170,9 @@ def _either(eqn: Any, options: Sequence[Value], index: Data | None) -> Value:
     out = functools.reduce(join, options)
     if options[0].number >= 0 and all(o == options[0] for o in options):
         return options[0]
-    terms = NONE if index is None else chosen_terms(options, index)[0]
+    terms = NONE if index is None else chosen_terms(options, index)
     if isinstance(out, Data):
-        return out.but(number=-1, form=None, terms=out.terms | terms)
+        return out.but(number=-1, form=None, terms=terms if index else out.terms)
     if index is None:
         return out.but(number=-1, form=None)
     return _chosen_parameter(eqn, options, out, terms)
@@ -129,6 +191,9 @@ def _chosen_parameter(
     return Analog(out.axes, cause=cause, weight=out.weight, terms=terms)
 
 
-def _lost(options: Sequence[Sequence[Value]], index: Data | None) -> str | None:
-    found = [] if index is None else [chosen_terms(o, index)[1] for o in options]
+def _lost(
+    outs: Sequence[Value], options: Sequence[Sequence[Value]], index: Data | None
+) -> str | None:
+    pairs = zip(outs, options, strict=True)
+    found = [rows_lost(o, index) for out, o in pairs if index and isinstance(out, Data)]
     return next((text for text in found if text), None)

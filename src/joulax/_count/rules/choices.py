@@ -1,34 +1,44 @@
 """Choices: by parameters a mask, by spikes a product or a reset."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
-from ..findings import EVENTS, Companions, Context, Found, Operands, existing, magnitude
+from ..events import existing, magnitude
+from ..findings import EVENTS, Companions, Context, Found, Operands
+from ..joins import join
 from ..kinds import (
     SPIKE,
-    TERNARY,
     UNIT,
     Analog,
     Data,
     Events,
     Parameter,
     Scale,
+    Term,
     Value,
     Values,
-    join,
+    few,
+    is_nonnegative,
+    is_simple,
     shared,
     united,
 )
-from .births import elementwise_axes, mixed, union
+from ..places import union
+from .births import elementwise_axes, mixed
+from .chosen import chosen_terms, rows_lost
 from .combined import logical, refired
-from .registry import parameter_of, rule, shape_of
+from .contents import spikes_in
+from .made import provenance
+from .registry import parameter_of, rule, shape_of, spikes_of, travelling
 from .sets import are_events, kept, same, values_of
 from .sums import added_terms
-from .terms import chosen_terms, scaled_terms
+from .terms import scaled_terms
 
 
 def _selected(eqn: Any, ins: Sequence[Value]) -> list[Value]:
@@ -69,11 +79,16 @@ def _all_same(cases: Sequence[Value]) -> bool:
 
 def _select_analog(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
     pred, *cases = ins
-    gated, lost = chosen_terms(cases, pred) if isinstance(pred, Data) else (frozenset(), None)
-    terms = added_terms(cases) | gated
+    terms, lost = added_terms(cases), None
+    if isinstance(pred, Data):
+        gated = chosen_terms(cases, pred, branches=False)
+        settled = not pred.place.is_whole  # of a slice nobody says more which row it scales
+        terms = frozenset(t for t in terms if not (t.is_bare and settled))
+        terms |= frozenset(t for t in gated if t.counted)
+        lost = rows_lost(cases, pred, branches=False)
     found = mixed(eqn, [*cases, *_firing(pred, ctx)], ctx, "data select", terms=terms)
     out = found.outs[0].but(**_choice_axes(eqn, ins))
-    beside = (lambda ops: [_chosen_terms(ops, out)]) if out.travels else None
+    beside = travelling(out, lambda ops: _chosen_terms(ops, out))
     return found.but(outs=[out], events=beside, lost=lost)
 
 
@@ -93,31 +108,83 @@ def _around_zero(case: Value) -> bool:
 
 
 def _chosen_terms(ops: Operands, out: Value) -> Companions:
-    assert isinstance(out, Data)
-    keys = {t.key for t in out.terms if not t.counted}
-    shape, n = ops.outs[0].shape, len(ops.values) - 1
-    choose = lambda many: jax.lax.select_n(ops.values[0], *many)
-    return {
-        k: choose([jnp.broadcast_to(ops.term(1 + i, k), shape) for i in range(n)]) for k in keys
-    }
+    keys = {t.key for t in out.pending}
+    return {k: _chosen(ops, [ops.term(i, k) for i in range(1, len(ops.values))]) for k in keys}
+
+
+def _chosen(ops: Operands, options: Sequence[Array]) -> Array:
+    """One of some arrays in every element, as the predicate says."""
+    shape = ops.outs[0].shape
+    return jax.lax.select_n(ops.values[0], *(jnp.broadcast_to(o, shape) for o in options))
 
 
 def _select_parameters(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """`where(spike, w, 0)` is spikes times w; other constants are only the values of a spike."""
     pred, *cases = ins
-    numbers = [c.constant for c in cases if isinstance(c, Parameter)]
-    if not isinstance(pred, Events) or len(numbers) != 2:
+    numbers = [c.constant for c in cases]
+    found = _select_numbers(eqn, pred, numbers, ctx)
+    if found is None and (not isinstance(pred, Events) or len(numbers) != 2):
         return mixed(eqn, ins, ctx, "data select between parameters", enters=False)
-    low, high = numbers
-    found = None
-    if low is not None and high is not None:
-        found = kept(eqn, [pred], ctx, lambda x: high if x else low)
     if found is None and 0 in numbers:
         return _gated(eqn, ins, ctx, 1 - numbers.index(0))
     values = united(*(values_of(c) for c in cases))
-    return found or mixed(
-        eqn, ins, ctx, "data select between parameters", enters=False, values=values
+    return found or _one_or_another(eqn, ins, ctx, values)
+
+
+def _one_or_another(eqn: Any, ins: Sequence[Value], ctx: Context, values: Values | None) -> Found:
+    """One leaf or another, or its negative: the choice scales each where it is chosen."""
+    pred, *cases = ins
+    leaves = dict.fromkeys(c.leaves for c in cases if isinstance(c, Parameter))
+    alike = [[c for c in cases if isinstance(c, Parameter) and c.leaves == own] for own in leaves]
+    either = [functools.reduce(join, own).but(number=own[-1].number) for own in alike]
+    terms = union(scaled_terms(eqn, [pred, e], False) for e in either)
+    fields: dict[str, Any] = dict(enters=False, values=values, terms=terms)
+    found = mixed(eqn, ins, ctx, "data select between parameters", **fields)
+
+    def chosen(ops: Operands) -> Companions:
+        there = existing(ops.outs[0])
+        return {t.key: there * _chosen(ops, [_is_of(c, t) for c in cases]) for t in terms}
+
+    return found.but(events=travelling(found.outs[0], chosen))
+
+
+def _is_of(case: Value, term: Term) -> Array:
+    """1 where a case is made of the leaves of a term."""
+    same_leaves = isinstance(case, Parameter) and case.leaves == term.weight.leaves
+    return jnp.asarray(float(same_leaves), jnp.float32)
+
+
+def _select_numbers(
+    eqn: Any, pred: Value, numbers: Sequence[float | None], ctx: Context
+) -> Found | None:
+    """One constant or another: the values that spikes take here, where they are around zero."""
+    known = [n for n in numbers if n is not None]
+    if len(known) < len(numbers):
+        return None
+    if isinstance(pred, Events):
+        found = kept(eqn, [pred], ctx, functools.partial(_number, known))
+        return _fired_again(eqn, pred, found, ctx)
+    values = few(known)
+    if not isinstance(pred, Data) or pred.feeds or not pred.births or not is_simple(values):
+        return None
+    fields: dict[str, Any] = dict(
+        values=values, nonneg=is_nonnegative(values), random=pred.random, size=pred.size
     )
+    out = Events(pred.axes, cause=pred.cause, births=pred.births, **fields)
+    return refired(eqn, ctx, out, pred.births)  # the first comparison that holds: `jnp.select`
+
+
+def _number(numbers: Sequence[float], index: float) -> float:
+    """The number that an index chooses."""
+    return numbers[min(max(int(index), 0), len(numbers) - 1)]
+
+
+def _fired_again(eqn: Any, levels: Events, found: Found | None, ctx: Context) -> Found | None:
+    """Levels of several comparisons that become single spikes fire here."""
+    out = found.outs[0] if found else None
+    if not isinstance(out, Events) or levels.loose or is_simple(levels.values):
+        return found
+    return refired(eqn, ctx, out, out.births) if is_simple(out.values) else found
 
 
 def _gated(eqn: Any, ins: Sequence[Value], ctx: Context, chosen: int) -> Found:
@@ -137,6 +204,7 @@ def _gated(eqn: Any, ins: Sequence[Value], ctx: Context, chosen: int) -> Found:
         number=-1,
         form=None,
         terms=scaled_terms(eqn, [pred, weight], False),
+        weight=provenance([pred, weight], axes, ctx),
     )
     if weight.is_mask:
         out = out.but(values=SPIKE)
@@ -153,13 +221,11 @@ def _select_events(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
     """A choice between values around zero: the events of the case that is chosen."""
     pred, *cases = ins
     values = _all_values(cases)
-    gates = [pred] if isinstance(pred, Events) else []
-    found = logical(eqn, cases, ctx, values, masks=True, gates=gates)
-    out = found.outs[0]
-    assert isinstance(out, Events)
-    simple = values is not None and values <= TERNARY
+    found = logical(eqn, cases, ctx, values, masks=True, gates=spikes_in([pred]))
+    out = spikes_of(found)
+    simple = is_simple(values)
     scale = UNIT if simple else _one_scale(cases)
-    plain = simple or (scale == UNIT and all(c.plain for c in cases if isinstance(c, Events)))
+    plain = simple or (scale == UNIT and all(s.plain for s in spikes_in(cases)))
     out = out.but(
         scale=scale,
         beside=not plain,
@@ -168,9 +234,9 @@ def _select_events(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
         **_choice_axes(eqn, ins),
     )
     if not simple and len(out.births) > 1:  # several levels of one comparison
-        count = (lambda ops: _chosen_events(ops)[0][EVENTS]) if out.beside else _magnitude
+        count = _chosen_events if out.beside else _magnitude
         return refired(eqn, ctx, out, out.births, events=count)
-    return found.but(outs=[out], events=_chosen_events if out.beside else None)
+    return found.but(outs=[out], events=_beside if out.beside else None)
 
 
 def _levels(case: Value) -> Value:
@@ -187,11 +253,16 @@ def _magnitude(ops: Operands) -> Any:
 
 def _one_scale(cases: Sequence[Value]) -> Scale | None:
     """The scale that all events share; a constant that is no spike must be a number of events."""
-    scale = shared(c.scale for c in cases if isinstance(c, Events))
-    sets = [c.values for c in cases if isinstance(c, Parameter) and c.values is not None]
-    other = union(values for values in sets if not are_events(values))
+    scale = shared(s.scale for s in spikes_in(cases))
+    other = _numbers(cases)
     counts = scale == UNIT and all(v.is_integer() for v in other)
     return scale if counts or not other else None
+
+
+def _numbers(cases: Sequence[Value]) -> Values:
+    """Values of constants that are no spikes."""
+    known = [c.values for c in cases if isinstance(c, Parameter) and c.values is not None]
+    return union(values for values in known if not are_events(values))
 
 
 def _all_values(cases: Sequence[Value]) -> Values | None:
@@ -204,17 +275,22 @@ def _nonnegative(case: Value) -> bool:
     return own and min(values_of(case) or {0}) >= 0
 
 
-def _chosen_events(ops: Operands) -> list[Companions]:
-    shape = ops.outs[0].shape
-    options = [jnp.broadcast_to(ops.events(k), shape) for k in range(1, len(ops.values))]
-    return [{EVENTS: jax.lax.select_n(ops.values[0], *options)}]
+def _beside(ops: Operands) -> list[Companions]:
+    return [{EVENTS: _chosen_events(ops)}]
+
+
+def _chosen_events(ops: Operands) -> Array:
+    """Events of the case that is chosen."""
+    return _chosen(ops, [ops.events(k) for k in range(1, len(ops.values))])
 
 
 @rule("select_if_vmap", elementwise=True)
 def _select_if_vmap(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Equinox's loops: the first value, or under `vmap` whichever the predicate says."""
-    out = join(ins[1], ins[2])
+    out = join(ins[1], ins[2]).but(number=-1, form=None)
     if not (isinstance(out, Events) and out.beside):
-        return Found([out.but(number=-1, form=None)])
-    choose = lambda ops: [{EVENTS: jnp.where(ops.values[0], ops.events(1), ops.events(2))}]
-    return Found([out.but(number=-1, form=None)], events=choose)
+        return Found([out])
+    return Found(
+        [out],
+        events=lambda ops: [{EVENTS: jnp.where(ops.values[0], ops.events(1), ops.events(2))}],
+    )

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..findings import EVENTS, Context, Found
-from ..kinds import NONE, Data, Events, Value, varied
+from ..kinds import Data, Events, Value, varied
+from ..places import NONE
 from .registry import because, rule, shape_of
 
 ADDED = "psum psum_invariant psum2 reduce_scatter".split()
@@ -15,7 +16,7 @@ EXTREMA = "pmax pmin".split()
 @rule(*ADDED)
 def _summed(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """A sum over shards: events add up, and weights × data that are added here are lost."""
-    open_terms = any(not t.counted for i in ins if isinstance(i, Data) for t in i.terms)
+    open_terms = any(i.opened for i in ins)
     lost = "products of weights and data, added over shards" if open_terms else None
     outs = [_travelled(eqn, i, v).but(**_as_sum(i)) for i, v in zip(ins, eqn.outvars, strict=True)]
     return _found(eqn, outs).but(lost=lost)
@@ -24,8 +25,7 @@ def _summed(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
 def _as_sum(info: Value) -> dict[str, Any]:
     if not isinstance(info, Events):
         return {}
-    plain = info.plain and info.nonneg
-    return dict(values=None, beside=not plain, poly=None)
+    return dict(values=None, beside=not info.is_number, poly=None)
 
 
 @rule(*MOVED)

@@ -5,16 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..findings import EVENTS, Context, Found, Operands
-from ..kinds import NONE, UNIT, Cause, Events, Paths, Value, is_nonnegative, is_simple, shared
-from .births import (
-    birth_at,
-    datas,
-    elementwise_axes,
-    same_source,
-    same_where,
-    taps,
-    union,
-)
+from ..kinds import UNIT, Cause, Events, Value, is_nonnegative, is_simple, shared
+from ..places import NONE, Paths, union
+from .births import birth_at, elementwise_axes, same_where, taps
+from .contents import births_in, same_source, size_of, spikes_in, united_fields
 from .registry import because
 
 
@@ -35,15 +29,23 @@ def logical(
     `other`: the result is not zero just where its operand is, so it fires at other times.
     `gates`: they decide where the result is zero and are no form of it.
     """
-    spikes = [d for d in datas((*ins, *gates)) if isinstance(d, Events)]
+    spikes = spikes_in((*ins, *gates))
     strong = [d for d in spikes if not d.weak]
     kept = strong if masks and strong else spikes
-    births = union(d.births for d in kept)
+    births = _firing(births_in(kept), ctx) if masks else births_in(kept)
     out = _combined(eqn, spikes, strong, births, ctx, values).but(**fields)
     if is_simple(values) and (other or _meets(spikes, kept, out, ctx)):
-        forms = union(d.births for d in datas(ins)) & births
+        forms = births_in(ins) & births
         return refired(eqn, ctx, out, forms or births, complement=other)
     return Found([out])
+
+
+def _firing(births: Paths, ctx: Context) -> Paths:
+    """Of several populations that gate each other, a complement is that of spikes that fire."""
+    if ctx.one_population(births):
+        return births
+    known = ctx.births(births)
+    return union(b.parents if b.complement else frozenset((b.path,)) for b in known)
 
 
 def _meets(spikes: Sequence[Events], kept: Sequence[Events], out: Events, ctx: Context) -> bool:
@@ -51,7 +53,7 @@ def _meets(spikes: Sequence[Events], kept: Sequence[Events], out: Events, ctx: C
 
     Pooling brings parts of one population together; there they have fired already.
     """
-    masks = union(d.births for d in spikes) - out.births
+    masks = births_in(spikes) - out.births
     if masks and ctx.own_mask(masks, out.births):
         return True
     if len(out.births) > 1:
@@ -73,16 +75,16 @@ def refired(
 
     `forms`: the births that are the same spikes. `events`: of spikes that are not simple.
     """
-    beside = None if events is None else lambda ops: [{EVENTS: events(ops)}]
+    found = Found([out], None if events is None else lambda ops: [{EVENTS: events(ops)}])
     if not out.births or not ctx.one_population(out.births):
-        return Found([out], events=beside)
+        return found
     known = ctx.births(out.births)
     feeds, weak = union(b.feeds for b in known), all(b.weak for b in known)
     birth = birth_at(eqn, ctx, out.axes, feeds, forms, NONE, weak, **same_where(known))
     birth = dataclasses.replace(birth, complement=complement)
     out = out.but(births=frozenset((ctx.path,)))
     made = taps(ctx, out, birth, events=events)
-    return Found([out], events=beside, births=(birth,), taps=made)
+    return found.but(outs=[out], births=(birth,), taps=made)
 
 
 def _first_cause(spikes: Sequence[Events]) -> Cause | None:
@@ -95,13 +97,12 @@ def _combined(
     loud, loose = strong or spikes, any(s.loose for s in spikes)
     bounded = is_simple(values) and not loose  # no running sum, whatever it was made of
     kept = ("held",) if bounded else ("held", "running", "piled")
-    together = {k: union(getattr(s, k) for s in spikes) for k in kept}
     return Events(
         elementwise_axes(eqn, spikes),
         cause=_first_cause(loud) or because(eqn, "spikes combined with spikes"),
         births=births,
         part=shared(s.part for s in loud) or (),
-        size=max((s.size for s in loud), default=0.0),
+        size=size_of(loud),
         terms=NONE,
         random=all(s.random for s in spikes),
         values=values,
@@ -109,7 +110,7 @@ def _combined(
         nonneg=not loose and is_nonnegative(values),
         loose=loose,
         beside=not is_simple(values),
-        **together,
+        **united_fields(kept, spikes),
         **same_source(spikes),
         weak=not strong,
     )

@@ -6,18 +6,10 @@ from typing import Any
 import jax.numpy as jnp
 
 from ..findings import Context, Found
-from ..kinds import (
-    SPIKE,
-    UNIT,
-    Events,
-    Parameter,
-    Value,
-)
-from .births import (
-    born,
-    datas,
-    mixed,
-)
+from ..kinds import SPIKE, UNIT, ZERO, Events, Parameter, Value, Values
+from ..places import NONE
+from .births import born, datas
+from .chosen import through
 from .combined import logical
 from .registry import is_integer, parameter_of, rule, shape_of
 from .sets import kept, mapped, same, values_of
@@ -27,9 +19,8 @@ def _converted(eqn: Any, ins: Sequence[Value]) -> list[Value]:
     (p,) = ins
     assert isinstance(p, Parameter)
     if eqn.params["new_dtype"] == jnp.bool_:
-        return [p.but(values=mapped(lambda v: float(v != 0), p.values) or SPIKE)]
-    whole = p.values is not None and all(float(v).is_integer() for v in p.values)
-    exact = whole or jnp.issubdtype(eqn.params["new_dtype"], jnp.inexact)
+        return [p.but(values=mapped(bool, p.values) or SPIKE)]
+    exact = _is_whole(p.values) or jnp.issubdtype(eqn.params["new_dtype"], jnp.inexact)
     return [p if exact else p.but(values=None, number=-1, form=None)]
 
 
@@ -40,18 +31,23 @@ def _convert(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     to_integer = jnp.issubdtype(new, jnp.integer) and jnp.issubdtype(old, jnp.inexact)
     if isinstance(info, Events):
         if new == jnp.bool_ and old != jnp.bool_:
-            out = info.but(
-                values=SPIKE, nonneg=True, beside=False, scale=UNIT, terms=frozenset(), loose=False
-            )
-            return Found([out.but(number=-1, form=None)])
-        if not to_integer or (
-            info.values is not None and all(float(v).is_integer() for v in info.values)
-        ):
+            return Found([_any_event(info)])
+        if not to_integer or _is_whole(info.values):
             return same(info, 0)
-        return None
     if new == jnp.bool_:
         return born(eqn, ins, ctx, "whether a value is zero", weak=True)
-    return mixed(eqn, ins, ctx, "rounding") if to_integer else same(info, 0)
+    return through(eqn, ins, ctx, "rounding") if to_integer else same(info, 0)
+
+
+def _is_whole(values: Values | None) -> bool:
+    """Whether values are known, and integers."""
+    return values is not None and all(float(v).is_integer() for v in values)
+
+
+def _any_event(spikes: Events) -> Events:
+    """Whether there is any event: one spike."""
+    fresh: dict[str, Any] = dict(terms=NONE, number=-1, form=None)
+    return spikes.but(values=SPIKE, scale=UNIT, nonneg=True, beside=False, loose=False, **fresh)
 
 
 _COMPARE: dict[str, Callable[[float, float], float]] = {
@@ -79,7 +75,7 @@ def _comparison(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     name = eqn.primitive.name
     if all(isinstance(i, Events | Parameter) for i in ins):
         if name == "ne" and eqn.invars[0] is eqn.invars[1]:  # none of them is NaN
-            return logical(eqn, ins, ctx, frozenset((0.0,)), masks=False)
+            return logical(eqn, ins, ctx, ZERO, masks=False)
         found = kept(eqn, ins, ctx, _COMPARE[name], truth=True)
         found = found or _above_zero(eqn, ins, ctx)
         if found is not None:
@@ -102,11 +98,9 @@ def _above_zero(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Whether there is any event at all."""
     a, b = ins
     name = eqn.primitive.name
-    above = isinstance(b, Parameter) and b.constant == 0 and name in ("gt", "ne")
-    below = isinstance(a, Parameter) and a.constant == 0 and name in ("lt", "ne", "lt_to")
+    above = b.constant == 0 and name in ("gt", "ne")
+    below = a.constant == 0 and name in ("lt", "ne", "lt_to")
     spikes = a if above else b if below else None
     if not isinstance(spikes, Events):
         return None
-    fresh: dict[str, Any] = dict(terms=frozenset(), weight=None, number=-1, form=None)
-    out = spikes.but(values=SPIKE, scale=UNIT, nonneg=True, beside=False, loose=False, **fresh)
-    return Found([out])
+    return Found([_any_event(spikes).but(weight=None)])

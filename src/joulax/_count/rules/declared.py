@@ -5,17 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from ..axes import IDLE, REPEATED, VARIES, WEIGHT, Axes
-from ..findings import Context, Found, Site, Tap, mask
-from ..kinds import (
-    Data,
-    Events,
-    Term,
-    Value,
-    Weight,
-)
-from .births import union
+from ..events import mask
+from ..exact import Sum
+from ..findings import Context, Found, Operands, Site, Tap
+from ..kinds import Data, Events, Term, Value, Weight
+from ..places import union
 from .products import current
 from .registry import shape_of, site_of
 from .terms import outermost
@@ -26,7 +23,7 @@ def declared_synapses(eqn: Any, info: Value, ctx: Context) -> Found:
     if not isinstance(info, Data):
         return Found([info])
     shape = shape_of(eqn.outvars[0])
-    terms = outermost(t for t in info.terms if not t.counted)
+    terms = outermost(info.opened)
     axes = info.axes.only(VARIES).marked(REPEATED, _shared_axes(terms, shape))
     size, neurons = float(math.prod(shape)), float(axes.size(IDLE))
     site = site_of(
@@ -47,22 +44,31 @@ def declared_synapses(eqn: Any, info: Value, ctx: Context) -> Found:
 
 def _shared_axes(terms: Sequence[Term], shape: Sequence[int]) -> list[int]:
     """Axes of batch and time: along them no weight varies."""
-    weight = lambda a: any(t.axes.has(a, WEIGHT) for t in terms)
-    return [a for a, n in enumerate(shape) if terms and n > 1 and not weight(a)]
+    if not terms:
+        return []
+    varied = {a for t in terms for a, varies in enumerate(t.axes.flags(WEIGHT)) if varies}
+    return [a for a, n in enumerate(shape) if n > 1 and a not in varied]
 
 
 def _taps(
     ctx: Context, site: Site, terms: Sequence[Term], shape: Sequence[int], axes: Axes
 ) -> tuple[Tap, ...]:
     within, every = ctx.within_steps(), axes.wholly(IDLE)
-    count = lambda make: lambda ops: ctx.resolution.summed(make(ops), every, within)
-    there = (lambda ops: ops.term(0, terms[0].key)) if terms else (lambda ops: ops.there(0))
-    ones = count(lambda ops: jnp.ones(shape, jnp.float32))
+
+    def summed(counts: Array) -> Sum:
+        return ctx.resolution.summed(counts, every, within)
+
+    def there(ops: Operands) -> Array:
+        return ops.term(0, terms[0].key) if terms else ops.there(0)
+
+    def ones(ops: Operands) -> Sum:
+        return summed(jnp.ones(shape, jnp.float32))
+
     kind = "ac" if site.spiking else "mac"
     taps = [
         Tap(ctx.path, f"dense_{kind}", site.dense if ctx.resolution.total else ones),
-        Tap(ctx.path, kind, count(there)),
+        Tap(ctx.path, kind, lambda ops: summed(there(ops))),
     ]
     if site.spiking:
-        taps.append(Tap(ctx.path, "ac_graded", count(lambda ops: mask(there(ops)))))
+        taps.append(Tap(ctx.path, "ac_graded", lambda ops: summed(mask(there(ops)))))
     return tuple(taps)

@@ -4,24 +4,12 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..axes import VARIES, WEIGHT
-from ..findings import EVENTS, Context, Found, mask
-from ..kinds import (
-    SPIKE,
-    TERNARY,
-    UNIT,
-    Analog,
-    Events,
-    Parameter,
-    Value,
-    varied,
-)
-from .births import (
-    born,
-    datas,
-    fires,
-    mixed,
-)
+from ..axes import VARIES, WEIGHT, Axes
+from ..events import mask
+from ..findings import EVENTS, Context, Found
+from ..kinds import SPIKE, TERNARY, UNIT, Analog, Events, Parameter, Value, varied
+from .births import born, datas, fires, mixed
+from .chosen import through
 from .combined import logical
 from .declared import declared_synapses
 from .registry import because, is_integer, parameter_of, rule, shape_of
@@ -63,8 +51,9 @@ def _unchanged(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     if name == "joulax.synapses":
         return declared_synapses(eqn, ins[0], ctx)
     outs = [i.but(number=-1, form=i.linear if i.number >= 0 else i.form) for i in ins]
-    passing = lambda ops: [ops.companions(k) for k in range(len(ins))]
-    return Found(outs, events=passing if any(o.travels for o in outs) else None)
+    if not any(o.travels for o in outs):
+        return Found(outs)
+    return Found(outs, events=lambda ops: [ops.companions(k) for k in range(len(ins))])
 
 
 def declared(eqn: Any, info: Value, ctx: Context) -> Found:
@@ -76,8 +65,12 @@ def declared(eqn: Any, info: Value, ctx: Context) -> Found:
     )
 
 
+def _minus(x: float) -> float:
+    return -x
+
+
 def _negated(eqn: Any, ins: Sequence[Value]) -> list[Value]:
-    values = mapped(lambda x: -x, values_of(ins[0]))
+    values = mapped(_minus, values_of(ins[0]))
     return [parameter_of(ins, shape_of(eqn.outvars[0]), values=values)]
 
 
@@ -87,22 +80,26 @@ def _neg(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     form = tuple((n, -c) for n, c in x.linear) if x.number >= 0 or x.form is not None else None
     changes: dict[str, Any] = dict(number=-1, form=form)
     if isinstance(x, Events):
-        changes |= dict(values=mapped(lambda v: -v, x.values), nonneg=False)
+        changes |= dict(values=mapped(_minus, x.values), nonneg=False)
         if x.values is None and x.nonneg and not x.beside:
             changes |= dict(beside=False)
     return same(x, 0, **changes)
 
 
-_LOGIC: dict[str, Callable[..., float]] = {
+_LOGIC: dict[str, Callable[[float, float], float]] = {
     "and": lambda x, y: float(int(x) & int(y)),
     "or": lambda x, y: float(int(x) | int(y)),
     "xor": lambda x, y: float(int(x) ^ int(y)),
 }
 
 
+def _not(x: float) -> float:
+    return 1.0 - x
+
+
 def _logic_of_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
     boolean = eqn.outvars[0].aval.dtype == bool
-    op = _LOGIC.get(eqn.primitive.name, lambda x: 1.0 - x)
+    op = _LOGIC.get(eqn.primitive.name, _not)
     values = mapped(op, *(values_of(i) for i in ins)) if boolean else None
     values = SPIKE if boolean and values is None else values
     return [parameter_of(ins, shape_of(eqn.outvars[0]), values=values)]
@@ -124,19 +121,21 @@ def _logic(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
 
 def _outer(ins: Sequence[Value]) -> bool:
     """Whether a leaf meets every element of data: it varies where they do not."""
-    weights = [i.weight for i in ins if isinstance(i, Parameter)]
-    alone = lambda w, d: any(
-        own and not other
-        for own, other in zip(w.axes.flags(WEIGHT), d.axes.flags(VARIES), strict=True)
-    )
-    return any(w is not None and alone(w, d) for w in weights for d in datas(ins))
+    weights = [i.weight.axes for i in ins if isinstance(i, Parameter) and i.weight]
+    return any(_alone(w, d.axes) for w in weights for d in datas(ins))
 
 
-_EXTREMA: dict[str, Callable[..., float]] = {
-    "max": max,
-    "min": min,
-    "clamp": lambda low, x, high: min(max(x, low), high),
-}
+def _alone(weight: Axes, data: Axes) -> bool:
+    """Whether a weight varies along an axis along which data do not."""
+    pairs = zip(weight.flags(WEIGHT), data.flags(VARIES), strict=True)
+    return any(own and not other for own, other in pairs)
+
+
+def _clamp(low: float, x: float, high: float) -> float:
+    return min(max(x, low), high)
+
+
+_EXTREMA: dict[str, Callable[..., float]] = {"max": max, "min": min, "clamp": _clamp}
 
 
 def _extremum_of_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
@@ -153,32 +152,32 @@ def _extremum(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
         found = kept(eqn, ins, ctx, op) or _clipped(eqn, ins, name)
         if found is not None:
             return found
-    found = mixed(eqn, ins, ctx, "the extremum of spikes and something else")
+    found = through(eqn, ins, ctx, "the extremum of spikes and something else")
     bound = any(isinstance(i, Parameter) and i.values and -math.inf in i.values for i in ins)
     return found if bound else fires(eqn, found, ctx)
 
 
 def _clipped(eqn: Any, ins: Sequence[Value], name: str) -> Found | None:
     """Counts or scaled spikes, clipped by constants that keep zero."""
-    spikes = [i for i, s in enumerate(ins) if isinstance(s, Events)]
+    spikes = [(i, s) for i, s in enumerate(ins) if isinstance(s, Events)]
     limits = _limits(ins, name)
     if len(spikes) != 1 or limits is None or not limits[0] <= 0 <= limits[1]:
         return None
-    i, s = spikes[0], ins[spikes[0]]
-    assert isinstance(s, Events)
+    i, s = spikes[0]
+    if any(t.is_spread for t in s.opened):
+        return None  # a row that is clipped has arrived all the same
     nonneg = limits[0] == 0 or s.nonneg
     out = s.but(values=None, number=-1, form=None, nonneg=nonneg)
     if s.scale == UNIT and s.plain and nonneg:
         return Found([out])
-    count = lambda ops: [{EVENTS: ops.events(i) * mask(ops.outs[0])}]
-    return Found([out.but(beside=True)], events=count)
+    out = out.but(beside=True)
+    return Found([out], events=lambda ops: [{EVENTS: ops.events(i) * mask(ops.outs[0])}])
 
 
 def _limits(ins: Sequence[Value], name: str) -> tuple[float, float] | None:
     """Constants between which a value is kept."""
-    limits = [p.constant for p in ins if isinstance(p, Parameter)]
-    known = [limit for limit in limits if limit is not None]
-    if len(known) < len(limits) or not known:
+    known = [i.constant for i in ins if i.constant is not None]
+    if len(known) < len(ins) - 1 or not known:
         return None
     low = -math.inf if name == "min" else known[0]
     return low, math.inf if name == "max" else known[-1]
@@ -227,17 +226,16 @@ def _function(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     if name == "sign":
         weak = is_integer(eqn.invars[0]) or ctx.backward
         return born(eqn, ins, ctx, "the sign of a value", values=TERNARY, nonneg=False, weak=weak)
-    return mixed(eqn, ins, ctx, f"`{name}` of data")
+    return through(eqn, ins, ctx, f"`{name}` of data")
 
 
 @rule(*sorted(set(ACTIVATIONS) - {"max", "min", "clamp", "gt", "lt", "ge", "le"}), elementwise=True)
 def _activation(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """A nonlinearity: its region is a population of neurons."""
-    return fires(eqn, mixed(eqn, ins, ctx, f"`{eqn.primitive.name}` of data"), ctx)
+    return fires(eqn, through(eqn, ins, ctx, f"`{eqn.primitive.name}` of data"), ctx)
 
 
-def _iota(eqn: Any, ins: Sequence[Value]) -> list[Value]:
-    return [parameter_of((), shape_of(v)) for v in eqn.outvars]
+KEYS = ("random_seed", "random_wrap", "prng_seed", "threefry2x32")  # the last: of a raw key
 
 
 @rule(
@@ -247,12 +245,15 @@ def _iota(eqn: Any, ins: Sequence[Value]) -> list[Value]:
     elementwise=True,
 )
 def _draw(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
-    """Random draws from a key that is data, and what has no operands."""
+    """Random draws from a key that is data, and what has no operands.
+
+    A key that is made of data draws at random like one that is handed in.
+    """
     cause = because(eqn, f"`{eqn.primitive.name}` of data")
-    alone = all(d.random for d in datas(ins))
+    alone = eqn.primitive.name in KEYS or all(d.random for d in datas(ins))
     outs = [Analog(_varied(v), cause=cause, random=alone) for v in eqn.outvars]
     return Found(outs)
 
 
-def _varied(variable: Any) -> Any:
+def _varied(variable: Any) -> Axes:
     return varied(shape_of(variable))

@@ -2,17 +2,15 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
-from ..findings import EVENTS, Birth, Context, Found, Operands, magnitude
-from ..kinds import (
-    Data,
-    Events,
-    Value,
-)
+from ..events import magnitude
+from ..findings import EVENTS, Birth, Context, Found, Operands
+from ..kinds import Data, Events, Value
+from ..places import union
 from ..run import Runner, Taps, evaluate_one, merged, read_all, split, wanted
 from .births import reborn_at, taps
 from .registry import PartialRule, called_from, rule, shape_of
@@ -49,10 +47,10 @@ def _call(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
         return Found(plan.outs)
     wrap = _checkpoint if "prevent_cse" in eqn.params else _jit
 
-    def run(runner: Runner, values: list, companions: list) -> Any:
+    def run(runner: Runner, values: list[Any], companions: list[Any]) -> Any:
         numbers: Taps = {}
 
-        def call(values: list, there: list) -> Any:
+        def call(values: list[Any], there: list[Any]) -> Any:
             outs, beside, found = runner.run(plan, values, there)
             arrays, known = split(found)
             numbers.update(known)
@@ -70,7 +68,8 @@ def _jit(eqn: Any, call: Any) -> Any:
 
 
 def _checkpoint(eqn: Any, call: Any) -> Any:
-    return jax.checkpoint(call, prevent_cse=eqn.params["prevent_cse"], policy=eqn.params["policy"])
+    options = {name: eqn.params[name] for name in ("prevent_cse", "policy")}
+    return cast(Any, jax.checkpoint(call, **options))
 
 
 CUSTOM = "custom_jvp_call custom_vjp_call custom_vjp_call_jaxpr custom_vmap_call".split()
@@ -89,9 +88,9 @@ def _beside(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
     empty = not any(p[: len(ctx.path)] == ctx.path for p in recorded)
     if empty and not any(map(wanted, outs)):
         return Found(outs, births=births, taps=all_taps)
-    outside = frozenset().union(*(b.parents for b in births))
+    outside = union(b.parents for b in births)
 
-    def run(runner: Runner, values: list, companions: list) -> Any:
+    def run(runner: Runner, values: list[Any], companions: list[Any]) -> Any:
         stopped = jax.tree.map(jax.lax.stop_gradient, (values, read_all(ins, companions)))
         _, there, found = runner.run(plan, *stopped)
         results = evaluate_one(plan.jaxpr, eqn, values)
@@ -101,8 +100,7 @@ def _beside(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
         inside = {k: v for k, v in found.items() if k[0] not in outside}
         return results, beside, merged(inside, own)
 
-    inner_plan = ((plan, lambda k: k),)
-    return Found(outs, births=births, run=run, inner=inner_plan)
+    return Found(outs, births=births, run=run, inner=((plan, lambda k: k),))
 
 
 def _reborn_outs(

@@ -23,10 +23,11 @@ class Geometry:
     product: Callable[[Any, Any, Sequence[Any]], Array]  # of two operands and all values
     fanout: Callable[[int, Any, Sequence[Any]], Array]
     pairs: Callable[[Any, Any], Array] | None = None  # products whose sum is all pairs that meet
-    copies: float = 1.0
     places: tuple[int, int] = (0, 1)  # the two operands among all
     fixed: bool = True  # nothing but the weight decides the fan-out
     met: np.ndarray | None = None  # synapse positions of each output, broadcast against its shape
+    again: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
+    once: int | None = None  # the operand whose elements, if weights, are a synapse each
     out: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
 
     def here(self, a: Any, b: Any) -> np.ndarray:

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..axes import IDLE, REPEATED, SOURCE, VARIES, WEIGHT, Axes, Chosen
-from ..findings import Context, Found, Operands, Site, Tap, existing
+from ..axes import IDLE, PICKED, REPEATED, SOURCE, VARIES, WEIGHT, Axes, Chosen
+from ..events import existing
+from ..findings import Companions, Context, Found, Operands, Site, Tap
 from ..kinds import (
-    NONE,
     TERNARY,
+    ZERO,
     Analog,
     Data,
     Events,
@@ -24,15 +25,17 @@ from ..kinds import (
     united,
     varied,
 )
-from .births import datas, mixed, union
-from .registry import because, parameter_of, rule, shape_of, site_of
+from ..places import NONE, Paths, union
+from .births import datas, mixed, placed_births
+from .contents import arrived, births_in
+from .registry import because, data_of, parameter_of, rule, shape_of, site_of, travelling
 
 
 def _index_key(ins: Sequence[Value]) -> tuple[Any, ...]:
     return ("at", *(i.number for i in ins))
 
 
-def _loops(ins: Sequence[Value]) -> frozenset:
+def _loops(ins: Sequence[Value]) -> Paths:
     return union(i.place.loops for i in ins if isinstance(i, Parameter | Data))
 
 
@@ -55,14 +58,19 @@ def _pick(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     assert isinstance(info, Parameter)
     if info.leaves and not info.is_mask:
         return _look_up(eqn, info, index, ctx)
-    found = mixed(eqn, datas(index), ctx, "data pick a constant", enters=False)
-    cause = found.outs[0].cause  # type: ignore[attr-defined]
+    cause = data_of(mixed(eqn, datas(index), ctx, "data pick a constant", enters=False)).cause
     axes = varied(shape_of(eqn.outvars[0]))
     if info.values is not None and info.values <= TERNARY:
         nonneg = min(info.values) >= 0
         events = Events(axes, cause=cause, values=info.values, nonneg=nonneg, weak=True)
-        return Found([events])
+        return _winners(eqn, Found([events]), datas(index), ctx)
     return Found([Analog(axes, cause=cause)])
+
+
+def _winners(eqn: Any, found: Found, index: Sequence[Data], ctx: Context) -> Found:
+    """Rows of a table of zeros and ones: the neurons that compete fire there, `eye[argmax]`."""
+    region = next((i for i in index if i.feeds), None)
+    return found if region is None else placed_births(eqn, found, region, ctx)
 
 
 def _moved_pick(eqn: Any, info: Data, index: Sequence[Value], ctx: Context) -> Found:
@@ -86,11 +94,13 @@ def _moved_pick(eqn: Any, info: Data, index: Sequence[Value], ctx: Context) -> F
         form=None,
     )
     if isinstance(out, Events):
-        out = out.but(values=united(out.values, frozenset((0.0,))), nan_test=False)
-    if not out.travels:
-        return Found([out])
-    move = lambda ops: [{k: _again(eqn, c, ops) for k, c in ops.beside(0).items()}]
-    return Found([out], events=move)
+        out = out.but(values=united(out.values, ZERO), nan_test=False)
+    return Found([out], events=travelling(out, lambda ops: _moved(eqn, ops)))
+
+
+def _moved(eqn: Any, ops: Operands) -> Companions:
+    """What travels beside the first operand, picked like it."""
+    return {k: _again(eqn, c, ops) for k, c in ops.beside(0).items()}
 
 
 MOST = 1 << 20  # elements of larger arrays are not looked up one by one
@@ -104,10 +114,7 @@ def _taken(eqn: Any, info: Data, index: Sequence[Value], key: Any, ctx: Context)
     if places is None:
         return {} if key is None else dict(part=(*info.part, key))
     neurons, steps = (_along(info.axes, places, idle) for idle in (False, True))
-    return dict(
-        part=info.part if neurons is None else (*info.part, neurons),
-        turns=info.turns if steps is None else frozenset((*t, steps) for t in info.turns or {()}),
-    )
+    return info.cut(neurons, steps)
 
 
 def _places(
@@ -120,7 +127,8 @@ def _places(
     with jax.ensure_compile_time_eval():
         numbers = jnp.arange(1, size + 1).reshape(shape)
         filled = {"fill_value": 0} if "fill_value" in eqn.params else {}
-        picked = eqn.primitive.bind(numbers, *map(jnp.asarray, index), **(eqn.params | filled))
+        places = [jnp.asarray(i) for i in index]
+        picked = eqn.primitive.bind(numbers, *places, **(eqn.params | filled))
     flat = np.asarray(picked).ravel()
     return np.unravel_index(flat[flat > 0] - 1, shape)
 
@@ -169,7 +177,7 @@ def _look_up(eqn: Any, table: Parameter, index: Sequence[Value], ctx: Context) -
         weight,
         source,
         chosen.place.walked(loops),
-        own.marked(SOURCE, rows),
+        own.marked(SOURCE | PICKED, rows),
         spiking=True,
         lookup=ctx.path,
     )
@@ -185,14 +193,25 @@ def _look_up(eqn: Any, table: Parameter, index: Sequence[Value], ctx: Context) -
         terms=frozenset((term,)),
         held=chosen.held,
     )
-    within = ctx.within_steps()
-    every = (True,) * len(shape)
-    count = float(math.prod(shape))
-    read = lambda ops: ctx.resolution.summed(jnp.ones(shape, jnp.float32), every, within, 1.0)
-    tap = Tap(ctx.path, "lookups", count if ctx.resolution.total else read)
-    picked = lambda ops: [{term.key: _again(eqn, existing(ops.values[0]), ops)}]
-    arrived = NONE if ctx.backward else union(d.births for d in datas(index))
-    return Found([out], taps=(tap,), sites=(site,), events=picked, arrived=arrived)
+    return Found(
+        [out],
+        taps=(_read(ctx, shape),),
+        sites=(site,),
+        events=lambda ops: [{term.key: _again(eqn, existing(ops.values[0]), ops)}],
+        arrived=arrived(ctx, births_in(index)),
+    )
+
+
+def _read(ctx: Context, shape: tuple[int, ...]) -> Tap:
+    """Weights that are read by index."""
+    within, every = ctx.within_steps(), (True,) * len(shape)
+    if ctx.resolution.total:
+        return Tap(ctx.path, "lookups", float(math.prod(shape)))
+    return Tap(
+        ctx.path,
+        "lookups",
+        lambda ops: ctx.resolution.summed(jnp.ones(shape, jnp.float32), every, within, 1.0),
+    )
 
 
 def _row_axes(eqn: Any, shape: tuple[int, ...]) -> list[int]:
@@ -237,5 +256,5 @@ def _order(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
         else:
             known = info if isinstance(info, Data) else Analog(axes)
             outs.append(Analog(axes, cause=cause, random=known.random, births=known.births))
-    open_terms = any(isinstance(i, Data) and any(not t.counted for t in i.terms) for i in ins)
+    open_terms = any(i.opened for i in ins)
     return Found(outs, uncounted=True, lost="weights × data, sorted" if open_terms else None)

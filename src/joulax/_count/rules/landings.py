@@ -7,29 +7,35 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ..axes import IDLE, REPEATED, SOURCE, WEIGHT, Axes
-from ..findings import EVENTS, Context, Found, Operands, Site, Tap, existing, mask
+from ..axes import IDLE, REPEATED, SOURCE, VARIES, WEIGHT, Axes
+from ..events import existing, mask
+from ..exact import LIMIT
+from ..findings import EVENTS, Context, Found, Operands, Site, Tap
 from ..kinds import (
-    NONE,
     UNIT,
+    ZERO,
     Data,
     Events,
     Parameter,
-    Place,
+    Scale,
     Term,
     Value,
     is_nonnegative,
     is_simple,
+    shared,
     united,
     varied,
 )
-from .births import datas, mixed, union
+from ..places import NONE, Place, union
+from .births import datas, mixed
+from .chosen import bare_terms
+from .contents import arrived, births_in, held_in, spikes_in
 from .movement import beside
 from .products import current
-from .registry import because, parameter_of, rule, shape_of, site_of
+from .registry import because, parameter_of, rule, shape_of, site_of, whole
 from .sets import values_of
 from .summed import again
-from .terms import outermost, positions
+from .terms import at_most, lookups, outermost, positions
 
 
 def _scattered_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
@@ -39,37 +45,53 @@ def _scattered_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
 @rule("scatter_add", "scatter-add", "scatter_sub", "scatter-sub", parameters=_scattered_parameters)
 def _scatter_add(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Sums at indices: of leaf × events a site, of ones and events their number."""
-    state, index, updates = (_whole(i, v) for i, v in zip(ins, eqn.invars, strict=True))
+    state, index, updates = map(whole, ins, eqn.invars)
     terms = _landing(eqn, state, index, updates, ctx)
     if terms:
         return _index_site(eqn, [state, index, updates], ctx, terms)
-    if _countable(state, zero=True) and _countable(updates, zero=False):
-        return _landed_events(eqn, state, index, updates)
+    scale = _landed_scale(state, updates)
+    if scale is not None:
+        return _landed_events(eqn, state, index, updates, scale)
     values = datas((state, updates)) or datas([index])
-    found = mixed(eqn, values, ctx, "values are added at indices")
+    found = mixed(eqn, values, ctx, "values are added at indices", **_landed_region(eqn, values))
     out = found.outs[0]
     assert isinstance(out, Data)
     kept = frozenset(t for t in (state.terms if isinstance(state, Data) else NONE) if t.counted)
-    return found.but(outs=[out.but(terms=kept)], lost=_lost(eqn, values, updates, ctx))
+    out = out.but(terms=kept | bare_terms([state, updates]))
+    return found.but(outs=[out], lost=_lost(eqn, values, updates, ctx))
+
+
+def _landed_region(eqn: Any, values: Sequence[Data]) -> dict[str, Any]:
+    """Axes of what leaves, where they are not those of an operand: rows stay rows."""
+    out = shape_of(eqn.outvars[0])
+    if len(values) > 1 or values[0].axes.shape == out or not values[0].feeds:
+        return {}
+    return {"axes": _placed_axes(eqn, values[0].axes, out)}
+
+
+def _placed_axes(eqn: Any, updates: Axes, out: tuple[int, ...]) -> Axes:
+    """Windows keep what their axes are; rows land among rows."""
+    numbers = eqn.params["dimension_numbers"]
+    idle = updates.wholly(IDLE)
+    rows = [idle[a] for a in range(len(updates)) if a not in numbers.update_window_dims]
+    labels = [VARIES | (REPEATED if rows and all(rows) else 0)] * len(out)
+    gone = (*numbers.inserted_window_dims, *numbers.operand_batching_dims)
+    windows = [a for a in range(len(out)) if a not in gone]
+    for place, a in zip(windows, numbers.update_window_dims, strict=True):
+        labels[place] = VARIES | (REPEATED if idle[a] else 0)
+    return Axes(tuple(((n, s),) for n, s in zip(out, labels, strict=True)))
 
 
 def _lost(eqn: Any, values: Sequence[Data], updates: Value, ctx: Context) -> str | None:
     """Products that are added at indices and are no site."""
-    opened = any(not t.counted for d in values for t in d.terms)
+    opened = any(d.opened for d in values)
     text = "products of weights and data, added at indices"
     return text if opened and _mixes(eqn, updates, ctx) else None
 
 
 def _mixes(eqn: Any, updates: Value, ctx: Context) -> bool:
     axes = _scatter_axes(eqn, updates)
-    return isinstance(updates, Data) and any(
-        t.axes.has(a, WEIGHT) and not t.counted for t in updates.terms for a in axes
-    )
-
-
-def _whole(info: Value, variable: Any) -> Value:
-    shape = shape_of(variable)
-    return info if info.axes.shape == shape else info.but(axes=varied(shape))
+    return any(t.axes.has_any(axes, WEIGHT) for t in updates.opened)
 
 
 def _scatter_axes(eqn: Any, updates: Value) -> list[int]:
@@ -84,8 +106,11 @@ def _landing(eqn: Any, state: Value, index: Value, updates: Value, ctx: Context)
         return _landing_leaf(updates, index, axes)
     assert isinstance(updates, Data)
     held = frozenset(s[:-1] for s in (state.held if isinstance(state, Data) else NONE))
-    varies = lambda t, place, label: place.loops & held or t.axes.has_any(axes, label)
-    found = [t for t in updates.terms if not t.counted and varies(t, t.weight.place, WEIGHT)]
+
+    def varies(term: Term, place: Place, label: int) -> bool:
+        return bool(place.loops & held) or term.axes.has_any(axes, label)
+
+    found = [t for t in updates.opened if varies(t, t.weight.place, WEIGHT)]
     return outermost(t for t in found if varies(t, t.place, SOURCE))
 
 
@@ -110,7 +135,6 @@ def _index_site(eqn: Any, ins: Sequence[Value], ctx: Context, terms: Sequence[Te
     axes = varied(out).marked(REPEATED, batched)
     share = math.prod(out[a] for a in batched)
     dense = float(math.prod(shape)) * sum(t.positions for t in terms)
-    data = updates if isinstance(updates, Data) else None
     site = site_of(
         eqn,
         ctx,
@@ -118,7 +142,7 @@ def _index_site(eqn: Any, ins: Sequence[Value], ctx: Context, terms: Sequence[Te
         leaves=leaves,
         place=Place(),
         spiking=spiking,
-        cause=data.cause if data else None,
+        cause=updates.cause if isinstance(updates, Data) else None,
         dense=dense,
         synapses=positions(ctx, dense / max(share, 1), terms),
         neurons=float(axes.size(IDLE)),
@@ -132,8 +156,8 @@ def _index_site(eqn: Any, ins: Sequence[Value], ctx: Context, terms: Sequence[Te
         [made.but(terms=counted)],
         taps=_landed_taps(eqn, ctx, site, updates, terms, axes),
         sites=(site,),
-        arrived=data.births if data and not ctx.backward else NONE,
-        picked=frozenset(t.lookup for t in terms if t.lookup),
+        arrived=arrived(ctx, births_in([updates])),
+        picked=lookups(terms),
     )
 
 
@@ -156,11 +180,12 @@ def _landed_taps(
     keys = list(dict.fromkeys(t.key for t in terms))
     within, repeated = ctx.within_steps(), axes.wholly(IDLE)
     kind = "ac" if site.spiking else "mac"
-    out = axes.shape
+    out, most = axes.shape, at_most(terms)
 
     def landed(counts: Array, ops: Operands) -> Any:
         found = again(eqn, jnp.zeros(out, jnp.float32), ops.values[1], counts)[0]
-        each = max(counts.size / max(found.size, 1), 1.0) * 16
+        whole = counts.size * most  # all together: where they land is for the data to say
+        each = whole / max(found.size, 1) if whole < LIMIT else LIMIT
         return ctx.resolution.summed(found, repeated, within, each)
 
     def total(ops: Operands) -> Array:
@@ -168,10 +193,11 @@ def _landed_taps(
             return existing(ops.values[2])
         return sum((ops.term(2, k) for k in keys[1:]), ops.term(2, keys[0]))
 
-    ones = lambda ops: jnp.ones(jnp.shape(ops.values[2]), jnp.float32)
-    dense = site.dense if ctx.resolution.total else lambda ops: landed(ones(ops), ops)
+    def dense(ops: Operands) -> Any:
+        return landed(jnp.ones(jnp.shape(ops.values[2]), jnp.float32), ops)
+
     taps = [
-        Tap(site.path, f"dense_{kind}", dense),
+        Tap(site.path, f"dense_{kind}", site.dense if ctx.resolution.total else dense),
         Tap(site.path, kind, lambda ops: landed(total(ops), ops)),
     ]
     if site.spiking:
@@ -179,48 +205,51 @@ def _landed_taps(
     return tuple(taps)
 
 
-def _countable(value: Value, *, zero: bool) -> bool:
-    """Whether values added at indices are events at scale one: counts, or ones."""
-    if isinstance(value, Events):
-        return value.scale == UNIT and not value.terms
-    if not isinstance(value, Parameter) or value.values is None:
-        return False
-    return value.values == {0.0} if zero else value.values <= {0.0, 1.0}
+def _landed_scale(state: Value, updates: Value) -> Scale | None:
+    """The scale of events that are added at indices, if they have one: counts, or ones."""
+    spikes = spikes_in((state, updates))
+    if any(s.terms or s.scale is None or s.scale[1] for s in spikes):
+        return None
+    ones = isinstance(updates, Parameter) and updates.is_mask
+    if not (ones or isinstance(updates, Events)):
+        return None
+    if not (state.constant == 0 or isinstance(state, Events)):
+        return None
+    return shared([*(s.scale for s in spikes), *([UNIT] if ones else [])])
 
 
-def _is_number(value: Value) -> bool:
-    """Whether a value itself is its number of events."""
-    return isinstance(value, Events) and value.plain and value.nonneg
-
-
-def _landed_events(eqn: Any, state: Value, index: Value, updates: Value) -> Found:
+def _landed_events(eqn: Any, state: Value, index: Value, updates: Value, scale: Scale) -> Found:
     """Ones or events added at indices: one event per landing."""
-    spikes = datas((state, updates))
-    plain = "sub" not in eqn.primitive.name and all(map(_is_number, spikes))
+    spikes = spikes_in((state, updates))
+    plain = scale == UNIT and "sub" not in eqn.primitive.name and all(s.is_number for s in spikes)
     data = spikes or datas([index])
     shape = shape_of(eqn.outvars[0])
     axes = state.axes.resized(shape) if isinstance(state, Data) else varied(shape)
     out = Events(
         axes,
         cause=data[0].cause or because(eqn, "events added at indices"),
-        births=union(d.births for d in spikes),
-        held=union(d.held for d in spikes),
+        births=births_in(spikes),
+        held=held_in(spikes),
         running=state.running | state.held if isinstance(state, Events) else NONE,
+        scale=scale,
         nonneg=plain,
         beside=not plain,
         random=all(d.random for d in data),
     )
     if plain:
         return Found([out])
-    count = lambda ops: again(eqn, ops.events(0), ops.values[1], ops.events(2))[0]
-    return Found([out], events=lambda ops: [{EVENTS: count(ops)}])
+    return Found(
+        [out],
+        events=lambda ops: [
+            {EVENTS: again(eqn, ops.events(0), ops.values[1], ops.events(2))[0]},
+        ],
+    )
 
 
 @rule("scatter", parameters=_scattered_parameters)
 def _scatter(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Values put at indices."""
-    whole = [_whole(i, v) for i, v in zip(ins, eqn.invars, strict=True)]
-    return beside(eqn, whole, ctx)
+    return beside(eqn, [*map(whole, ins, eqn.invars)], ctx)
 
 
 @rule(
@@ -231,11 +260,12 @@ def _scatter(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
 )
 def _scatter_other(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Other combinations at indices: no sums, so no synapses are lost."""
-    values = [_whole(ins[i], eqn.invars[i]) for i in (0, 2)]
+    values = [whole(ins[i], eqn.invars[i]) for i in (0, 2)]
     data = datas(values)
-    found = united(frozenset((0.0,)), *map(values_of, values))
+    found = united(ZERO, *map(values_of, values))
     if found is None or not is_simple(found) or any(d.travels for d in data):
-        return mixed(eqn, data or datas(ins), ctx, "values combined at indices")
-    known: dict[str, Any] = dict(births=union(d.births for d in data), nonneg=is_nonnegative(found))
+        region = _landed_region(eqn, data) if data else {}
+        return mixed(eqn, data or datas(ins), ctx, "values combined at indices", **region)
+    known: dict[str, Any] = dict(births=births_in(data), nonneg=is_nonnegative(found))
     cause = because(eqn, "events combined at indices")
     return Found([Events(values[0].axes, cause=cause, values=found, **known)])

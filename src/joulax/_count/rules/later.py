@@ -8,16 +8,17 @@ product behind the loop replaces many small ones.
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from ..events import existing, mask
 from ..exact import LIMIT, Sum, add, digits, scaled, table
-from ..findings import existing, mask
 from ..resolution import Resolution
 from .geometry import Geometry
 
@@ -26,11 +27,11 @@ AT_ONCE = 64  # steps whose products are made together
 
 @dataclass(frozen=True)
 class Product:
-    """The products of one site, where the weight is known outside of its loops."""
+    """The products of one site: in each step, and behind its loops where the weight is known."""
 
     geometry: Geometry
     weight: int  # which operand
-    shapes: tuple[tuple[int, ...], tuple[int, ...]]
+    shapes: tuple[tuple[int, ...], ...]
     out: tuple[int, ...]
     resolution: Resolution
     repeated: tuple[bool, ...]
@@ -42,10 +43,15 @@ class Product:
         weight = self.shapes[self.weight]
         return float(max(math.prod(weight[a] for a in self.geometry.contracted[self.weight]), 1))
 
-    def of(self, events: Array, weight: Array) -> Array:
-        """The product of one step."""
+    @property
+    def waits(self) -> bool:
+        """Whether it can stand behind a loop: nothing but the weight says what an event reaches."""
+        return self.geometry.fixed and self.geometry.met is not None
+
+    def of(self, events: Array, weight: Array, values: Sequence[Any] = ()) -> Array:
+        """The product of one step, in which other operands may be indices."""
         pair = (events, weight) if self.weight == 1 else (weight, events)
-        return self.geometry.product(*pair, ())
+        return self.geometry.product(*pair, values)
 
     def summed(self, counts: Array, each: float) -> Sum:
         """Sum over the axes of one step that do not survive."""
@@ -70,11 +76,10 @@ class Product:
             return table(numbers * int(part.value))
         most = float(max(numbers.max(initial=1), 1))
         each = jnp.asarray(numbers, jnp.float32)
-        spread = lambda n: jnp.tensordot(n, each, 0, precision="highest")
-        found = [
-            scaled(Sum(spread(n), None, min(bound * most, LIMIT)), factor)
-            for factor, n, bound in digits(part, most)
-        ]
+        found: list[Sum] = []
+        for factor, n, bound in digits(part, most):
+            spread = jnp.tensordot(n, each, 0, precision="highest")
+            found.append(scaled(Sum(spread, None, min(bound * most, LIMIT)), factor))
         return functools.reduce(add, found)
 
     def everywhere(self) -> np.ndarray:
@@ -85,21 +90,10 @@ class Product:
     def touched(self, events: Array, weight: Any) -> Sum:
         """Neurons that an event reaches, by steps, the first axis."""
         there = mask(weight)
-        reached = lambda e: self.summed(mask(self.of(e, there)), 1.0)
+
+        def reached(e: Array) -> Sum:
+            return self.summed(mask(self.of(e, there)), 1.0)
+
         if len(events) <= AT_ONCE:
             return jax.vmap(reached)(events)
-        return jax.lax.map(reached, events, batch_size=AT_ONCE)
-
-
-def product(
-    g: Geometry,
-    weight: int,
-    shapes: Any,
-    out: tuple[int, ...],
-    resolution: Resolution,
-    repeated: tuple[bool, ...],
-    within: bool,
-) -> Product | None:
-    """The products of a site, where nothing but the weight decides what an event reaches."""
-    known = g.fixed and g.met is not None
-    return Product(g, weight, tuple(shapes), out, resolution, repeated, within) if known else None
+        return cast(Sum, jax.lax.map(reached, events, batch_size=AT_ONCE))

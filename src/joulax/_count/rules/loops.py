@@ -1,24 +1,22 @@
 """Loops: their states are a least fixpoint, their counts add up over the steps."""
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from ..exact import Sum, add, over
 from ..findings import Found
-from ..kinds import (
-    Analog,
-    Data,
-    Parameter,
-    Path,
-    Value,
-)
+from ..kinds import Analog, Data, Parameter, Value
+from ..places import Path
+from ..resolution import BySample
 from ..run import LAST, STEPS, Runner, Taps, merged, split, wanted
-from .registry import because, rule, shape_of, source_of
-from .states import claim_states, entering, leaving, rejoined, sliced, stacked
+from .packed import Packed
+from .registry import because, rule
+from .samples import chosen, going_on, of_running, of_samples, samples_in
+from .states import claim_states, leaving, sliced, stacked
 
 
 @rule("scan", container=True)
@@ -29,25 +27,27 @@ def _scan(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
     rest = [sliced(i, path, length) for i in ins[consts + carry :]]
     stepped = ctx.keeps_steps(length)
 
-    def once(state: list[Value]) -> Any:
-        plan = ctx.walk(p["jaxpr"], [*fixed, *state, *rest])
-        claim_states(ctx, plan, plan.outs[:carry], path)
-        return plan, plan.outs[:carry]
+    packed = Packed(ctx, start, p["jaxpr"], consts)
 
-    join_states = functools.partial(rejoined, path)
-    plan, state = ctx.fixpoint(
-        once, [entering(i, path, k) for k, i in enumerate(start)], join_states
-    )
+    def once(state: list[Value]) -> Any:
+        packs = packed.packs(state)
+        plan = ctx.walk(p["jaxpr"], [*fixed, *state[:carry], *rest], packs=packs)
+        after = packed.after(plan.outs[:carry])
+        claim_states(ctx, plan.frame, packed.apart(after), path)
+        return plan, after
+
+    plan, state = ctx.fixpoint(once, packed.begin, packed.joined)
+    packs, state = packed.behind(state), state[:carry]
     out = [_unchanged(ctx, i, s, path) for i, s in zip(state, start, strict=True)]
     out += [stacked(i, path, length) for i in plan.outs[carry:]]
     if is_quiet(ctx, [plan], out):
-        return Found(out)
+        return Found(out, packs=packs)
 
     def place(k: int) -> int | None:
         return k if k < consts or _forwarded(plan, consts, carry, k) else None
 
     run = _steps(eqn, ctx, plan, place, (ins, [*fixed, *state, *rest], state), stepped)
-    return Found(out, run=run, inner=((plan, place),))
+    return Found(out, run=run, inner=((plan, place),), packs=packs)
 
 
 def is_quiet(ctx: Any, plans: Sequence[Any], outs: Sequence[Value]) -> bool:
@@ -68,7 +68,7 @@ def _steps(
     (ins, inner, state), p, path = infos, eqn.params, ctx.path
     consts, carry, length = p["num_consts"], p["num_carry"], p["length"]
 
-    def run(runner: Runner, values: list, companions: list) -> Any:
+    def run(runner: Runner, values: list[Any], companions: list[Any]) -> Any:
         runner, early = runner.hoisting(plan, lambda k: None if place(k) is None else values[k])
         beside = runner.companions(ins, inner, values, companions)
         numbers: Taps = {}
@@ -133,46 +133,45 @@ def _repeated(ctx: Any, key: Any, count: Sum, path: Path, length: int, stepped: 
     return count if key[1] in LAST else over(0, count, length)
 
 
-_BY_SAMPLE = (
-    "the loop at {} stops at another step for each sample of a `vmap`; count inside of it, "
-    "`jax.vmap(joulax.count(f))`, where each sample is counted until it stops"
-)
-
-
 @rule("while", container=True)
 def _while(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
     p, path = eqn.params, ctx.path
-    if shape_of(p["cond_jaxpr"].jaxpr.outvars[0]):
-        raise ValueError(_BY_SAMPLE.format(source_of(eqn)))
+    samples, apart = samples_in(eqn, ctx), isinstance(ctx.resolution, BySample)
     nc, nb = p["cond_nconsts"], p["body_nconsts"]
     tests, fixed, start = list(ins[:nc]), list(ins[nc : nc + nb]), list(ins[nc + nb :])
     plans: dict[str, Any] = {}
+    start = start if samples is None else [of_samples(s) for s in start]
+    packed = Packed(ctx, start, p["body_jaxpr"], nb)
 
     def once(state: list[Value]) -> Any:
         with ctx.deciding():
-            plans["test"] = ctx.walk(p["cond_jaxpr"], [*tests, *state], at=0)
-        plan = ctx.walk(p["body_jaxpr"], [*fixed, *state], at=1)
-        claim_states(ctx, plan, plan.outs, path)
-        return plan, plan.outs
+            plans["test"] = ctx.walk(p["cond_jaxpr"], [*tests, *state[: len(start)]], at=0)
+        packs = packed.packs(state)
+        plan = ctx.walk(p["body_jaxpr"], [*fixed, *state[: len(start)]], at=1, packs=packs)
+        after = packed.after(plan.outs)
+        claim_states(ctx, plan.frame, packed.apart(after), path)
+        return plan, after
 
-    join_states = functools.partial(rejoined, path)
-    plan, state = ctx.fixpoint(
-        once, [entering(i, path, k) for k, i in enumerate(start)], join_states
-    )
+    with ctx.by_sample(samples):
+        plan, state = ctx.fixpoint(once, packed.begin, packed.joined)
+    packs, state = packed.behind(state), state[: len(start)]
     test = plans["test"]
     out = [_unchanged(ctx, i, s, path) for i, s in zip(state, start, strict=True)]
     if any(isinstance(i, Data) for i in test.outs):  # how often it runs depends on data
         out = [_chosen(eqn, o, s) for o, s in zip(out, start, strict=True)]
     if is_quiet(ctx, [plan, test], out):
-        return Found(out)
+        return Found(out, packs=packs)
 
     def place(k: int) -> int | None:
         return nc + k if k < nb or _forwarded(plan, nb, len(start), k) else None
 
     goal = [*tests, *fixed, *state]
-    run = _turns(plan, test, place, (ins, goal, state), (nc, nb))
-    inner = ((plan, place), (test, lambda k: k if k < nc else None))
-    return Found(out, run=run, inner=inner)
+    run = _turns(plan, test, place, (ins, goal, state), (nc, nb), apart)
+
+    def tested(k: int) -> int | None:
+        return k if k < nc else None
+
+    return Found(out, run=run, inner=((plan, place), (test, tested)), packs=packs)
 
 
 def _turns(
@@ -181,30 +180,38 @@ def _turns(
     place: Callable[[int], int | None],
     infos: tuple[Sequence[Value], Sequence[Value], Sequence[Value]],
     sizes: tuple[int, int],
+    apart: bool,
 ) -> Callable[..., Any]:
-    """The loop with counts in its state; `infos`: kinds outside, inside, and of the state."""
+    """The loop with counts in its state; `infos`: kinds outside, inside, and of the state.
+
+    `apart`: a loop around it keeps the counts of samples apart.
+    """
     (ins, goal, state), (nc, nb) = infos, sizes
 
-    def run(runner: Runner, values: list, companions: list) -> Any:
-        known = lambda k: values[nc + k] if place(k) is not None else None
-        runner, early = runner.hoisting(plan, known, scan=False)
+    def run(runner: Runner, values: list[Any], companions: list[Any]) -> Any:
+        runner, early = runner.hoisting(
+            plan, lambda k: values[nc + k] if place(k) is not None else None, scan=False
+        )
+        runner = runner if plan.resolution == runner.walker.resolution else runner.direct()
         beside = runner.companions(ins, goal, values, companions)
 
-        def tested(values_: list, there: list) -> Any:
+        def tested(values_: list[Any], there: list[Any]) -> Any:
             outs, _, found = runner.run(test, [*values[:nc], *values_], [*beside[:nc], *there])
-            return outs[0], {k: v.full() for k, v in found.items()}
+            return outs[0], found
 
         def step(c: Any) -> Any:
             there = [*beside[nc : nc + nb], *c[1]]
             outs, after, found = runner.run(plan, [*values[nc : nc + nb], *c[0]], there)
             after = runner.companions(plan.outs, state, outs, after)
+            outs, after = chosen(c[2], (outs, after), c[:2])
             pred, more = tested(outs, after)
-            return (outs, after, pred), _full(merged(found, more))
+            return (outs, after, pred), _full(of_running(c[2], merged(found, more), apart))
 
         begin = (list(values[nc + nb :]), beside[nc + nb :])
         pred, first = tested(*begin)
+        first = _full(of_running(jnp.ones_like(pred), first, apart))
         shapes = jax.eval_shape(step, (*begin, pred))[1]
-        zero = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
+        zero = jax.tree.map(_zeros, shapes)
         counts = _full({k: _plus(k, v, first[k]) if k in first else v for k, v in zero.items()})
 
         def body(c: Any) -> Any:
@@ -212,7 +219,7 @@ def _turns(
             return after, {k: _plus(k, c[1][k], v) for k, v in found.items()}
 
         loop = ((*begin, pred), counts)
-        (outs, there, _), found = jax.lax.while_loop(lambda c: c[0][2], body, loop)
+        (outs, there, _), found = jax.lax.while_loop(lambda c: going_on(c[0][2]), body, loop)
         return outs, there, merged(runner.behind(found), early)
 
     return run
@@ -226,6 +233,10 @@ def _chosen(eqn: Any, out: Value, start: Value) -> Value:
     return Analog(
         out.axes, cause=because(eqn, "a loop that runs as long as data say"), weight=weight
     )
+
+
+def _zeros(shape: Any) -> Array:
+    return jnp.zeros(shape.shape, shape.dtype)
 
 
 def _full(taps_: Taps) -> Taps:

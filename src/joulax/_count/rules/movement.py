@@ -3,27 +3,34 @@
 Events stay events and move along, terms keep whose products they are.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..axes import COPIED, IDLE, REPEATED, SOURCE, VARIES, WEIGHT, Axes, Cut, combined
-from ..findings import EVENTS, Companions, Context, Found, Operands, mask
+from jaxtyping import Array
+
+from ..axes import COPIED, IDLE, REPEATED, SOURCE, VARIES, WEIGHT, Axes, Cut, either
+from ..events import mask
+from ..findings import EVENTS, Companions, Context, Found, Operands
+from ..joins import join
 from ..kinds import (
     UNIT,
     Analog,
     Data,
     Events,
     Parameter,
-    Place,
     Term,
     Value,
     is_simple,
-    join,
+    shared,
     united,
 )
-from .births import datas, mixed, placed_births, union
-from .registry import parameter_of, rule, shape_of
+from ..places import NONE, Paths, Place, union
+from .births import datas, mixed, placed_births
+from .contents import feeds_in
+from .registry import data_of, parameter_of, rule, shape_of, travelling, whole
 from .sets import are_events, values_of
+from .slices import are_apart, piece, side_by_side, taken
 from .summed import again
 from .terms import Rearranged, Window, together
 
@@ -64,23 +71,14 @@ def _moved_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
 
 def _placed(eqn: Any, place: Place, axes: Axes, k: int, label: int = VARIES) -> Place:
     """Which elements these are now: slices along axes on which they differ, and their order."""
-    name, p = eqn.primitive.name, eqn.params
-    if name == "slice":
-        window = _window(p, axes.shape, axes.flags(label))
-        return place if window is None else place.at(window)
-    if name in ("split", "unstack"):
-        return place.at((name, k)) if axes.has(p["axis"], label) else place
-    if name == "rev":
-        moved = tuple(d for d in p["dimensions"] if axes.has(d, label))
-        return place.at(Rearranged(moved, len(axes), name)) if moved else place
-    if name == "transpose":
-        order = tuple(d for d in p["permutation"] if axes.has(d, label))
-        return place if order == tuple(sorted(order)) else place.at((name, order))
-    return place
+    where = _WHERE.get(eqn.primitive.name)
+    found = None if where is None else where(eqn.params, axes, label, k)
+    return place if found is None else place.at(found)
 
 
-def _window(p: Any, shape: tuple[int, ...], along: Sequence[bool]) -> Window | None:
-    """A slice along some axes; none where it takes all of them."""
+def _window(p: Any, axes: Axes, label: int, k: int) -> Window | None:
+    """A slice along the axes with a label; none where it takes all of them."""
+    shape, along = axes.shape, axes.flags(label)
     strides = p["strides"] or (1,) * len(shape)
     cuts = zip(p["start_indices"], p["limit_indices"], strides, strict=True)
     whole = [(0, size, 1) for size in shape]
@@ -91,12 +89,44 @@ def _window(p: Any, shape: tuple[int, ...], along: Sequence[bool]) -> Window | N
     return Window(starts, limits, steps)
 
 
+def _split(p: Any, axes: Axes, label: int, k: int) -> tuple[str, int] | None:
+    """Part k, by its number."""
+    return ("split", k) if axes.has(p["axis"], label) else None
+
+
+def _unstacked(p: Any, axes: Axes, label: int, k: int) -> tuple[str, int] | None:
+    """Slice k of an axis, by its number."""
+    return ("unstack", k) if axes.has(p["axis"], label) else None
+
+
+def _reversed(p: Any, axes: Axes, label: int, k: int) -> Rearranged | None:
+    """The other way round along some axes."""
+    moved = tuple(d for d in p["dimensions"] if axes.has(d, label))
+    return Rearranged(moved, len(axes), "rev") if moved else None
+
+
+def _transposed(p: Any, axes: Axes, label: int, k: int) -> tuple[str, tuple[int, ...]] | None:
+    """Axes in another order."""
+    order = tuple(d for d in p["permutation"] if axes.has(d, label))
+    return None if order == tuple(sorted(order)) else ("transpose", order)
+
+
+_WHERE: dict[str, Callable[[Any, Axes, int, int], Any]] = {
+    "slice": _window,
+    "split": _split,
+    "unstack": _unstacked,
+    "rev": _reversed,
+    "transpose": _transposed,
+}
+
+
 @rule(*MOVES, parameters=_moved_parameters)
 def _move(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Elements that only change place."""
     info = ins[0]
     assert isinstance(info, Data)
-    outs = [moved_value(eqn, info, k) for k in range(len(eqn.outvars))]
+    every = range(len(eqn.outvars))
+    outs = [piece(eqn, info, k, ctx) or moved_value(eqn, info, k) for k in every]
     if not info.travels:
         return Found(outs)
 
@@ -117,10 +147,8 @@ def moved_value(eqn: Any, info: Data, k: int = 0) -> Data:
         weight = weight.__class__(weight.leaves, carried(eqn, weight.axes, 0, k), weight.place)
     if isinstance(info, Events):
         changes["nan_test"] = False
-    neurons, steps = _cut(eqn, info, k, idle=False), _cut(eqn, info, k, idle=True)
-    size = info.size
-    if not same_elements:
-        size = min(size, float(axes.size(IDLE))) if size else size
+    neurons, steps = (_cut(eqn, info, k, idle=idle) for idle in (False, True))
+    size = info.size if same_elements else min(info.size, float(axes.size(IDLE)))
     return info.but(
         axes=axes,
         terms=frozenset(_moved_term(eqn, t, k) for t in info.terms),
@@ -128,8 +156,7 @@ def moved_value(eqn: Any, info: Data, k: int = 0) -> Data:
         source=info.root,
         place=_placed(eqn, info.place, info.axes, k),
         size=size,
-        part=info.part if neurons is None else (*info.part, neurons),
-        turns=info.turns if steps is None else frozenset((*t, steps) for t in info.turns or {()}),
+        **info.cut(neurons, steps),
         **changes,
     )
 
@@ -140,23 +167,9 @@ def _cut(eqn: Any, info: Data, k: int, *, idle: bool) -> Any:
         return None
     sizes, repeated = info.axes.shape, info.axes.wholly(IDLE)
     along = [a for a, r in enumerate(repeated) if r == idle]
-    cuts = tuple(_taken(eqn, a, sizes[a], k) for a in along)
+    cuts = tuple(taken(eqn, a, sizes[a], k) for a in along)
     whole = tuple((0, sizes[a], 1) for a in along)
     return None if cuts == whole else Cut(cuts, tuple(sizes[a] for a in along))
-
-
-def _taken(eqn: Any, axis: int, size: int, k: int) -> tuple[int, int, int]:
-    """Start, limit and stride of output k along one axis."""
-    name, p = eqn.primitive.name, eqn.params
-    if name == "slice":
-        stride = 1 if p["strides"] is None else p["strides"][axis]
-        return int(p["start_indices"][axis]), int(p["limit_indices"][axis]), int(stride)
-    if axis != p["axis"]:
-        return 0, size, 1
-    if name == "unstack":
-        return k, k + 1, 1
-    start = int(sum(p["sizes"][:k]))
-    return start, start + int(p["sizes"][k]), 1
 
 
 def _moved_term(eqn: Any, term: Term, k: int) -> Term:
@@ -192,72 +205,66 @@ def data_places(eqn: Any, ins: Sequence[Value]) -> list[int]:
 @rule("concatenate", "stack", "pad", "dynamic_update_slice", parameters=_combined_parameters)
 def _combine(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Several values side by side; an index made of data makes data of all of them."""
-    return beside(eqn, list(_unleveled(eqn, ins)), ctx)
-
-
-def _unleveled(eqn: Any, ins: Sequence[Value]) -> Any:
-    for info, variable in zip(ins, eqn.invars, strict=True):
-        fits = info.axes.shape == shape_of(variable)
-        yield info if fits else info.but(axes=Axes.of(shape_of(variable)))
+    return beside(eqn, [*map(whole, ins, eqn.invars)], ctx)
 
 
 def beside(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
     """Values put beside each other, or over each other."""
     places = data_places(eqn, ins)
-    values = [_level(eqn, ins[i]) for i in places]
+    apart = are_apart(datas([ins[i] for i in places]), ctx)
+    values = [_level(eqn, ins[i], apart) for i in places]
     if all(isinstance(v, Parameter) for v in values):
         return _placed_by_data(eqn, values, ins, ctx)
-    joined = values[0]
-    for other in values[1:]:
-        joined = join(joined, other)
-    events_only = all(isinstance(v, Events) or _like_spikes(v) for v in values)
-    if isinstance(joined, Events) and not events_only:
-        found = mixed(eqn, values, ctx, "spikes are put beside other values")
-        joined = found.outs[0]
+    joined = functools.reduce(join, values)
+    if isinstance(joined, Events) and not all(map(_like_spikes, values)):
+        joined = data_of(mixed(eqn, values, ctx, "spikes are put beside other values"))
     assert isinstance(joined, Data)
     out = joined.but(
         number=-1,
         form=None,
-        size=_size(values),
         weight=None,
         terms=_beside_terms(eqn, values),
         **_rearranged(eqn, ins, values, places),
         held=joined.held - _stored(eqn, ins, values, places),
-        feeds=union(v.feeds for v in values if isinstance(v, Data)),
+        feeds=feeds_in(values),
+        **side_by_side(values),
     )
-    if not out.travels:
-        return Found([out])
-    return Found([out], events=lambda ops: [_together(eqn, ops, places, out)])
+    return Found([out], events=travelling(out, lambda ops: _together(eqn, ops, places, out)))
 
 
 def _stored(
     eqn: Any, ins: Sequence[Value], values: Sequence[Value], places: Sequence[int]
-) -> frozenset:
+) -> Paths:
     """States of loops that a result does not carry on: a buffer, another place in every step."""
     if eqn.primitive.name not in ("scatter", "dynamic_update_slice"):
-        return frozenset()
-    index = [i for k, i in enumerate(ins) if k not in places]
+        return NONE
+    index = _indices(ins, places)
     loops = union(i.place.loops for i in index if isinstance(i, Parameter))
-    old, new = (v.held if isinstance(v, Data) else frozenset() for v in values)
+    old, new = (v.held if isinstance(v, Data) else NONE for v in values)
     return frozenset(s for s in old - new if s[:-1] in loops)
+
+
+def _indices(ins: Sequence[Value], places: Sequence[int]) -> list[Value]:
+    """Operands that are indices, not values."""
+    return [i for k, i in enumerate(ins) if k not in places]
 
 
 def _rearranged(
     eqn: Any, ins: Sequence[Value], values: Sequence[Value], places: Sequence[int]
 ) -> dict[str, Any]:
     """Whose elements these are, where all parts but zeros come from one source: rolls, shifts."""
-    data = [v for v in values if isinstance(v, Data)]
-    sources = {d.root for d in data}
-    rest = [v for v in values if not isinstance(v, Data)]
-    if len(sources) != 1 or min(sources) < 0 or not all(map(_zero, rest)):
+    data = datas(values)
+    source = shared(d.root for d in data)
+    alone = all(isinstance(v, Data) or _zero(v) for v in values)
+    if source is None or source < 0 or not alone:
         return dict(source=-1, place=Place())
-    others = tuple(i.number for k, i in enumerate(ins) if k not in places)
+    others = tuple(i.number for i in _indices(ins, places))
     parts = tuple(d.place.slices for d in data)
     loops = union(d.place.loops for d in data)
     key = (eqn.primitive.name, str(eqn.params), others, parts)
     rank = len(shape_of(eqn.outvars[0]))
     moved = Rearranged(_along(eqn, rank), rank, key)
-    return dict(source=sources.pop(), place=Place((moved,), loops))
+    return dict(source=source, place=Place((moved,), loops))
 
 
 def _along(eqn: Any, rank: int) -> tuple[int, ...]:
@@ -274,70 +281,60 @@ def _zero(value: Value) -> bool:
 
 
 def _like_spikes(value: Value) -> bool:
-    """Whether a parameter beside spikes is as they are: zeros, ones, masks."""
-    return _zero(value) or (isinstance(value, Parameter) and is_simple(value.values))
+    """Whether a value beside spikes is as they are: spikes, zeros, ones, masks."""
+    return isinstance(value, Events) or _zero(value) or is_simple(values_of(value))
 
 
-def _size(values: Sequence[Value]) -> float:
-    """Neurons side by side: parts of one region are one population."""
-    data = [v for v in values if isinstance(v, Data) and (v.feeds or v.size)]
-    found: list[tuple[frozenset, float]] = []
-    for d in data:
-        owner = d.feeds or d.births
-        match = next((i for i, (o, _) in enumerate(found) if o & owner), None)
-        if match is None:
-            found.append((owner, d.size))
-        else:
-            old, size = found[match]
-            found[match] = (old | owner, max(size, d.size))
-    return sum(size for _, size in found)
+def _level(eqn: Any, value: Value, apart: bool) -> Value:
+    """A part, with the axes of the whole; stacked neurons are others if they are `apart`."""
+    steps = isinstance(value, Data) and (value.feeds or value.births) and not apart
+    axes = _fitted(eqn, value.axes, REPEATED | VARIES if steps else VARIES)
+    grown = [a for a, n in enumerate(axes.shape) if value.axes.shape[a : a + 1] != (n,)]
+    stacked = eqn.primitive.name == "stack" or not isinstance(value, Data)
+    return value.but(axes=axes if stacked else axes.marked(VARIES, grown))
 
 
-def _level(eqn: Any, value: Value) -> Value:
-    """A part, with the axes of the whole."""
+def _fitted(eqn: Any, axes: Axes, labels: int) -> Axes:
+    """Axes of a part at the shape of the whole; the axis of a stack carries these labels."""
     shape = shape_of(eqn.outvars[0])
     if eqn.primitive.name == "stack":
-        labels = REPEATED if isinstance(value, Data) and (value.feeds or value.births) else 0
-        axes = value.axes.inserted(eqn.params["axis"], shape[eqn.params["axis"]], labels | VARIES)
-        return value.but(axes=axes)
-    if len(value.axes) != len(shape):
-        return value.but(axes=Axes.of(shape))
-    return value.but(axes=value.axes.resized(shape))
+        axis: int = eqn.params["axis"]
+        axes = axes.inserted(axis, shape[axis], labels)
+    return axes.resized(shape) if len(axes) == len(shape) else Axes.of(shape)
 
 
 def _beside_terms(eqn: Any, values: Sequence[Value]) -> frozenset[Term]:
     """Terms of the parts; along the axis of the parts they vary where the parts differ."""
-    shape = shape_of(eqn.outvars[0])
     parts = [(v, t) for v in values if isinstance(v, Data) for t in v.terms]
     params: dict[str, Any] = eqn.params
-    axis = params["dimension"] if "dimension" in params else params.get("axis", -1)
-    found: set[Term] = set()
-    for v, t in parts:
-        axes = t.axes
-        if eqn.primitive.name == "stack":
-            axes = axes.inserted(axis, shape[axis], 0)
-        axes = axes.resized(shape) if len(axes) == len(shape) else Axes.of(shape)
-        if axis >= 0 and any(together(t, u) for w, u in parts if w is not v):
-            axes = axes.marked(WEIGHT | SOURCE, (axis,))
-        found.add(t.but(axes=axes))
+    axis = int(params["dimension"] if "dimension" in params else params.get("axis", -1))
     merged: dict[Any, Term] = {}
-    for t in found:  # one term a leaf and source
+    for v, t in parts:  # one term a leaf and source
+        axes = _fitted(eqn, t.axes, 0)
+        if axis >= 0 and _meets(v, t, parts):
+            axes = axes.marked(WEIGHT | SOURCE, (axis,))
         key = (t.weight.leaves, t.source, t.spiking, t.counted)
         old = merged.get(key)
-        both = t if old is None else old.but(axes=combined(lambda p, q: p | q, old.axes, t.axes))
-        merged[key] = both
+        merged[key] = t.but(axes=axes) if old is None else old.but(axes=either(old.axes, axes))
     return frozenset(merged.values())
 
 
+def _meets(value: Value, term: Term, parts: Sequence[tuple[Value, Term]]) -> bool:
+    """Whether a term of one part makes synapses with a term of another part."""
+    return any(together(term, other) for v, other in parts if v is not value)
+
+
 def _together(eqn: Any, ops: Operands, places: Sequence[int], out: Data) -> Companions:
-    def put(make: Any) -> Any:
-        operands = [make(i) if i in places else ops.values[i] for i in range(len(ops.infos))]
+    def put(parts: Sequence[Array]) -> Array:
+        operands = list(ops.values)
+        for i, part in zip(places, parts, strict=True):
+            operands[i] = part
         return again(eqn, *operands)[0]
 
     if isinstance(out, Events):
-        return {EVENTS: put(ops.events)}
-    keys = {t.key for t in out.terms if not t.counted}
-    return {k: put(lambda i, k=k: ops.term(i, k)) for k in keys}
+        return {EVENTS: put([ops.events(i) for i in places])}
+    keys = {t.key for t in out.pending}
+    return {k: put([ops.term(i, k) for i in places]) for k in keys}
 
 
 def _placed_by_data(eqn: Any, values: Sequence[Value], ins: Sequence[Value], ctx: Context) -> Found:
@@ -362,6 +359,6 @@ def _placed_by_data(eqn: Any, values: Sequence[Value], ins: Sequence[Value], ctx
         beside=not simple,
         random=region.random,
     )
-    there = None if simple else lambda ops: [{EVENTS: mask(ops.outs[0])}]
-    found = Found([out], events=there)
-    return placed_births(eqn, found, region, ctx) if simple and region.feeds else found
+    found = Found([out], None if simple else lambda ops: [{EVENTS: mask(ops.outs[0])}])
+    born = simple and (region.feeds or not region.births)
+    return placed_births(eqn, found, region, ctx) if born else found

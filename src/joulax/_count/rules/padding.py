@@ -1,14 +1,18 @@
 """Zeros that a program puts around data by hand: they are padding, no synapses."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ..findings import Context
-from ..kinds import Parameter, Value
+from ..kinds import Value
 from .registry import shape_of
 
+MOST = 2**20  # elements of an array whose zeros are looked for by writing into it
 Border = tuple[tuple[int, int], ...]  # zeros at the beginning and end of each axis
 
 # Of zero, these make zero; the others of their operands may be anything.
@@ -59,24 +63,27 @@ def _product(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border:
 
 def _threshold(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border | None:
     """`max(x, 0)`, or a comparison with a threshold above zero."""
-    limit = ins[1].constant if isinstance(ins[1], Parameter) else None
+    limit = ins[1].constant
     fits = limit is not None and (limit == 0 if eqn.primitive.name == "max" else limit >= 0)
     return border(ins[0], ctx) if fits else None
 
 
 def _padded(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border | None:
     """Zeros added to those that are there; an axis that is cut loses some."""
-    value = ins[1]
-    if not (isinstance(value, Parameter) and value.constant == 0):
+    if ins[1].constant != 0:
         return None
     ends = zip(eqn.params["padding_config"], border(ins[0], ctx), strict=True)
-    more = lambda new, old, inner: max(int(new) + old * (int(inner) + 1), 0)
-    return tuple((more(lo, a, inner), more(hi, b, inner)) for (lo, hi, inner), (a, b) in ends)
+    return tuple((_more(lo, a, inner), _more(hi, b, inner)) for (lo, hi, inner), (a, b) in ends)
+
+
+def _more(new: Any, old: int, inner: Any) -> int:
+    """Zeros at one end, with new ones outside and between the elements."""
+    return max(int(new) + old * (int(inner) + 1), 0)
 
 
 def _beside(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border:
     """Parts beside each other: whole parts of zeros at the ends, and what the next one has."""
-    axis = eqn.params["dimension"]
+    axis: int = eqn.params["dimension"]
     sizes = [v.aval.shape[axis] for v in eqn.invars]
     each = [_all(i, axis, n, ctx) for i, n in zip(ins, sizes, strict=True)]
     low = _leading([b[axis][0] for b in each], sizes)
@@ -87,7 +94,7 @@ def _beside(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border:
 
 def _all(value: Value, axis: int, size: int, ctx: Context) -> Border:
     """The border of a part; a part of zeros is nothing else, along every axis."""
-    if isinstance(value, Parameter) and value.constant == 0:
+    if value.constant == 0:
         return tuple((n, n) for n in value.axes.shape)
     return border(value, ctx)
 
@@ -103,14 +110,17 @@ def _leading(zeros: Sequence[int], sizes: Sequence[int]) -> int:
 
 def _transposed(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border:
     known = border(ins[0], ctx)
-    return tuple(known[a] for a in eqn.params["permutation"])
+    return tuple(known[int(a)] for a in eqn.params["permutation"])
 
 
 def _broadcast(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border:
     shape, known = shape_of(eqn.outvars[0]), border(ins[0], ctx)
-    places = dict(zip(eqn.params["broadcast_dimensions"], range(len(known)), strict=True))
-    same = lambda a: a in places and ins[0].axes.shape[places[a]] == shape[a]
-    return tuple(known[places[a]] if same(a) else (0, 0) for a in range(len(shape)))
+    found = [(0, 0)] * len(shape)
+    places = zip(eqn.params["broadcast_dimensions"], ins[0].axes.shape, known, strict=True)
+    for a, n, ends in places:
+        if n == shape[a]:
+            found[a] = ends
+    return tuple(found)
 
 
 def _reshaped(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border | None:
@@ -123,6 +133,28 @@ def _reshaped(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border | None:
     return tuple(next(rest) if n != 1 else (0, 0) for n in shape)
 
 
+def _written(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border | None:
+    """Zeros into which data are written at a place that the program knows."""
+    state, *rest = ins
+    is_slice = eqn.primitive.name == "dynamic_update_slice"
+    new, index = (rest[0], rest[1:]) if is_slice else (rest[1], rest[:1])
+    places = [ctx.concrete(i) for i in index]
+    if state.constant != 0 or any(p is None for p in places) or math.prod(state.axes.shape) > MOST:
+        return None
+    with jax.ensure_compile_time_eval():
+        zeros = jnp.zeros(state.axes.shape, eqn.invars[0].aval.dtype)
+        ones, where = jnp.ones(new.axes.shape, zeros.dtype), [jnp.asarray(p) for p in places]
+        operands = [ones, *where] if is_slice else [*where, ones]
+        there = np.asarray(eqn.primitive.bind(zeros, *operands, **eqn.params))
+    return tuple(_ends(there, a) for a in range(there.ndim))
+
+
+def _ends(there: np.ndarray, axis: int) -> tuple[int, int]:
+    """How many entries of an axis are zero at its beginning, and at its end."""
+    line = np.atleast_1d(there.any(axis=tuple(a for a in range(there.ndim) if a != axis)))
+    return (int(line.argmax()), int(line[::-1].argmax())) if line.any() else (0, 0)
+
+
 _RULES: dict[str, Callable[[Any, Sequence[Value], Context], Border | None]] = {
     **dict.fromkeys(_KEEPING, _same),
     **dict.fromkeys(_THRESHOLDS, _threshold),
@@ -131,5 +163,6 @@ _RULES: dict[str, Callable[[Any, Sequence[Value], Context], Border | None]] = {
     "pad": _padded,
     "concatenate": _beside,
     "transpose": _transposed,
+    **dict.fromkeys("dynamic_update_slice scatter scatter-add scatter_add".split(), _written),
     "broadcast_in_dim": _broadcast,
 }

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from ..axes import IDLE, REPEATED
-from ..findings import EVENTS, Companions, Context, Found, Operands, mask
-from ..kinds import NONE, Data, Events, Parameter, Value, united, varied
+from ..axes import IDLE, REPEATED, Axes
+from ..events import mask
+from ..findings import EVENTS, Companions, Context, Found, Operands
+from ..kinds import ZERO, Data, Events, Parameter, Value, united, varied
+from ..places import NONE
 from .geometry import Geometry
 from .registry import shape_of
 
@@ -20,19 +22,37 @@ def permuted(eqn: Any, ins: Sequence[Value], ctx: Context, g: Geometry, w: int) 
     kernel, data = ins[w], ins[1 - w]
     if not isinstance(kernel, Parameter) or kernel.leaves or not isinstance(data, Data):
         return None
-    if any(not t.counted for t in data.terms) or not _selects(eqn, ctx.concrete(kernel), g, w):
+    if data.opened or not _selects(eqn, ctx.concrete(kernel), g, w):
         return None
-    axes = varied(shape_of(eqn.outvars[0]))
-    if data.feeds or data.births:
-        axes = axes.marked(REPEATED, g.free[1 - w])
+    axes = _moved_axes(eqn, data, g, w)
     fresh: dict[str, Any] = dict(number=-1, form=None, source=-1, weight=None, terms=NONE)
     out = data.but(axes=axes, size=min(data.size, float(axes.size(IDLE))), **fresh)
     if isinstance(out, Events):
-        values = united(out.values, frozenset((0.0,)))
+        values = united(out.values, ZERO)
         out = out.but(values=values, nan_test=False, poly=None)
     if not out.travels:
         return Found([out])
     return Found([out], events=lambda ops: [_moved(ops, g, w)])
+
+
+def _moved_axes(eqn: Any, data: Data, g: Geometry, w: int) -> Axes:
+    """Axes of the result: those that the data keep, and those among which they change place."""
+    axes = varied(shape_of(eqn.outvars[0]))
+    if not (data.feeds or data.births):
+        return axes
+    kept, repeated = g.out[1 - w], data.axes.wholly(IDLE)
+    axes = axes.marked(REPEATED, _kept(data, g, w))
+    among = [repeated[a] for a in g.contracted[1 - w] if data.axes.shape[a] != 1]
+    places = set(g.out[w].values()) - set(kept.values())
+    return axes.marked(REPEATED, places) if among and all(among) else axes
+
+
+def _kept(data: Data, g: Geometry, w: int) -> Sequence[int]:
+    """Axes of the result that the data keep and that are batch or time, as far as they say."""
+    if not (data.feeds and g.out[1 - w]):
+        return g.free[1 - w]
+    repeated = data.axes.wholly(IDLE)
+    return [o for a, o in g.out[1 - w].items() if repeated[a]]
 
 
 def _selects(eqn: Any, kernel: np.ndarray | None, g: Geometry, w: int) -> bool:

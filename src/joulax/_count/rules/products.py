@@ -12,38 +12,47 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ..axes import IDLE, REPEATED, VARIES, Axes
-from ..exact import LIMIT, MANY, Sum, over, table, total
-from ..findings import Context, Found, Late, Operands, Site, Tap, existing, graded, mask
-from ..kinds import (
-    NONE,
-    Analog,
-    Data,
-    Events,
-    Parameter,
-    Paths,
-    Place,
-    Term,
-    Value,
-    Weight,
-    varied,
-)
-from ..resolution import Resolution
-from .births import union
+from ..axes import IDLE, REPEATED, SOURCE, SPREAD, VARIES, WEIGHT, Axes
+from ..events import mask
+from ..exact import MANY, Sum, total
+from ..findings import Context, Fanout, Found, Operands, Site, Tap
+from ..kinds import Analog, Data, Events, Parameter, Term, Value, Weight, varied
+from ..places import NONE, Paths, Place, union
+from .arriving import Arriving
+from .births import datas
+from .contents import arrived
 from .geometry import Geometry
-from .later import product as product_behind
+from .later import Product
 from .permutations import permuted
 from .registry import parameter_of, shape_of, site_of, source_of
-from .terms import brought, current_cause
+from .terms import brought, current_cause, lookups
 
 
-def weight_of(ins: Sequence[Value]) -> int | None:
+def weight_of(ins: Sequence[Value], g: Geometry) -> int | None:
     """The operand that is the weight: a parameter, or made of a leaf where the other is not."""
     parameters = [i for i in (0, 1) if isinstance(ins[i], Parameter)]
     if len(parameters) == 1:
         return parameters[0]
-    made = [i for i in (0, 1) if isinstance(d := ins[i], Data) and d.weight is not None]
+    made = [i for i in (0, 1) if isinstance(d := ins[i], Data) and _is_made(d, i, g)]
     return made[0] if len(made) == 1 else None
+
+
+def _is_made(data: Data, i: int, g: Geometry) -> bool:
+    """Whether data are made of a leaf, perhaps for each sample anew, and not broadcast over it.
+
+    Samples of their own are batch beside neurons of the weight: of one alone nothing tells.
+    """
+    if data.weight is None:
+        return False
+    own, shared = data.weight.axes, _shared(g, i)
+    spread = {a for a, s in enumerate(own.flags(SPREAD)) if s}
+    neurons = any(own.has(a, WEIGHT) for a in g.out[i].keys() - shared - spread)
+    return spread <= shared or (neurons and spread <= g.out[i].keys())
+
+
+def _shared(g: Geometry, w: int) -> set[int]:
+    """Axes of an operand that are axes of both operands and of the result."""
+    return {a for a, o in g.out[w].items() if o in g.out[1 - w].values()}
 
 
 def weights_in(info: Value) -> Weight:
@@ -76,7 +85,7 @@ def products_of_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
 def bilinear(eqn: Any, ins: Sequence[Value], ctx: Context, geometry: Geometry) -> Found:
     """A product of two operands, of which at least one depends on data."""
     ins = [ins[i] for i in geometry.places]
-    w = weight_of(ins)
+    w = weight_of(ins, geometry)
     if w is None:
         return _pair(eqn, ins, ctx, geometry)
     data = ins[1 - w]
@@ -108,6 +117,7 @@ def _weighted(
 ) -> Found:
     data = ins[1 - w]
     assert isinstance(data, Data)
+    ctx.resolution.check_weight(ins[w].axes)
     axes = _axes(eqn, ins, g, w)
     site = site_of(
         eqn,
@@ -119,17 +129,17 @@ def _weighted(
         synapses=_distinct(ins[w], g.synapses[w], w, g),
         neurons=float(min(g.neurons[w], axes.size(IDLE))),
         inputs=g.inputs[w],
-        copies=g.copies,
         operands=(known_by(data),),
     )
+    here = _arriving(eqn, ctx, site, g, w, ins, axes)
     return Found(
         [current(site, axes).but(terms=_delivered(site, weight, data, axes))],
-        taps=_taps(eqn, ctx, site, g, w, data, axes),
+        taps=_taps(ctx, here),
         sites=(site,),
-        arrived=frozenset() if ctx.backward else data.births,
-        picked=_lookups(ins[w]),
+        arrived=arrived(ctx, data.births),
+        picked=lookups(t for d in datas([ins[w]]) for t in d.terms),
         weight=g.places[w] if g.fixed else None,
-        fanout=(ctx.path, lambda value: g.fanout(w, value, ())),
+        fanout=(ctx.path, Fanout(lambda value: g.fanout(w, value, ()), here.existing)),
     )
 
 
@@ -154,15 +164,30 @@ def _distinct(weight: Value, synapses: float, w: int, g: Geometry) -> float:
 
 
 def _copied(weight: Value, g: Geometry, w: int) -> list[int]:
-    """Axes of the weight along which it is the same, where they are axes of the result."""
-    if not isinstance(weight, Parameter) or not weight.leaves:
+    """Axes of samples along which the weight is the same."""
+    if isinstance(weight, Data):
+        return sorted({*_looked_up(weight, g, w), *_made_anew(weight, g, w)})
+    if not isinstance(weight, Parameter):
         return []
-    return [a for a in g.out[w] if not weight.axes.has(a, VARIES) and weight.axes.shape[a] > 1]
+    same = (a for a in sorted(_shared(g, w)) if not weight.axes.has(a, VARIES))
+    return [a for a in same if weight.axes.shape[a] > 1]
 
 
-def _lookups(info: Value) -> Paths:
-    terms = info.terms if isinstance(info, Data) else frozenset()
-    return frozenset(t.lookup for t in terms if t.lookup)
+def _looked_up(weight: Data, g: Geometry, w: int) -> list[int]:
+    """Axes of samples along which each looks up a weight: one, whichever of its slices come."""
+    rows = [t.axes for t in weight.terms if t.lookup and t.axes.shape == weight.axes.shape]
+    return [a for a in _shared(g, w) if _varies(rows, a)]
+
+
+def _made_anew(weight: Data, g: Geometry, w: int) -> list[int]:
+    """Axes of samples along which each makes a weight of its own of the same leaf."""
+    own = weight.weight
+    return [] if own is None else [a for a in g.out[w] if own.axes.has(a, SPREAD)]
+
+
+def _varies(rows: Sequence[Axes], axis: int) -> bool:
+    """Whether the index of any look-up varies along an axis."""
+    return any(axes.has(axis, SOURCE) for axes in rows)
 
 
 def _axes(eqn: Any, ins: Sequence[Value], g: Geometry, w: int) -> Axes:
@@ -178,77 +203,32 @@ def current(site: Site, axes: Axes) -> Analog:
     return Analog(axes, cause=current_cause(site), feeds=feeds, size=site.neurons)
 
 
-def _taps(
-    eqn: Any, ctx: Context, site: Site, g: Geometry, w: int, data: Data, axes: Axes
-) -> tuple[Tap, ...]:
-    path, shapes = site.path, [shape_of(eqn.invars[i]) for i in g.places]
-    here, there_, within = g.places[w], g.places[1 - w], ctx.within_steps()
-    kind, several = ("ac", _is_several(data)) if site.spiking else ("mac", False)
-    each = MANY if several else 1.0
-    repeated = axes.wholly(IDLE)
-    reach = lambda ops: ops.fanout(path, lambda: g.fanout(w, ops.values[here], ops.values))
+def _arriving(
+    eqn: Any, ctx: Context, site: Site, g: Geometry, w: int, ins: Sequence[Value], axes: Axes
+) -> Arriving:
+    shapes = tuple(shape_of(eqn.invars[i]) for i in g.places)
+    repeated, within = axes.wholly(IDLE), ctx.within_steps()
+    product = Product(g, w, shapes, axes.shape, ctx.resolution, repeated, within)
+    several = site.spiking and _is_several(ins[1 - w])
+    copied, anew = tuple(_copied(ins[w], g, w)), isinstance(ins[w], Data)
+    return Arriving(site, product, several, copied, anew)
 
-    order = (lambda e, weights: (e, weights)) if w == 1 else (lambda e, weights: (weights, e))
-    product = lambda ops, events, weights: g.product(*order(events, weights), ops.values)
-    out, most = shape_of(eqn.outvars[0]), _most(g, w, shapes)
-    whole = ctx.resolution.whole(out, repeated, within)
-    along = _steps_of(g, w, ctx.resolution, ctx.resolution.step_axis(out, repeated, within))
-    bound = each * max(site.dense / max(math.prod(out), 1), most)
-    later = product_behind(g, w, shapes, out, ctx.resolution, repeated, within)
 
-    def met(field: str, events: Callable[[Operands], Array]) -> Tap:
-        """Operations that events cause: by the fan-out they meet, or neuron by neuron."""
-        if whole:
-            all_of = lambda ops: weigh(events(ops), reach(ops), each * g.dense, each * most)
-            return Tap(path, field, all_of)
-        if along is not None:
-            met_by = lambda ops, k=along: weigh_along(events(ops), reach(ops), k, bound)
-            return Tap(path, field, met_by)
-        reached = lambda ops: product(ops, events(ops), existing(ops.values[here]))
-        value = lambda ops: ctx.resolution.summed(reached(ops), repeated, within, bound)
-        part = lambda ops: Sum(events(ops), None, each)
-        return Tap(path, field, value, None if later is None else Late(part, later.count))
-
-    ones = lambda ops: product(ops, *(jnp.ones(shapes[i], jnp.float32) for i in (1 - w, w)))
-    every = lambda ops: ctx.resolution.summed(ones(ops), repeated, within, MANY)
-    everything = every if later is None else lambda ops: table(later.everywhere())
-    there = lambda ops: (ops_events if site.spiking else ops_nonzero)(ops, there_)
-    dense = (g.dense, None) if whole else (everything, later and Late(1.0, later.dense))
-    found = [
-        Tap(path, "nonzero", lambda ops: reach(ops).sum() / g.copies),
-        Tap(path, f"dense_{kind}", *dense),
-        met(kind, there),
-    ]
-    if several:
-        found.append(met("ac_graded", lambda ops: graded_events(ops, there_)))
+def _taps(ctx: Context, here: Arriving) -> tuple[Tap, ...]:
+    kind = "ac" if here.site.spiking else "mac"
+    found = [here.nonzero(), here.dense(f"dense_{kind}"), here.met(kind, here.events)]
+    if here.several:
+        found.append(here.met("ac_graded", here.graded))
     if ctx.resolution.touched:
-        reached = lambda ops: mask(product(ops, there(ops), mask(ops.values[here])))
-        summed = lambda counts: ctx.resolution.summed(counts, repeated, within, 1.0)
-        found.append(_touched(path, lambda ops: summed(reached(ops)), there, later, each))
+        found.append(here.touched())
     if ctx.resolution.events:
-        found.append(_arriving(ctx, path, shapes[1 - w], there, each))
+        found.append(here.arrived())
     return tuple(found)
 
 
-def _is_several(data: Data) -> bool:
+def _is_several(data: Value) -> bool:
     """Whether an element of data may be more than one event."""
     return not (isinstance(data, Events) and data.is_unit)
-
-
-def _touched(path: Any, count: Any, there: Any, later: Any, each: float) -> Tap:
-    """Neurons that an event reaches: in each step, or for all steps behind a loop."""
-    kept = later and Late(lambda ops: Sum(there(ops), None, each), later.touched, steps=True)
-    return Tap(path, "touched", count, kept)
-
-
-def _arriving(
-    ctx: Context, path: Any, shape: tuple[int, ...], there: Callable[..., Array], each: float
-) -> Tap:
-    """Events that arrive at a site, before any fan-out."""
-    all_axes, within = (True,) * len(shape), ctx.within_steps()
-    return Tap(
-        path, "events", lambda ops: ctx.resolution.summed(there(ops), all_axes, within, each)
-    )
 
 
 def ops_events(ops: Operands, i: int) -> Array:
@@ -256,58 +236,9 @@ def ops_events(ops: Operands, i: int) -> Array:
     return ops.events(i)
 
 
-def graded_events(ops: Operands, i: int) -> Array:
-    """Every nonzero element once: events that cancel leave nothing to send."""
-    info = ops.infos[i]
-    found = graded(ops.events(i))
-    cancels = isinstance(info, Events) and info.beside and not info.nonneg
-    return found * mask(ops.values[i]) if cancels else found
-
-
 def ops_nonzero(ops: Operands, i: int) -> Array:
     """Where an operand is not zero."""
     return mask(ops.values[i])
-
-
-def _gathered(events: Array, reach: Array, each: float) -> Array:
-    """Events added up over the axes along which their fan-out is the same, where that is exact."""
-    if events.ndim != reach.ndim:
-        return events
-    same = [a for a, n in enumerate(reach.shape) if n == 1 and events.shape[a] > 1]
-    if not same or each * math.prod(events.shape[a] for a in same) >= LIMIT:
-        return events
-    return events.sum(axis=tuple(same), keepdims=True)
-
-
-def weigh(every: Array, reach: Array, bound: float, each: float) -> Sum:
-    """Σ events · fan-out, of which all together are at most `bound`, and one at most `each`."""
-    events = _gathered(every, reach, each)
-    if bound < LIMIT:
-        if events.size == reach.size:
-            flat = events.reshape(-1), reach.reshape(-1)
-            return Sum(jax.lax.dot(*flat, precision=jax.lax.Precision.HIGHEST), None, bound)
-        return Sum(jnp.sum(events * reach), None, bound)
-    return total(events * reach, each * every.size / max(events.size, 1))
-
-
-def _most(g: Geometry, w: int, shapes: Sequence[tuple[int, ...]]) -> float:
-    """Synapses of one neuron, or of one input, at most: a weight joins an input to one neuron."""
-    inside = math.prod(shapes[w][a] for a in g.contracted[w])
-    return float(max(inside, min(g.neurons[w], math.prod(shapes[w])), 1))
-
-
-def _steps_of(g: Geometry, w: int, resolution: Resolution, step: int | None) -> int | None:
-    """The axis of the data that holds the steps, where no neurons are kept."""
-    if resolution.neurons or step is None:
-        return None
-    return next((a for a, o in g.out[1 - w].items() if o == step), None)
-
-
-def weigh_along(events: Array, reach: Array, axis: int, bound: float) -> Sum:
-    """Σ events · fan-out, for each entry of one axis."""
-    steps = jnp.moveaxis(events * reach, axis, 0)
-    flat = steps.reshape(len(steps), -1)
-    return over(1, Sum(flat, None, bound), flat.shape[1])
 
 
 def _pair(eqn: Any, ins: Sequence[Value], ctx: Context, g: Geometry) -> Found:
@@ -320,7 +251,7 @@ def _pair(eqn: Any, ins: Sequence[Value], ctx: Context, g: Geometry) -> Found:
     assert isinstance(second, Data)
     spiking = is_spiking(first) or is_spiking(second)
     cause = first.cause if is_spiking(first) else second.cause
-    axes = varied(shape_of(eqn.outvars[0]))
+    axes = varied(shape_of(eqn.outvars[0])).marked(REPEATED, _batch(ins, g))
     site = site_of(
         eqn,
         ctx,
@@ -329,14 +260,19 @@ def _pair(eqn: Any, ins: Sequence[Value], ctx: Context, g: Geometry) -> Found:
         cause=cause,
         dense=g.dense,
         synapses=None,
-        neurons=float(axes.size(0)),
+        neurons=float(axes.size(IDLE)),
         inputs=0.0,
         pair=_fed_by(first, ctx) | _fed_by(second, ctx),
         operands=(known_by(first), known_by(second)),
     )
-    arrived = frozenset() if ctx.backward else first.births | second.births
-    taps = _pair_taps(eqn, ins, ctx, g, axes, spiking)
-    return Found([current(site, axes)], taps=taps, sites=(site,), arrived=arrived)
+    taps, births = _pair_taps(eqn, ins, ctx, g, axes, spiking), first.births | second.births
+    return Found([current(site, axes)], taps=taps, sites=(site,), arrived=arrived(ctx, births))
+
+
+def _batch(ins: Sequence[Value], g: Geometry) -> list[int]:
+    """Axes of both operands that are batch or time for either."""
+    idle = [i.axes.wholly(IDLE) for i in ins]
+    return [g.out[i][a] for i in (0, 1) for a in _shared(g, i) if idle[i][a]]
 
 
 def _pair_taps(
@@ -353,16 +289,22 @@ def _pair_taps(
             g.product(make(ops, 0), make(ops, 1), ops.values), repeated, within, MANY
         )
 
-    ones = lambda ops, i: jnp.ones(shapes[i], jnp.float32)
+    def ones(ops: Operands, i: int) -> Array:
+        return jnp.ones(shapes[i], jnp.float32)
+
+    def each(ops: Operands, i: int) -> Array:
+        return (ops_events if is_spiking(ins[i]) else ops_nonzero)(ops, g.places[i])
+
+    def once(ops: Operands, i: int) -> Array:
+        return mask(each(ops, i)) * mask(ops.values[g.places[i]])
+
     kind = "ac" if spiking else "mac"
-    each = lambda ops, i: (ops_events if is_spiking(ins[i]) else ops_nonzero)(ops, g.places[i])
-    once_ = lambda ops, i: mask(each(ops, i)) * mask(ops.values[g.places[i]])
     taps = [
         Tap(ctx.path, kind, met(each)),
         Tap(ctx.path, f"dense_{kind}", g.dense if ctx.resolution.total else met(ones)),
     ]
-    if spiking and not all(not isinstance(i, Events) or i.is_unit for i in ins):
-        taps.append(Tap(ctx.path, "ac_graded", met(once_)))
+    if spiking and any(isinstance(i, Events) and not i.is_unit for i in ins):
+        taps.append(Tap(ctx.path, "ac_graded", met(once)))
     return tuple(taps)
 
 

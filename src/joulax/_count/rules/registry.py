@@ -3,7 +3,7 @@
 import functools
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
@@ -12,9 +12,10 @@ from typing import Any
 import jax.numpy as jnp
 from jax.extend import source_info_util
 
-from ..axes import COPIED, VARIES, Axes, combined
-from ..findings import Context, Found, Site
-from ..kinds import Cause, Data, Parameter, Place, Value, Weight, varied
+from ..axes import COPIED, VARIES, Axes, either
+from ..findings import Companions, Context, Found, Operands, Site
+from ..kinds import Cause, Data, Events, Parameter, Value, Weight, varied
+from ..places import Place, union
 
 PartialRule = Callable[[Any, Sequence[Value], Context], Found | None]
 RULES: dict[str, PartialRule] = {}
@@ -86,9 +87,7 @@ def leveled(eqn: Any, ins: Sequence[Value]) -> list[Value]:
 
 def _level(info: Value, shape: tuple[int, ...]) -> Value:
     labels = COPIED if isinstance(info, Data) and (info.feeds or info.births) else 0
-    same = len(info.axes) == len(shape)
-    whole = lambda axes, new: axes.broadcast(shape, range(len(shape)), new)
-    spread = whole if same else lambda axes, new: Axes.of(shape, new)
+    spread = functools.partial(_spread, len(info.axes) == len(shape), shape)
     changes: dict[str, Any] = dict(axes=spread(info.axes, labels))
     if isinstance(info, Data):
         changes["terms"] = frozenset(t.but(axes=spread(t.axes, 0)) for t in info.terms)
@@ -97,9 +96,41 @@ def _level(info: Value, shape: tuple[int, ...]) -> Value:
     return info.but(**changes)
 
 
+def _spread(same: bool, shape: tuple[int, ...], axes: Axes, labels: int) -> Axes:
+    """Axes at the shape of the result, of which an operand of the `same` rank has a part."""
+    return axes.broadcast(shape, range(len(shape)), labels) if same else Axes.of(shape, labels)
+
+
+def data_of(found: Found) -> Data:
+    """The first result, which depends on data."""
+    out = found.outs[0]
+    assert isinstance(out, Data)
+    return out
+
+
+def spikes_of(found: Found) -> Events:
+    """The first result, which is spikes."""
+    out = found.outs[0]
+    assert isinstance(out, Events)
+    return out
+
+
+def travelling(
+    out: Value, make: Callable[[Operands], Companions]
+) -> Callable[[Operands], list[Companions]] | None:
+    """What travels beside the one result of an equation, where anything does."""
+    return (lambda ops: [make(ops)]) if out.travels else None
+
+
 def shape_of(variable: Any) -> tuple[int, ...]:
     """Shape of a variable, empty where it has none."""
     return tuple(getattr(variable.aval, "shape", ()))
+
+
+def whole(info: Value, variable: Any) -> Value:
+    """A value with axes of its shape, whatever is known of them."""
+    shape = shape_of(variable)
+    return info if info.axes.shape == shape else info.but(axes=varied(shape))
 
 
 def from_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
@@ -110,20 +141,21 @@ def from_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
 def parameter_of(ins: Sequence[Value], shape: tuple[int, ...], **fields: Any) -> Parameter:
     """What is made of parameters: masks and scalars name no layer beside a weight."""
     found = [i for i in ins if isinstance(i, Parameter)]
-    named = [i for i in found if i.leaves and not i.is_mask]
-    large = [i for i in named if any(i.axes.flags(VARIES))] or named
-    loops = frozenset().union(*(i.place.loops for i in found))
-    place = next((i.place for i in large), Place()).walked(loops)
-    fields = (
-        dict(
-            leaves=frozenset().union(*(i.leaves for i in large)),
-            place=place,
-            layer=next((i.layer for i in large if i.layer), None),
-            outside=any(i.outside for i in found),
-        )
-        | fields
+    large = _naming(found)
+    loops = union(i.place.loops for i in found)
+    known: dict[str, Any] = dict(
+        leaves=union(i.leaves for i in large),
+        place=(large[0].place if large else Place()).walked(loops),
+        layer=next((i.layer for i in large if i.layer), None),
+        outside=any(i.outside for i in found),
     )
-    return Parameter(_parameter_axes(found, shape), **fields)
+    return Parameter(_parameter_axes(found, shape), **(known | fields))
+
+
+def _naming(found: Sequence[Parameter]) -> list[Parameter]:
+    """Parameters that name a layer: leaves that are no mask, scalars where there are no others."""
+    named = [i for i in found if i.leaves and not i.is_mask]
+    return [i for i in named if any(i.axes.flags(VARIES))] or named
 
 
 def _parameter_axes(found: Sequence[Parameter], shape: tuple[int, ...]) -> Axes:
@@ -131,7 +163,7 @@ def _parameter_axes(found: Sequence[Parameter], shape: tuple[int, ...]) -> Axes:
     sized = [i.axes for i in found if len(i.axes)]
     if not sized or any(axes.shape != shape for axes in sized):
         return varied(shape)
-    return combined(lambda p, q: p | q, *sized)
+    return either(*sized)
 
 
 # -- where an equation stands ---------------------------------------------------
@@ -167,7 +199,7 @@ _REMATTED = "rematted_computation"
 
 
 @contextmanager
-def called_from(eqn: Any, inner: Any) -> Iterator[None]:
+def called_from(eqn: Any, inner: Any) -> Generator[None]:
     """A jitted function of a library is traced once for all callers.
 
     Inside it, lines are those of the call.
@@ -208,9 +240,9 @@ def _direction(eqn: Any, ctx: Context) -> str:
     return RECOMPUTED if _REMATTED in str(eqn.source_info.name_stack) else INPUT_GRADIENT
 
 
-def part(ctx: Context, k: int) -> Any:
+def part(ctx: Any, k: int) -> Any:
     """The context of site k of one equation; the first stands at the place of the equation."""
-    return replace(ctx, path=(*ctx.path, k)) if k else ctx  # type: ignore[type-var]
+    return replace(ctx, path=(*ctx.path, k)) if k else ctx
 
 
 def because(eqn: Any, text: str) -> Cause:

@@ -1,34 +1,31 @@
 """Products of two values element by element: masks, scaled spikes, terms."""
 
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
 
-from ..findings import EVENTS, Companions, Context, Found, Operands, existing
+from ..events import existing
+from ..findings import EVENTS, Companions, Context, Found, Operands
 from ..kinds import (
-    NONE,
-    TERNARY,
     UNIT,
     Data,
     Events,
     Form,
     Parameter,
-    Paths,
     Scale,
     Value,
     Values,
     few,
+    is_simple,
 )
+from ..places import NONE, Paths, union
 from ..polynomial import multiplied
-from .births import (
-    datas,
-    elementwise_axes,
-    mixed,
-    provenance,
-)
+from .births import datas, elementwise_axes, mixed
 from .combined import logical
-from .registry import parameter_of, rule, shape_of
+from .made import provenance
+from .registry import data_of, parameter_of, rule, shape_of, spikes_of, travelling
 from .sets import mapped, values_of
 from .terms import scaled_terms, thinned
 
@@ -36,7 +33,7 @@ from .terms import scaled_terms, thinned
 def _product_of_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
     values = None
     if eqn.primitive.name == "mul":
-        values = mapped(lambda x, y: x * y, *(values_of(i) for i in ins))
+        values = mapped(operator.mul, *(values_of(i) for i in ins))
     return [parameter_of(ins, shape_of(eqn.outvars[0]), values=values)]
 
 
@@ -48,11 +45,14 @@ def _product(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     if found is not None:
         return found
     inverse = divide and not isinstance(ins[0], Data)
-    terms = frozenset() if inverse else scaled_terms(eqn, ins, divide)
+    terms = NONE if inverse else scaled_terms(eqn, ins, divide)
     text = "spikes are multiplied by an analog value"
     found = mixed(eqn, ins, ctx, text, enters=False, terms=terms)
-    out = found.outs[0].but(form=None if divide else _multiple(ins), **_source(ins, divide))
-    events = _thinned(out) if out.travels else None
+    out = data_of(found)
+    out = out.but(form=None if divide else _multiple(ins), **_source(ins, divide))
+    if not out.random:  # a mask that is drawn at random says nothing
+        out = out.but(births=out.births - union(d.births for d in datas(ins) if d.random))
+    events = travelling(out, lambda ops: thinned(ops, out))
     return found.but(outs=[out], events=events, gated=_gated(ins))
 
 
@@ -67,16 +67,12 @@ def _of_spikes(eqn: Any, ins: Sequence[Value], ctx: Context, divide: bool) -> Fo
     """Spikes times spikes, or times a parameter; nothing is an event when divided by spikes."""
     a, b = ins
     if isinstance(a, Events) and isinstance(b, Parameter):
-        return _scaled(eqn, ins, ctx, 0, divide)
+        return _scaled(eqn, ins, ctx, a, b, divide)
     if divide or not isinstance(b, Events):
         return None
     if isinstance(a, Events):
-        return _masked_events(eqn, ins, ctx)
-    return _scaled(eqn, ins, ctx, 1, divide) if isinstance(a, Parameter) else None
-
-
-def _thinned(out: Value) -> Callable[[Any], Any]:
-    return lambda ops: [thinned(ops, out)]
+        return _masked_events(eqn, a, b, ctx)
+    return _scaled(eqn, ins, ctx, b, a, divide) if isinstance(a, Parameter) else None
 
 
 def _multiple(ins: Sequence[Value]) -> Form | None:
@@ -96,21 +92,16 @@ def _source(ins: Sequence[Value], divide: bool) -> dict[str, Any]:
     return dict(source=data[0].source, place=data[0].place)
 
 
-def _masked_events(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
+def _masked_events(eqn: Any, a: Events, b: Events, ctx: Context) -> Found:
     """Spikes × spikes: events where both are."""
-    a, b = ins
-    assert isinstance(a, Events)
-    assert isinstance(b, Events)
+    ins = (a, b)
     poly, scale = multiplied(ins), _one_scale(a, b)
-    values = mapped(lambda x, y: x * y, a.values, b.values)
+    values = mapped(operator.mul, a.values, b.values)
     values = few(poly.values()) if poly is not None else values
     found = logical(eqn, ins, ctx, values, masks=True, scale=scale, poly=poly)
-    out = found.outs[0]
-    assert isinstance(out, Events)
-    simple = values is not None and values <= TERNARY
-    plain = scale == UNIT and (simple or (a.plain and b.plain))
+    plain = scale == UNIT and (is_simple(values) or (a.plain and b.plain))
     terms, nonneg = scaled_terms(eqn, ins, False), a.nonneg and b.nonneg
-    out = out.but(beside=not plain, nonneg=nonneg, terms=terms)
+    out = spikes_of(found).but(beside=not plain, nonneg=nonneg, terms=terms)
     return found.but(outs=[out], events=_both if out.beside else None)
 
 
@@ -124,50 +115,49 @@ def _both(ops: Operands) -> list[Companions]:
     return [{EVENTS: ops.events(0) * ops.events(1)}]
 
 
-def _scaled(eqn: Any, ins: Sequence[Value], ctx: Context, i: int, divide: bool) -> Found:
+def _scaled(
+    eqn: Any, ins: Sequence[Value], ctx: Context, s: Events, p: Parameter, divide: bool
+) -> Found:
     """Spikes times a parameter: other values, the same events, none where the factor is zero."""
-    s, p = ins[i], ins[1 - i]
-    assert isinstance(s, Events)
-    assert isinstance(p, Parameter)
     axes = elementwise_axes(eqn, ins)
-    op: Callable[[float, float], float] = (lambda x, y: x / y) if divide else (lambda x, y: x * y)
-    values = mapped(op, s.values, p.values)
+    values = mapped(_ratio if divide else operator.mul, s.values, p.values)
     poly = None if divide else multiplied(ins)
     changes: dict[str, Any] = dict(
         axes=axes, values=values, number=-1, form=None, nan_test=False, poly=poly
     )
-    if p.is_mask and not divide:
-        nonneg = s.nonneg
-        out = s.but(**changes, nonneg=nonneg, terms=scaled_terms(eqn, ins, divide))
-    else:
-        out = s.but(**changes, **_rescaled(s, p, values, divide), **_leaf(eqn, ins, divide, axes))
+    changes["terms"] = scaled_terms(eqn, ins, divide)
+    if not p.is_mask or divide:
+        changes |= _rescaled(s, p, values, divide)
+        changes["weight"] = provenance(ins, axes, ctx)
+    out = s.but(**changes)
     if p.constant == 1:
         out = out.but(number=s.number if s.axes.shape == axes.shape else -1, form=s.form)
     if not out.beside:
         return Found([out])
-    everywhere = divide or bool(p.constant)
-    if everywhere:
-        shape = axes.shape
-        return Found([out], events=lambda ops: [{EVENTS: jnp.broadcast_to(ops.events(i), shape)}])
-    return Found([out], events=lambda ops: [{EVENTS: ops.events(i) * existing(ops.values[1 - i])}])
+    i, everywhere = (0 if ins[0] is s else 1), divide or bool(p.constant)
+
+    def there(ops: Operands) -> list[Companions]:
+        if everywhere:
+            return [{EVENTS: jnp.broadcast_to(ops.events(i), axes.shape)}]
+        return [{EVENTS: ops.events(i) * existing(ops.values[1 - i])}]
+
+    return Found([out], events=there)
 
 
-def _leaf(eqn: Any, ins: Sequence[Value], divide: bool, axes: Any) -> dict[str, Any]:
-    return dict(terms=scaled_terms(eqn, ins, divide), weight=provenance(ins, axes))
+def _ratio(x: float, y: float) -> float:
+    return x / y
 
 
 def _rescaled(s: Events, p: Parameter, values: Values | None, divide: bool) -> dict[str, Any]:
-    if values is not None and values <= TERNARY and s.scale is not None:
-        return dict(scale=UNIT, beside=False, nonneg=min(values) >= 0 and not s.loose)
     if s.scale is None:
         return dict(scale=None, beside=True, nonneg=False)
+    if is_simple(values):
+        return dict(scale=UNIT, beside=False, nonneg=min(values) >= 0 and not s.loose)
     factor, symbols = s.scale
-    if p.constant:
-        factor = factor / abs(p.constant) if divide else factor * abs(p.constant)
-        scale = (factor, symbols)
-        nonneg = s.nonneg and p.constant > 0
-    else:
-        scale = (factor, tuple(sorted((*symbols, -p.number if divide else p.number))))
-        nonneg = False
+    if not p.constant:
+        symbols = tuple(sorted((*symbols, -p.number if divide else p.number)))
+        return dict(scale=(factor, symbols), beside=True, nonneg=False)
+    size = abs(p.constant)
+    scale = (factor / size if divide else factor * size, symbols)
     plain = scale == UNIT and s.plain
-    return dict(scale=scale, beside=not plain, nonneg=nonneg)
+    return dict(scale=scale, beside=not plain, nonneg=s.nonneg and p.constant > 0)

@@ -3,14 +3,16 @@
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
-from ..findings import EVENTS, Context, Found, mask, once
+from jaxtyping import Array
+
+from ..events import mask, once
+from ..findings import EVENTS, Context, Found, Operands
 from ..kinds import (
     SPIKE,
     TERNARY,
     UNIT,
-    Data,
     Events,
     Parameter,
     Value,
@@ -20,7 +22,10 @@ from ..kinds import (
     is_simple,
 )
 from ..polynomial import Polynomial
+from .births import datas
 from .combined import logical, refired
+from .contents import spikes_in
+from .registry import spikes_of, travelling
 
 
 def mapped(f: Callable[..., float], *sets: Values | None) -> Values | None:
@@ -34,7 +39,7 @@ def mapped(f: Callable[..., float], *sets: Values | None) -> Values | None:
         return None
 
 
-def are_events(values: Values | None) -> bool:
+def are_events(values: Values | None) -> TypeGuard[Values]:
     """Whether data with these values are events: few, around zero."""
     return values is not None and (0.0 in values or values <= TERNARY)
 
@@ -47,7 +52,7 @@ def values_of(info: Value) -> Values | None:
 def same(info: Value, i: int, **changes: Any) -> Found:
     """The value passes unchanged, and what travels beside it."""
     out = info.but(**changes)
-    return Found([out], events=(lambda ops: [ops.companions(i)]) if out.travels else None)
+    return Found([out], events=travelling(out, lambda ops: ops.companions(i)))
 
 
 def kept(
@@ -57,20 +62,22 @@ def kept(
     values = mapped(f, *(values_of(i) for i in ins))
     if not are_events(values):
         return None
-    assert values is not None
-    spikes = [i for i in ins if isinstance(i, Events)]
+    spikes = spikes_in(ins)
     if truth and any(s.loose for s in spikes):
         values = SPIKE  # what is declared may be more than one event
     moved = _moved_zero(ins, f)
     found = logical(eqn, ins, ctx, values, masks=False, other=moved)
-    out = found.outs[0]
-    assert isinstance(out, Events)
     if is_simple(values):
         return found
+    out = spikes_of(found)
     if moved and any(s.is_unit for s in spikes):  # one event, larger perhaps
-        there = lambda ops: once(ops.outs[0])
-        return refired(eqn, ctx, out.but(scale=None), out.births, complement=True, events=there)
+        out = out.but(scale=None)
+        return refired(eqn, ctx, out, out.births, complement=True, events=_once)
     return _leveled(out, values)
+
+
+def _once(ops: Operands) -> Array:
+    return once(ops.outs[0])
 
 
 def _leveled(out: Events, values: Values) -> Found:
@@ -84,14 +91,12 @@ def _leveled(out: Events, values: Values) -> Found:
 
 def _moved_zero(ins: Sequence[Value], f: Callable[..., float]) -> bool:
     """Whether a function of one operand of spikes is zero elsewhere than the spikes are."""
-    spikes = [i.values for i in ins if isinstance(i, Events)]
-    if len(spikes) != 1 or spikes[0] is None:
+    constants = [i.constant for i in ins]
+    spikes = [s.values for s in spikes_in(ins)]
+    if len(spikes) != 1 or constants.count(None) != 1:
         return False
-    rest = [i.constant if isinstance(i, Parameter) else None for i in ins]
-    if any(c is None for i, c in zip(ins, rest, strict=True) if isinstance(i, Parameter)):
-        return False
-    at = lambda x: f(*(x if c is None else c for c in rest))
-    return any((at(x) != 0) != (x != 0) for x in spikes[0])
+    at = ((x, f(*(x if c is None else c for c in constants))) for x in spikes[0] or ())
+    return any((y != 0) != (x != 0) for x, y in at)
 
 
 def by_what_it_is(
@@ -102,9 +107,7 @@ def by_what_it_is(
     f: Callable[..., float],
 ) -> Found | None:
     """Spikes that occur several times in one expression: counted by the values it can have."""
-    if poly is None:
-        return None
-    values = few(poly.values())
-    if values is None or not values <= TERNARY or any(isinstance(i, Data) and i.terms for i in ins):
+    values = None if poly is None else few(poly.values())
+    if not is_simple(values) or any(d.terms for d in datas(ins)):
         return None
     return logical(eqn, ins, ctx, values, masks=False, other=_moved_zero(ins, f), poly=poly)

@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import jax
@@ -10,14 +10,11 @@ from jax.extend.core import ClosedJaxpr
 from jax.sharding import PartitionSpec
 
 from ..axes import IDLE
-from ..exact import over
+from ..exact import Sum, over
 from ..findings import Found
-from ..kinds import (
-    NONE,
-    Data,
-    Value,
-)
-from ..run import LAST, Runner, Taps, merged, read_all, split, wanted
+from ..kinds import Data, Value
+from ..places import NONE
+from ..run import LAST, Runner, Taps, read_all, split, wanted
 from .loops import is_quiet
 from .registry import rule, shape_of
 
@@ -44,26 +41,21 @@ def _sharded(
 ) -> Callable[..., Any]:
     """The program of every shard with its counts; `over_`: specs of inputs, axes, their size."""
     (specs, varying, shards), jaxpr = over_, plan.jaxpr
-    in_every = lambda k, v: v if k[1] in LAST else over(0, v, shards)
 
-    def run(runner: Runner, values: list, companions: list) -> Any:
+    def run(runner: Runner, values: list[Any], companions: list[Any]) -> Any:
         numbers: Taps = {}
 
-        def call(values_: list, there: list) -> Any:
+        def call(values_: list[Any], there: list[Any]) -> Any:
             results, after, found = runner.run(plan, values_, there)
             arrays, known = split(found)
             numbers.update(known)
-            lead = jax.tree.map(lambda x: x[None], arrays)
+            lead = {k: v.map(lambda x: x[None]) for k, v in arrays.items()}
             return results, read_all(plan.outs, after), lead
 
         there = read_all(ins, companions)
-        each = lambda spec, c: None if c is None else dict.fromkeys(c, spec)
         out_specs = _specs(eqn.params, "out", jaxpr.outvars)
-        beside_in = [each(s, c) for s, c in zip(specs, there, strict=True)]
-        keys = [wanted(o) for o in plan.outs]
-        beside_out = [
-            dict.fromkeys(k, s) if k else None for s, k in zip(out_specs, keys, strict=True)
-        ]
+        beside_in = list(map(_like, there, specs))
+        beside_out = list(map(_like, map(wanted, plan.outs), out_specs))
         mapped = jax.shard_map(
             call,
             mesh=eqn.params["mesh"],
@@ -72,11 +64,21 @@ def _sharded(
             check_vma=False,
         )
         results, after, arrays = mapped(list(values), there)
-        first = {k: v.map(lambda x: x[0]) for k, v in arrays.items() if k[1] in LAST}
-        found = {k: in_every(k, v) for k, v in (arrays | first | numbers).items()}
-        return results, after, merged(found)
+        summed = {k: _one(v) if k[1] in LAST else over(0, v, shards) for k, v in arrays.items()}
+        known = {k: v if k[1] in LAST else over(0, v, shards) for k, v in numbers.items()}
+        return results, after, summed | known
 
     return run
+
+
+def _one(count: Sum) -> Sum:
+    """The count of the first shard, where it is that of all."""
+    return count.map(lambda x: x[0])
+
+
+def _like(companions: Collection[Any] | None, spec: Any) -> dict[Any, Any] | None:
+    """What travels beside a value lies on the mesh like the value."""
+    return dict.fromkeys(companions, spec) if companions else None
 
 
 def _names(part: Any) -> tuple[str, ...]:

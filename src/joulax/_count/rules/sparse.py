@@ -2,31 +2,33 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ..findings import Context, Found, existing
-from ..kinds import NONE, Analog, Data, Events, Value, varied
+from ..events import existing
+from ..findings import Context, Found
+from ..kinds import Analog, Events, Value, varied
+from ..places import NONE
+from .contractions import adjoint, operands, sides
 from .products import Geometry, bilinear, products_of_parameters
 from .registry import because, rule, shape_of
 
 
-def _adjoint(f: Callable[[Any], Array], like: tuple[int, ...], out: tuple[int, ...]) -> Array:
-    there = jax.ShapeDtypeStruct(like, jnp.float32)
-    (found,) = jax.linear_transpose(f, there)(jnp.ones(out, jnp.float32))
-    return found
-
-
 def _geometry(
-    eqn: Any, places: tuple[int, int], dense: float, outputs: float, repeats: float = 1.0
+    eqn: Any, dense: float, stored: float, alone: tuple[Sequence[int], Sequence[int]]
 ) -> Geometry:
-    """A product with more operands than two: the others are indices."""
-    out, params = shape_of(eqn.outvars[0]), dict(eqn.params)
-    params["preferred_element_type"] = jnp.dtype(jnp.float32)
+    """A product with more operands than two: first, last or second, the others are indices.
+
+    `stored` are the elements of the first operand, `alone` the axes of the result that are those
+    of one operand alone.
+    """
+    places = (0, 1) if eqn.primitive.name.startswith("ragged") else (0, len(eqn.invars) - 1)
+    shapes, out = [shape_of(eqn.invars[i]) for i in places], shape_of(eqn.outvars[0])
+    params = {**eqn.params, "preferred_element_type": jnp.dtype(jnp.float32)}
+    sizes = [math.prod(out[a] for a in axes) for axes in alone]
 
     def product(a: Any, b: Any, values: Sequence[Any]) -> Array:
         operands = list(values)
@@ -34,50 +36,57 @@ def _geometry(
         return eqn.primitive.bind(*operands, **params)
 
     def fanout(w: int, weight: Any, values: Sequence[Any]) -> Array:
-        like = shape_of(eqn.invars[places[1 - w]])
         fixed = existing(weight)
-        order = lambda x: (x, fixed) if w == 1 else (fixed, x)
-        return _adjoint(lambda x: product(*order(x), values), like, out)
+        if w == 1:
+            return adjoint(lambda x: product(x, fixed, values), shapes[0], out)
+        return adjoint(lambda x: product(fixed, x, values), shapes[1], out)
 
     return Geometry(
         dense=dense,
-        synapses=(dense / repeats, dense),
-        neurons=(outputs / repeats, outputs),
+        synapses=(stored, float(math.prod(shapes[1]))),
+        neurons=(
+            float(math.prod(out) // max(sizes[1], 1)),
+            float(math.prod(out) // max(sizes[0], 1)),
+        ),
         inputs=(0.0, 0.0),
-        free=((), ()),
+        free=(tuple(alone[0]), tuple(alone[1])),
         contracted=((), ()),
         product=product,
         fanout=fanout,
         places=places,
         fixed=False,
-        copies=repeats,
+        once=1,
     )
 
 
 @rule("bcoo_dot_general", "bcsr_dot_general", parameters=products_of_parameters)
 def _sparse_dot(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
-    """A stored element is a synapse position; indices say which."""
-    stored, other = shape_of(eqn.invars[0]), shape_of(eqn.invars[-1])
-    (_, contract), (_, batch) = eqn.params["dimension_numbers"]
-    free = [n for d, n in enumerate(other) if d not in (*contract, *batch)]
-    dense = float(math.prod(stored) * math.prod(free))
-    outputs = float(math.prod(shape_of(eqn.outvars[0])))
-    repeats = float(math.prod(free)) if isinstance(ins[-1], Data) else 1.0
-    own = [i.but(axes=varied(shape_of(v))) for i, v in zip(ins, eqn.invars, strict=True)]
-    return bilinear(eqn, own, ctx, _geometry(eqn, (0, len(ins) - 1), dense, outputs, repeats))
+    """A stored element is a synapse position; indices say which.
+
+    What is stored once may serve a whole batch.
+    """
+    stored, indices, other, out = map(shape_of, (*eqn.invars[:2], eqn.invars[-1], eqn.outvars[0]))
+    whole = eqn.params["lhs_spinfo"].shape
+    batches = len(indices) - (2 if eqn.primitive.name == "bcoo_dot_general" else 1)
+    (first, second), (left, right) = sides((whole, other), eqn.params["dimension_numbers"])
+    served = [a for d, a in first.items() if d < batches and stored[d] < whole[d]]
+    dense = math.prod((*whole[:batches], *stored[batches:])) * math.prod(out[a] for a in right)
+    geometry = _geometry(eqn, float(dense), float(math.prod(stored)), (left, [*served, *right]))
+    known = {d: a for d, a in first.items() if d < batches}, second
+    return bilinear(eqn, operands(eqn, ins), ctx, dataclasses.replace(geometry, out=known))
 
 
 @rule("ragged_dot_general", "ragged_dot", parameters=products_of_parameters)
 def _ragged(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
     """Groups of rows, each with a weight of its own."""
-    rows = shape_of(eqn.invars[0])
-    out = shape_of(eqn.outvars[0])
-    dense = float(math.prod(out) * rows[-1])
-    own = [i.but(axes=varied(shape_of(v))) for i, v in zip(ins, eqn.invars, strict=True)]
-    stored = float(math.prod(shape_of(eqn.invars[1])))
-    geometry = _geometry(eqn, (0, 1), dense, float(out[-1]))
-    geometry = dataclasses.replace(geometry, synapses=(dense, stored))
-    return bilinear(eqn, own, ctx, geometry)
+    numbers = eqn.params["ragged_dot_dimension_numbers"]
+    (first, second), out = map(shape_of, eqn.invars[:2]), shape_of(eqn.outvars[0])
+    dot, groups = numbers.dot_dimension_numbers, numbers.rhs_group_dimensions
+    summed = {*numbers.lhs_ragged_dimensions} & {*dot[0][0]}  # groups are an axis of the result
+    found, alone = sides((first, second), dot, groups, len(summed))
+    dense = float(math.prod(first) * math.prod(out[a] for a in alone[1]))
+    geometry = _geometry(eqn, dense, dense, alone)
+    return bilinear(eqn, operands(eqn, ins), ctx, dataclasses.replace(geometry, out=found))
 
 
 FORMATS = """
@@ -101,7 +110,7 @@ def _format(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
             outs.append(first.but(axes=varied(shape_of(v)), **fresh))
         else:
             outs.append(Analog(varied(shape_of(v)), cause=cause))
-    open_terms = any(isinstance(i, Data) and any(not t.counted for t in i.terms) for i in ins)
+    open_terms = any(i.opened for i in ins)
     sums = "dot" in eqn.primitive.name or "sum" in eqn.primitive.name
     lost = "weights × data in a sparse format" if open_terms or sums else None
     return Found(outs, lost=lost)

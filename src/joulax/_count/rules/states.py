@@ -5,22 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..axes import REPEATED, SOURCE, VARIES, WEIGHT
-from ..kinds import (
-    NONE,
-    TERNARY,
-    Analog,
-    Data,
-    Events,
-    Layer,
-    Parameter,
-    Path,
-    Place,
-    Term,
-    Value,
-    join,
-)
+from ..joins import join
+from ..kinds import Analog, Data, Events, Parameter, Term, Value, is_simple
+from ..places import NONE, Layer, Path, Paths, Place
 from .births import population
-from .registry import shape_of
 
 
 def sliced(info: Value, path: Path, length: int) -> Value:
@@ -41,7 +29,7 @@ def sliced(info: Value, path: Path, length: int) -> Value:
     )
 
 
-def _sliced_term(term: Term, loop: frozenset) -> Term:
+def _sliced_term(term: Term, loop: Paths) -> Term:
     weight, place = term.weight, term.place
     if len(term.axes) and term.axes.has(0, WEIGHT):
         weight = dataclasses.replace(weight, place=weight.place.walked(loop))
@@ -76,7 +64,9 @@ def _stacked_term(term: Term, path: Path, length: int) -> Term:
     loops = term.weight.place.loops
     labels = (WEIGHT if path in loops else 0) | (SOURCE if path in term.place.loops else 0)
     place = Place(term.weight.place.slices, loops - {path})
-    weight = dataclasses.replace(term.weight, place=place)
+    layer = term.weight.layer  # its slices are together again: one layer
+    layer = None if layer and layer.path == path else layer
+    weight = dataclasses.replace(term.weight, place=place, layer=layer)
     own = Place(term.place.slices, term.place.loops - {path})
     return term.but(axes=term.axes.inserted(0, length, labels), weight=weight, place=own)
 
@@ -89,7 +79,7 @@ def _left(info: Data, path: Path) -> Data:
     return out.but(running=_outside(out.running, path), piled=out.piled - {path}, poly=None)
 
 
-def _outside(states: frozenset, path: Path) -> frozenset:
+def _outside(states: Paths, path: Path) -> Paths:
     return frozenset(s for s in states if s[:-1] != path)
 
 
@@ -128,25 +118,29 @@ def rejoined(path: Path, old: list[Value], new: list[Value]) -> list[Value]:
 
 def _again(path: Path, k: int, old: Value, new: Value) -> Value:
     if isinstance(old, Parameter) and isinstance(new, Parameter):
-        if old.number == new.number and old.number >= 0:
-            return old
-        both = join(old.but(number=-1, form=None), new.but(number=-1, form=None))
-        assert isinstance(both, Parameter)
-        changed = both.values is not None and not both.values <= TERNARY
-        place = Place(("state",), both.place.loops | {path})
-        return both.but(values=None if changed else both.values, place=place)
+        return _again_parameter(path, old, new)
     found = entering(join(entering(old, path, k), entering(new, path, k)), path, k)
-    if isinstance(found, Events) and found.values is not None and not found.values <= TERNARY:
+    if isinstance(found, Events) and not is_simple(found.values):
         found = found.but(values=None)
     return found
 
 
-def claim_states(ctx: Any, plan: Any, states: Sequence[Value], path: Path) -> None:
+def _again_parameter(path: Path, old: Parameter, new: Parameter) -> Parameter:
+    """A parameter that each step may change: of its values, few and simple ones are known."""
+    if old.number == new.number and old.number >= 0:
+        return old
+    both = join(old.but(number=-1, form=None), new.but(number=-1, form=None))
+    assert isinstance(both, Parameter)
+    values = both.values if is_simple(both.values) else None
+    return both.but(values=values, place=Place(("state",), both.place.loops | {path}))
+
+
+def claim_states(ctx: Any, frame: Path, states: Sequence[Value], path: Path) -> None:
     """A state that is carried on from itself makes its region a population of neurons."""
-    for var, info in zip(plan.jaxpr.outvars, states, strict=False):
+    for info in states:
         if not isinstance(info, Analog) or ctx.backward:
             continue
         if any(t.counted and path in t.weight.place.loops & t.place.loops for t in info.terms):
             continue  # a weighted sum that the loop adds up term by term
         if info.feeds and any(s[:-1] == path for s in info.held):
-            ctx.claim(population(info, shape_of(var), state=True), plan.frame)
+            ctx.claim(population(info, info.axes.shape, state=True), frame)

@@ -8,14 +8,17 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
-from ..axes import IDLE, REPEATED, SOURCE, VARIES, WEIGHT, Axes
-from ..findings import EVENTS, Companions, Context, Found, Operands, Site, Tap, mask
-from ..kinds import NONE, SPIKE, Analog, Data, Events, Term, Value, varied
-from .births import mixed, union
+from ..axes import IDLE, WEIGHT, Axes, delivered
+from ..events import mask
+from ..findings import EVENTS, Companions, Context, Found, Operands, Site, Tap
+from ..kinds import SPIKE, ZERO, Analog, Data, Events, Term, Value, varied
+from ..places import NONE, union
+from .births import mixed
+from .contents import arrived
 from .products import current
-from .registry import because, parameter_of, part, rule, shape_of, site_of
+from .registry import because, data_of, parameter_of, part, rule, shape_of, site_of, travelling
 from .sets import values_of
-from .terms import accounted, brought, grouped, positions
+from .terms import accounted, at_most, brought, grouped, lookups, positions
 
 
 def again(eqn: Any, *operands: Any) -> list[Array]:
@@ -47,9 +50,7 @@ _SCATTERS: dict[str, Callable[..., Array]] = {
 
 
 def _reduced_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
-    (p,) = ins[:1]
-    zero = p.values is not None and p.values == {0.0}  # type: ignore[attr-defined]
-    values = frozenset((0.0,)) if zero else None
+    values = ZERO if values_of(ins[0]) == ZERO else None
     return [parameter_of(ins[:1], shape_of(eqn.outvars[0]), values=values)]
 
 
@@ -94,19 +95,14 @@ def sum_over(eqn: Any, info: Value, ctx: Context, axes: Sequence[int]) -> Found:
     reduced = ("reduced",) if "axes" in eqn.params else ()
     out = out.but(size=min(out.size, float(out.axes.size(IDLE))), part=(*info.part, *reduced))
     if not isinstance(out, Events):
-        return Found([out], events=_again_terms(eqn, out))
-    signed = not info.nonneg  # type: ignore[attr-defined]
-    out = out.but(values=None, nan_test=False, weak=out.weak, beside=out.beside or signed)
-    return Found([out], events=(lambda ops: [moved(eqn, ops)]) if out.travels else None)
+        return Found([out], events=travelling(out, lambda ops: moved(eqn, ops)))
+    out = out.but(values=None, nan_test=False, beside=out.beside or not out.nonneg)
+    return Found([out], events=travelling(out, lambda ops: moved(eqn, ops)))
 
 
 def moved(eqn: Any, ops: Operands) -> Companions:
     """What travels beside the first operand, moved like it."""
     return {k: again(eqn, c, *ops.values[1:])[0] for k, c in ops.beside(0).items()}
-
-
-def _again_terms(eqn: Any, out: Data) -> Any:
-    return (lambda ops: [moved(eqn, ops)]) if out.travels else None
 
 
 def _summed_term(eqn: Any, term: Term, axes: Sequence[int], size: float) -> Term:
@@ -119,7 +115,8 @@ def _summed_term(eqn: Any, term: Term, axes: Sequence[int], size: float) -> Term
 
 def hand_sum(eqn: Any, info: Data, ctx: Context, found: Sequence[Term]) -> Found:
     """A weighted sum written by hand: a leaf × data, summed where both vary."""
-    sites, taps = [], []
+    sites: list[Site] = []
+    taps: list[Tap] = []
     for k, terms in enumerate(grouped(found)):
         here = part(ctx, k)
         sites.append(_hand_site(eqn, info, here, terms))
@@ -131,13 +128,14 @@ def hand_sum(eqn: Any, info: Data, ctx: Context, found: Sequence[Term]) -> Found
         size=max(s.neurons for s in sites),
         terms=frozenset(_summed_term(eqn, t, (), 1.0) for t in rest if t.counted),
     )
-    lost = None if all(t.counted for t in rest) else "other terms of the same sum"
+    others = any(t.is_open and not t.is_row for t in rest)
+    lost = "other terms of the same sum" if others else None
     return Found(
         [out],
         taps=tuple(taps),
         sites=tuple(sites),
-        arrived=frozenset() if ctx.backward else info.births,
-        picked=frozenset(t.lookup for t in found if t.lookup),
+        arrived=arrived(ctx, info.births),
+        picked=lookups(found),
         lost=lost,
     )
 
@@ -170,9 +168,22 @@ def _out_axes(eqn: Any, term: Term) -> Axes:
     axes = reduced_axes(eqn, term.axes)
     if "window_dimensions" in eqn.params or "axis" in eqn.params:
         axes = axes.marked(WEIGHT, summed_axes(eqn))
-    return axes.relabelled(
-        lambda s: VARIES if s & WEIGHT else REPEATED | (VARIES if s & SOURCE else 0)
-    )
+    return delivered(axes)
+
+
+def _as_before(eqn: Any, repeated: Sequence[bool]) -> tuple[bool, ...]:
+    """Axes of what is summed that are batch or time, or are summed."""
+    left, axes = iter(repeated), eqn.params["axes"]
+    return tuple(a in axes or next(left) for a in range(len(shape_of(eqn.invars[0]))))
+
+
+def _longest(eqn: Any) -> float:
+    """Elements that one sum adds up, at most."""
+    p, shape = eqn.params, shape_of(eqn.invars[0])
+    if "window_dimensions" in p:
+        return float(math.prod(p["window_dimensions"]))
+    axes: Sequence[int] = p["axes"] if "axes" in p else (p["axis"],)
+    return float(math.prod(shape[a] for a in axes))
 
 
 def _window(eqn: Any) -> float:
@@ -186,19 +197,23 @@ def _sum_taps(
 ) -> tuple[Tap, ...]:
     keys = list(dict.fromkeys(t.key for t in found))
     within, repeated = ctx.within_steps(), axes.wholly(IDLE)
-    many = sum(t.positions for t in found)
+    slots, most = sum(t.positions for t in found), at_most(found)
 
     def added(counts: Array, ops: Operands) -> Any:
+        if eqn.primitive.name == "reduce_sum" and ctx.resolution.steps is None:
+            return ctx.resolution.summed(counts, _as_before(eqn, repeated), within, most)
         out = again(eqn, counts, *ops.values[1:])[0]
-        each = many * max(counts.size / max(out.size, 1), 1.0) * 2
-        return ctx.resolution.summed(out, repeated, within, each)
+        return ctx.resolution.summed(out, repeated, within, most * _longest(eqn))
 
-    total = lambda ops: sum(ops.term(0, k) for k in keys[1:]) + ops.term(0, keys[0])
-    ones = lambda ops: jnp.full(jnp.shape(ops.values[0]), many, jnp.float32)
+    def total(ops: Operands) -> Array:
+        return sum((ops.term(0, k) for k in keys[1:]), ops.term(0, keys[0]))
+
+    def dense(ops: Operands) -> Any:
+        return added(jnp.full(jnp.shape(ops.values[0]), slots, jnp.float32), ops)
+
     kind = "ac" if site.spiking else "mac"
-    dense = site.dense if ctx.resolution.total else lambda ops: added(ones(ops), ops)
     taps = [
-        Tap(site.path, f"dense_{kind}", dense),
+        Tap(site.path, f"dense_{kind}", site.dense if ctx.resolution.total else dense),
         Tap(site.path, kind, lambda ops: added(total(ops), ops)),
     ]
     if site.spiking:
@@ -229,26 +244,24 @@ def _extreme(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     axes = reduced_axes(eqn, info.axes)
     name = eqn.primitive.name
     keeps = "max" in name or "min" in name
-    if isinstance(info, Events):
+    if isinstance(info, Events) and not info.terms:
         simple = info.values is not None and info.values <= SPIKE
         closed = info.values is not None and info.values <= {-1.0, 0.0, 1.0}
         if not (keeps or closed):
             return None
         values = SPIKE if simple else info.values
-        fresh: dict[str, Any] = dict(number=-1, form=None, terms=frozenset(), nan_test=False)
+        fresh: dict[str, Any] = dict(number=-1, form=None, terms=NONE, nan_test=False)
         out = info.but(axes=axes, values=values, **fresh)
         if not info.beside:
             return Found([out])
         return Found([out], events=lambda ops: [{EVENTS: _largest(eqn, ops)}])
-    found = mixed(eqn, [info], ctx, f"`{name}` of data")
-    out = found.outs[0]
-    assert isinstance(out, Data)
-    return found.but(outs=[_shrunk(out, axes)])
+    found = mixed(eqn, [info], ctx, f"`{name}` of data", enters=isinstance(info, Analog))
+    return found.but(outs=[_shrunk(data_of(found), axes)])
 
 
 def _shrunk(out: Data, axes: Axes) -> Data:
     size = min(out.size, float(axes.size(IDLE)))
-    return out.but(axes=axes, size=size, part=(*out.part, "reduced"), terms=frozenset())
+    return out.but(axes=axes, size=size, part=(*out.part, "reduced"), terms=NONE)
 
 
 def _largest(eqn: Any, ops: Operands) -> Array:
@@ -278,25 +291,20 @@ def _window_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
 @rule("reduce_window", "reduce", parameters=_window_parameters)
 def _general_window(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """The general form, which appears with an explicit initial value: recognised by its body."""
-    names = {e.primitive.name for e in eqn.params["jaxpr"].eqns} if "jaxpr" in eqn.params else set()
     info = ins[0]
     if not isinstance(info, Data) or len(ins) != 2 or eqn.primitive.name == "reduce":
-        return (
-            None
-            if not _weighted(ins)
-            else Found(_analog(eqn), lost="a reduction of weights × data")
-        )
+        return _unless_open(eqn, ins, "a reduction of weights × data")
+    names: set[str] = {e.primitive.name for e in eqn.params["jaxpr"].eqns}
     if names <= {"add"}:
         return sum_over(eqn, info, ctx, summed_axes(eqn))
     if names <= {"max"} and not (isinstance(info, Events) and info.beside):
-        return _extreme.__wrapped__(eqn, ins[:1], ctx)  # type: ignore[attr-defined]
-    return None if not _weighted(ins) else Found(_analog(eqn), lost="a window over weights × data")
+        return _extreme(eqn, ins[:1], ctx)
+    return _unless_open(eqn, ins, "a window over weights × data")
 
 
-def _weighted(ins: Sequence[Value]) -> bool:
-    return any(isinstance(i, Data) and any(not t.counted for t in i.terms) for i in ins)
-
-
-def _analog(eqn: Any) -> list[Value]:
+def _unless_open(eqn: Any, ins: Sequence[Value], text: str) -> Found | None:
+    """What the general way cannot follow: products that are not yet summed are lost."""
+    if not any(i.opened for i in ins):
+        return None
     cause = because(eqn, f"`{eqn.primitive.name}` of data")
-    return [Analog(varied(shape_of(v)), cause=cause) for v in eqn.outvars]
+    return Found([Analog(varied(shape_of(v)), cause=cause) for v in eqn.outvars], lost=text)

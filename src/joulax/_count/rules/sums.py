@@ -1,38 +1,31 @@
 """Sums of two values: at one scale events stay events, at different scales they are analog."""
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from ..findings import EVENTS, Companions, Context, Found, Operands, magnitude
-from ..kinds import (
-    TERNARY,
-    Data,
-    Events,
-    Form,
-    Parameter,
-    Value,
-)
-from ..polynomial import added
-from .births import (
-    datas,
-    elementwise_axes,
-    mixed,
-    unrolled,
-)
+from ..events import magnitude
+from ..findings import EVENTS, Companions, Context, Found, Operands
+from ..kinds import Events, Form, Parameter, Value, is_simple
+from ..places import union
+from ..polynomial import added as added_powers
+from .births import datas, elementwise_axes, mixed, unrolled
+from .chosen import added, bare_terms
 from .combined import logical, refired
-from .registry import parameter_of, rule, shape_of
+from .contents import held_in, spikes_in
+from .registry import parameter_of, rule, shape_of, spikes_of, travelling
 from .sets import by_what_it_is, kept, mapped, same, values_of
-from .terms import bare_terms, merged_terms
+from .terms import merged_terms
 
 
 def combined_form(ins: Sequence[Value], signs: Sequence[float]) -> Form | None:
     """A sum as coefficients of numbered values."""
     found: dict[int, float] = {}
     for value, sign in zip(ins, signs, strict=True):
-        if isinstance(value, Parameter) and value.constant == 0:
+        if value.constant == 0:
             continue
         if value.number < 0 and value.form is None:
             return None
@@ -66,8 +59,8 @@ def straight_through(
 
 
 def _sum_of_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
-    sign = -1 if eqn.primitive.name == "sub" else 1
-    values = mapped(lambda x, y: x + sign * y, *(values_of(i) for i in ins))
+    op = _signed(-1 if eqn.primitive.name == "sub" else 1)
+    values = mapped(op, *(values_of(i) for i in ins))
     return [parameter_of(ins, shape_of(eqn.outvars[0]), values=values)]
 
 
@@ -82,42 +75,49 @@ def _sum(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     found = merged_terms(eqn, ins, ctx)
     if found is None and all(isinstance(i, Events | Parameter) for i in ins):
         found = _of_events(eqn, ins, ctx, -1 if minus else 1)
-    if found is None:
-        terms = added_terms(ins) | bare_terms(ins)
-        found = mixed(eqn, ins, ctx, _why_sum(ins[0], ins[1], minus), terms=terms)
-    found = unrolled(eqn, found, ins, ctx)
+    found = unrolled(eqn, found or _analog_sum(eqn, ins, ctx, minus), ins, ctx)
     out = found.outs[0]
-    beside = found.events or ((lambda ops: [_added(ops, out)]) if out.travels else None)
+    beside = found.events or travelling(out, lambda ops: _added(ops, out))
     return found.but(outs=[out.but(form=form)], events=beside)
+
+
+def _analog_sum(eqn: Any, ins: Sequence[Value], ctx: Context, minus: bool) -> Found:
+    """A sum that is no event: it keeps the products in it, and rows that are added as they are."""
+    terms = added_terms(ins) | bare_terms(ins, travels=ctx.chosen)
+    return mixed(eqn, ins, ctx, _why_sum(ins[0], ins[1], minus), terms=terms)
 
 
 def _with_zero(eqn: Any, ins: Sequence[Value], form: Form | None, minus: bool) -> Found | None:
     """A value to which nothing is added."""
     for i, other in ((0, ins[1]), (1, ins[0])):
-        zero = isinstance(other, Parameter) and other.constant == 0
-        if zero and not (minus and i == 1):
-            return same(ins[i], i, form=form, axes=elementwise_axes(eqn, ins))
+        if other.constant == 0 and not (minus and i == 1):
+            others = dict[str, Any](number=-1) if len(other.axes) else {}  # a state that is zero
+            return same(ins[i], i, form=form, axes=elementwise_axes(eqn, ins), **others)
     return None
 
 
 def _of_events(eqn: Any, ins: Sequence[Value], ctx: Context, sign: int) -> Found | None:
     """Sums of events and constants: by what they are, else at one scale."""
-    total = lambda x, y: x + sign * y
-    found = by_what_it_is(eqn, ins, ctx, added(ins, sign), total)
+    found = by_what_it_is(eqn, ins, ctx, added_powers(ins, sign), _signed(sign))
     if found is None and _exact(ins, sign):
-        found = kept(eqn, ins, ctx, total)
+        found = kept(eqn, ins, ctx, _signed(sign))
     return found or _one_scale(eqn, ins, ctx, sign < 0)
+
+
+def _signed(sign: int) -> Callable[[float, float], float]:
+    """Sum or difference of two numbers."""
+    return operator.add if sign > 0 else operator.sub
 
 
 def _exact(ins: Sequence[Value], sign: int) -> bool:
     """Whether counting by what it is loses no event: {−1, 0, 1} in and out, or one operand."""
-    spikes = [i for i in ins if isinstance(i, Events)]
-    if any(s.terms or (s.held and len(spikes) > 1) for s in spikes):
+    spikes = spikes_in(ins)
+    if any(s.terms for s in spikes):
         return False
-    values = mapped(lambda x, y: x + sign * y, *(values_of(i) for i in ins))
-    single = all(s.values is not None and s.values <= TERNARY for s in spikes)
-    simple = values is not None and values <= TERNARY
-    return (single and simple) or len(spikes) < len(ins)
+    if len(spikes) < len(ins):
+        return True
+    values = mapped(_signed(sign), *map(values_of, ins))
+    return not held_in(ins) and is_simple(values) and all(is_simple(s.values) for s in spikes)
 
 
 def _one_scale(eqn: Any, ins: Sequence[Value], ctx: Context, minus: bool) -> Found | None:
@@ -126,11 +126,10 @@ def _one_scale(eqn: Any, ins: Sequence[Value], ctx: Context, minus: bool) -> Fou
     if not (isinstance(a, Events) and isinstance(b, Events)) or a.scale != b.scale or not a.scale:
         return None
     sign = -1 if minus else 1
-    values = mapped(lambda x, y: x + sign * y, a.values, b.values)
-    plain = not minus and all(s.plain and s.nonneg for s in (a, b))
+    values = mapped(_signed(sign), a.values, b.values)
+    plain = not minus and a.is_number and b.is_number
     found = logical(eqn, ins, ctx, values, masks=False)
-    out = found.outs[0]
-    assert isinstance(out, Events)
+    out = spikes_of(found)
     out = out.but(
         beside=not plain,
         scale=a.scale,
@@ -138,13 +137,13 @@ def _one_scale(eqn: Any, ins: Sequence[Value], ctx: Context, minus: bool) -> Fou
         running=out.running | a.held | b.held,
         terms=added_terms(ins),
         values=values,
-        poly=added(ins, sign),
+        poly=added_powers(ins, sign),
     )
     if found.births:  # counted by what it is
         return found
     if _levels_of_one(a, b, out, ctx):
         return refired(eqn, ctx, out, out.births, events=lambda ops: _added(ops, out)[EVENTS])
-    return Found([out], events=(lambda ops: [_added(ops, out)]) if out.travels else None)
+    return Found([out], events=travelling(out, lambda ops: _added(ops, out)))
 
 
 def _levels_of_one(a: Events, b: Events, out: Events, ctx: Context) -> bool:
@@ -158,20 +157,16 @@ def _levels_of_one(a: Events, b: Events, out: Events, ctx: Context) -> bool:
 def added_terms(ins: Sequence[Value]) -> frozenset[Any]:
     """Terms of a sum; one-to-one scaling of a state ends where other data are added."""
     data = datas(ins)
-    terms = frozenset().union(*(d.terms for d in data))
+    terms = union(d.terms for d in data)
     return terms if len(data) < 2 else frozenset(t for t in terms if not t.decay)
 
 
 def _added(ops: Operands, out: Value) -> Companions:
     """What travels beside a sum: everything that travelled beside its operands."""
-    assert isinstance(out, Data)
-    shape = ops.outs[0].shape
-    both = [jnp.broadcast_to(ops.there(i), shape) for i in (0, 1)]
-    if isinstance(out, Events):
-        return {EVENTS: both[0] + both[1]}
-    keys = {t.key for t in out.terms if not t.counted}
-    part = lambda i, k: jnp.broadcast_to(ops.term(i, k), shape)
-    return {k: part(0, k) + part(1, k) for k in keys}
+    if not isinstance(out, Events):
+        return added(ops, out)
+    a, b = (jnp.broadcast_to(ops.there(i), ops.outs[0].shape) for i in (0, 1))
+    return {EVENTS: a + b}
 
 
 def _why_sum(a: Value, b: Value, minus: bool) -> str:

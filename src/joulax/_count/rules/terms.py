@@ -2,27 +2,20 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
+from jaxtyping import Array
 
-from ..axes import IDLE, SOURCE, VARIES, WEIGHT, Axes, combined
-from ..findings import Companions, Context, Found, Operands, Site, Tap, existing, mask
-from ..kinds import (
-    Analog,
-    Cause,
-    Data,
-    Events,
-    Leaves,
-    Parameter,
-    Place,
-    Term,
-    Value,
-    Weight,
-    term_axes,
-)
-from .births import common, datas, union
+from ..axes import IDLE, SOURCE, WEIGHT, Axes, delivered, either
+from ..events import existing, mask
+from ..exact import MANY, Sum
+from ..findings import Companions, Context, Found, Key, Operands, Site, Tap
+from ..kinds import Analog, Cause, Data, Events, Leaves, Parameter, Term, Value, Weight, term_axes
+from ..places import Paths, Place, union
+from .births import common, datas
+from .contents import births_in
 from .registry import because, part, shape_of, site_of
 
 # -- products -------------------------------------------------------------------------
@@ -36,7 +29,7 @@ def scaled_terms(eqn: Any, ins: Sequence[Value], divide: bool) -> frozenset[Term
         other = ins[1 - i]
         if not isinstance(d, Data) or (divide and i == 1):
             continue
-        new = _new(d, other, shape) if isinstance(other, Parameter) else set()
+        new = _new(d, other, shape) if isinstance(other, Parameter) else set[Term]()
         around = frozenset(t.name for t in new)
         scaled = {_scaled(t, other, shape) for t in d.terms}
         found |= {t if t.counted else t.but(inside=t.inside | around) for t in scaled} | new
@@ -56,20 +49,31 @@ def _scaled(term: Term, other: Value, shape: tuple[int, ...]) -> Term:
     assert isinstance(other, Parameter)
     if other.is_mask or other.weight is None:
         return term.but(axes=axes)
-    both = combined(lambda p, q: p | q, axes, other.weight.axes)
+    both = either(axes, other.weight.axes)
     leaves = term.weight.leaves | other.leaves
     return term.but(axes=both, weight=dataclasses.replace(term.weight, leaves=leaves))
 
 
 def _scaled_by_data(term: Term, other: Data) -> Term:
+    if term.is_row:
+        return term  # whatever becomes of the sum, an event has brought the row
     axes = term_axes(term.axes, other.axes)
     if term.lookup is None:
-        return term.but(axes=axes)
+        return walked(term, other).but(axes=axes)
     rows = [t.weight.leaves for t in other.terms if t.lookup is not None]
     if any(own & term.weight.leaves for own in rows):
         return term.but(counted=True)  # a row times itself: data
     spiking = term.spiking and (bool(rows) or not isinstance(other, Analog))
     return term.but(axes=axes, spiking=spiking)
+
+
+def walked(term: Term, other: Data) -> Term:
+    """A slice of a leaf that a whole value has scaled, and now a slice of another: that counts."""
+    if term.is_bare or term.counted or not term.place.is_whole or other.place.is_whole:
+        return term
+    own = term.weight.axes
+    spread = term.but(axes=term_axes(own, _fit(other.axes, own.shape))).is_spread
+    return term.but(source=other.root, place=other.place) if spread else term
 
 
 def _new(d: Data, p: Parameter, shape: tuple[int, ...]) -> set[Term]:
@@ -81,72 +85,42 @@ def _new(d: Data, p: Parameter, shape: tuple[int, ...]) -> set[Term]:
     axes = term_axes(_fit(weight.axes, shape), _fit(d.axes, shape))
     one_to_one = axes.flags(WEIGHT) == axes.flags(SOURCE)
     decay = one_to_one and bool(d.held) and not d.place.slices
-    source = d.root
     name = (p.number, d.number)
-    return {Term(weight, source, d.place, axes, isinstance(d, Events), decay=decay, name=name)}
+    found = Term(weight, d.root, d.place, axes, isinstance(d, Events), decay=decay, name=name)
+    if d.place.is_combined and not found.is_spread:
+        found = found.but(source=d.number, place=Place())
+    return {found}
 
 
 def thinned(ops: Operands, out: Value) -> Companions:
     """Products that are left where the other factor is not zero."""
-    assert isinstance(out, Data)
-    shape = ops.outs[0].shape
-    found: dict[Any, Any] = {}
-    for t in out.terms:
-        if not t.counted and t.key not in found:
-            found[t.key] = jnp.broadcast_to(_thinned(ops, t), shape)
-    return found
+    shape, kinds = ops.outs[0].shape, {t.key: t for t in out.pending[::-1]}
+    return {k: jnp.broadcast_to(_thinned(ops, t), shape) for k, t in kinds.items()}
 
 
 def _thinned(ops: Operands, term: Term) -> Any:
     for i, info in enumerate(ops.infos):
         others = jnp.ones((), jnp.float32) if len(ops.infos) == 1 else existing(ops.values[1 - i])
-        if not isinstance(info, Data):
-            continue
-        for t in info.terms:
-            same = t.weight.leaves <= term.weight.leaves and t.spiking == term.spiking
-            if same and not t.counted:
+        for t in info.pending:
+            if t.weight.leaves <= term.weight.leaves and t.key[1:] == term.key[1:]:
                 return ops.term(i, t.key) * others
     i = 0 if isinstance(ops.infos[0], Data) else 1
     return ops.there(i) * existing(ops.values[1 - i])
 
 
-# -- leaves added where data say ---------------------------------------------------------
-
-BARE = -2  # source of a leaf that is added as it is
-
-
-def bare_terms(ins: Sequence[Value]) -> frozenset[Term]:
-    """A leaf that a loop walks over, added as it is: if data choose whether, data scale it."""
-    weights = [i.weight for i in ins if isinstance(i, Parameter) and not i.is_mask and i.weight]
-    walked = [w for w in weights if w.place.loops and len(datas(ins)) == 1]
-    return frozenset(Term(w, BARE, Place(), w.axes, True, counted=True) for w in walked)
-
-
-def chosen_terms(options: Sequence[Value], index: Data) -> tuple[frozenset[Term], str | None]:
-    """Terms of a choice that data make, and what is lost: rows of a leaf added one by one."""
-    terms = frozenset().union(*(o.terms for o in options if isinstance(o, Data)))
-    source = index.root
-    gated = {
-        Term(w, source, index.place, w.axes, True, counted=True) for w in _bare(options, terms)
-    }
-    rest = frozenset(t for t in terms if t.source != BARE)
-    text = "rows of a weight, added one by one where data say; write where(spike, row, 0)"
-    return rest | gated, text if any(together(t, u) for t in rest for u in gated) else None
-
-
-def _bare(options: Sequence[Value], terms: frozenset[Term]) -> set[Weight]:
-    """Weights that a loop walks over, chosen or added as they are."""
-    leaves = [o.weight for o in options if isinstance(o, Parameter) and o.weight]
-    return {t.weight for t in terms if t.source == BARE} | {w for w in leaves if w.place.loops}
-
-
 # -- sums -----------------------------------------------------------------------------
+
+
+def lookups(terms: Iterable[Term]) -> Paths:
+    """Look-ups whose rows are in some terms."""
+    return frozenset(t.lookup for t in terms if t.lookup)
 
 
 def brought(terms: frozenset[Term], axes: Sequence[int]) -> list[Term]:
     """Terms whose weight and whose source both vary along axes that are summed."""
-    both = lambda t: t.axes.has_any(axes, WEIGHT) and t.axes.has_any(axes, SOURCE)
-    return outermost([t for t in terms if not t.counted and both(t)])
+    left = [t for t in terms if not t.counted]
+    varied = [t for t in left if t.axes.has_any(axes, WEIGHT) and t.axes.has_any(axes, SOURCE)]
+    return outermost(varied)
 
 
 def outermost(terms: Iterable[Term]) -> list[Term]:
@@ -167,9 +141,9 @@ def grouped(terms: Iterable[Term]) -> list[list[Term]]:
 def accounted(rest: Iterable[Term], found: Sequence[Term]) -> frozenset[Term]:
     """Other terms of a sum: factors and multiples of what is counted are counted with it."""
     names = frozenset(t.name for t in found)
-    around = frozenset().union(*(t.inside for t in found))
-    known = lambda t: bool(t.counted or t.name in around or t.inside & names)
-    return frozenset(t.but(counted=known(t)) for t in rest)
+    around = union(t.inside for t in found)
+    known = ((t, t.counted or t.name in around or bool(t.inside & names)) for t in rest)
+    return frozenset(t.but(counted=counted) for t, counted in known)
 
 
 def together(t: Term, u: Term) -> bool:
@@ -189,7 +163,7 @@ def merged_terms(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
         return None
     met = [t for pair in pairs for t in pair]
     leaves = union(t.weight.leaves for t in met)
-    new = [(i, t) for i, d in enumerate(sides) for t in _opened(d, leaves)]
+    new = _opened(sides, leaves)
     axes = _sliced(eqn, pairs)
     sites, taps = _hand_sites(eqn, ctx, new, axes)
     out = _hand_current(eqn, ins, ctx, sites, axes)
@@ -197,8 +171,8 @@ def merged_terms(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
         [out.but(terms=_left_over(sides, pairs, leaves, [t for _, t in new]))],
         sites=tuple(sites),
         taps=tuple(taps),
-        picked=frozenset(t.lookup for t in met if t.lookup),
-        arrived=union(d.births for d in sides),
+        picked=lookups(met),
+        arrived=births_in(sides),
     )
 
 
@@ -207,7 +181,7 @@ def _left_over(
 ) -> frozenset[Term]:
     """Terms of the sum: those that were counted, and those of other leaves."""
     counted = {t.but(counted=True, weight=_widened(t.weight, leaves)) for t, _ in pairs}
-    others = [t for d in sides for t in d.terms if not t.weight.leaves & leaves]
+    others = [t for d in sides for t in d.terms if t.is_bare or not t.weight.leaves & leaves]
     return accounted(others, new) | counted
 
 
@@ -224,7 +198,7 @@ def _hand_current(
     values = common(eqn, ins, ctx)
     values["feeds"] |= frozenset(s.path for s in sites)
     values["size"] = max(values["size"], *(s.neurons for s in sites))
-    values |= {"cause": current_cause(sites[0]), "axes": _repeated(axes)}
+    values |= {"cause": current_cause(sites[0]), "axes": delivered(axes)}
     return Analog(**values)
 
 
@@ -232,12 +206,14 @@ def _hand_sites(
     eqn: Any, ctx: Context, new: Sequence[tuple[int, Term]], axes: Axes
 ) -> tuple[list[Site], list[Tap]]:
     """A site for each weight and kind among the terms that are added here."""
-    shape, sites, taps = shape_of(eqn.outvars[0]), [], []
+    shape = shape_of(eqn.outvars[0])
+    sites: list[Site] = []
+    taps: list[Tap] = []
     for k, terms in enumerate(grouped(t for _, t in new)):
         here, own = part(ctx, k), [(i, t) for i, t in new if t.key == terms[0].key]
         site = hand_site(eqn, here, terms[0], terms[0].weight.leaves, shape, own, axes)
         sites.append(site)
-        taps += _hand_taps(here, site, own, _repeated(axes))
+        taps += _hand_taps(here, site, own, delivered(axes))
     return sites, taps
 
 
@@ -246,9 +222,10 @@ def _meet(t: Term, u: Term) -> bool:
     return together(t, u) and not (t.counted and u.counted)
 
 
-def _opened(d: Data, leaves: Leaves) -> list[Term]:
-    """Terms of some leaves that stand in no record yet."""
-    return outermost(t for t in d.terms if t.weight.leaves & leaves and not t.counted)
+def _opened(sides: Sequence[Data], leaves: Leaves) -> list[tuple[int, Term]]:
+    """Terms of some leaves that stand in no record yet, with the side where they are."""
+    own = [[t for t in d.opened if t.weight.leaves & leaves] for d in sides]
+    return [(i, t) for i, terms in enumerate(own) for t in outermost(terms)]
 
 
 def _widened(weight: Weight, leaves: Leaves) -> Weight:
@@ -292,11 +269,6 @@ class Rearranged:
     key: Any
 
 
-def _repeated(axes: Axes) -> Axes:
-    """Neurons where the weight varies, batch and time elsewhere."""
-    return axes.relabelled(lambda s: VARIES if s & WEIGHT else 1 | (VARIES if s & SOURCE else 0))
-
-
 def hand_site(
     eqn: Any,
     ctx: Context,
@@ -308,8 +280,8 @@ def hand_site(
 ) -> Site:
     """The site of a weighted sum written by hand; `new` are the terms counted here."""
     size = float(math.prod(shape))
-    dense = size * sum(t.positions for _, t in new)
-    neurons = float(_repeated(axes).size(1))
+    dense, distinct = size * sum(t.positions for _, t in new), size * _distinct(t for _, t in new)
+    neurons = float(delivered(axes).size(1))
     share = neurons / size if size else 0.0
     slices = frozenset(t.weight.place.slices for _, t in new)
     place = Place((slices,), term.weight.place.loops)
@@ -320,19 +292,25 @@ def hand_site(
         spiking=term.spiking,
         cause=None if term.spiking else because(eqn, "a leaf times analog data"),
         dense=dense,
-        synapses=positions(ctx, dense * share, [t for _, t in new]),
+        synapses=positions(ctx, distinct * share, [t for _, t in new]),
         neurons=neurons,
         inputs=0.0,
     )
 
 
+def _distinct(terms: Iterable[Term]) -> float:
+    """Positions of products: of a row that data choose one, whatever chooses it how often."""
+    found = {(t.weight.place, t.is_row or (t.source, t.place)): t.positions for t in terms}
+    return sum(p or 1.0 for p in found.values())
+
+
 def positions(ctx: Context, here: float, terms: Sequence[Term]) -> float:
     """Distinct synapse positions of a sum, where loops or indices walk over the weights."""
-    walked = frozenset().union(*(t.weight.place.loops for t in terms))
-    steps = ctx.steps(walked)
-    if steps is not None and not any(t.lookup for t in terms):
-        return here * steps
-    return max(here, ctx.elements(frozenset().union(*(t.weight.leaves for t in terms))))
+    steps = ctx.steps(union(t.weight.place.loops for t in terms))
+    elements = ctx.elements(union(t.weight.leaves for t in terms))
+    if steps is None or any(t.lookup for t in terms):
+        return max(here, elements)
+    return min(here * steps, elements) if all(t.is_row for t in terms) else here * steps
 
 
 def current_cause(site: Site) -> Cause:
@@ -340,16 +318,21 @@ def current_cause(site: Site) -> Cause:
     return Cause(f"synaptic currents of `{site.primitive}` are analog", site.source)
 
 
+def at_most(terms: Iterable[Term]) -> float:
+    """Operations of one element of some products, at most, as far as the program says."""
+    return sum(t.positions * (MANY if t.spiking else 1.0) for t in terms)
+
+
 def _hand_taps(
     ctx: Context, site: Site, new: Sequence[tuple[int, Term]], axes: Axes
 ) -> tuple[Tap, ...]:
     """Counts of the terms that are added here."""
-    each, within = max((t.positions for _, t in new), default=1.0), ctx.within_steps()
+    each, within = at_most(t for _, t in new), ctx.within_steps()
     keys = list(dict.fromkeys((i, t.key) for i, t in new))
     repeated = axes.wholly(IDLE)
 
-    def summed(make: Any) -> Any:
-        def count(ops: Operands) -> Any:
+    def summed(make: Callable[[Operands, int, Key], Array]) -> Callable[[Operands], Sum]:
+        def count(ops: Operands) -> Sum:
             shape = ops.outs[0].shape
             parts = [jnp.broadcast_to(make(ops, i, key), shape) for i, key in keys]
             return ctx.resolution.summed(
@@ -358,17 +341,17 @@ def _hand_taps(
 
         return count
 
+    many = {(i, t.key): t.positions for i, t in new}
+
+    def ones(ops: Operands, i: int, key: Key) -> Array:
+        return jnp.full((), many[i, key], jnp.float32)
+
     kind = "ac" if site.spiking else "mac"
-    dense = site.dense if ctx.resolution.total else summed(_ones(new))
+    dense = site.dense if ctx.resolution.total else summed(ones)
     found = [Tap(site.path, f"dense_{kind}", dense)]
-    found.append(Tap(site.path, kind, summed(lambda ops, i, key: ops.term(i, key))))
+    found.append(Tap(site.path, kind, summed(Operands.term)))
     if site.spiking:
         found.append(
             Tap(site.path, "ac_graded", summed(lambda ops, i, key: mask(ops.term(i, key))))
         )
     return tuple(found)
-
-
-def _ones(new: Sequence[tuple[int, Term]]) -> Any:
-    positions = {(i, t.key): t.positions for i, t in new}
-    return lambda ops, i, key: jnp.full((), positions[i, key], jnp.float32)

@@ -1,0 +1,70 @@
+"""Where a value stands: in the program, and which elements of an array it is."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+# A place in the program: equation indices from the outermost jaxpr inwards, in program order.
+Path = tuple[int, ...]
+Paths = frozenset[Path]
+
+NONE: frozenset[Any] = frozenset()
+
+T = TypeVar("T")
+
+
+def union(sets: Iterable[frozenset[T]]) -> frozenset[T]:
+    """Union of any number of sets."""
+    return frozenset[T]().union(*sets)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A scan that slices a stack of weights: its place and its length."""
+
+    path: Path
+    length: int
+
+
+@dataclass(frozen=True)
+class Several:
+    """Slices of several values, or several of one, that were combined element by element."""
+
+    slices: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which elements of an array these are: static slices, and loops that walk over it."""
+
+    slices: tuple[Any, ...] = ()
+    loops: Paths = NONE
+
+    def at(self, *where: Any) -> "Place":
+        """The same array, sliced once more."""
+        return Place((*self.slices, *where), self.loops)
+
+    def walked(self, loops: Paths) -> "Place":
+        """The same array, one slice in each step of some loops."""
+        return Place(self.slices, self.loops | loops)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing was sliced, and no loop walks over it."""
+        return not (self.slices or self.loops)
+
+    @property
+    def is_combined(self) -> bool:
+        """Whether slices of several values are in it."""
+        return any(isinstance(s, Several) for s in self.slices)
+
+    def differs(self, other: "Place", carried: Paths) -> bool:
+        """Whether these are other elements; `carried` are loops between the two."""
+        return self.slices != other.slices or bool(self.loops & carried)
+
+
+def combined_place(places: Iterable[Place]) -> Place:
+    """Where the elements of a combination stand: whole values say nothing, of slices all."""
+    sliced = [p for p in places if not p.is_whole]
+    slices, loops = {p.slices: None for p in sliced}, union(p.loops for p in sliced)
+    return Place(next(iter(slices), ()) if len(slices) < 2 else (Several(tuple(slices)),), loops)

@@ -1,0 +1,54 @@
+"""What operands contain together: spikes, feeds, states, neurons."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..findings import Context
+from ..kinds import Data, Events, Value
+from ..places import NONE, Paths, combined_place, union
+
+
+def spikes_in(ins: Sequence[Value]) -> list[Events]:
+    """The operands that are spikes."""
+    return [i for i in ins if isinstance(i, Events)]
+
+
+def births_in(ins: Sequence[Value]) -> Paths:
+    """Spikes inside of some operands."""
+    return union(i.births for i in ins if isinstance(i, Data))
+
+
+def arrived(ctx: Context, births: Paths) -> Paths:
+    """Spikes that reach a site; nobody arrives in a gradient."""
+    return NONE if ctx.backward else births
+
+
+def feeds_in(ins: Sequence[Value]) -> Paths:
+    """Sites and one-to-one connections that feed some operands."""
+    return union(i.feeds for i in ins if isinstance(i, Data))
+
+
+def held_in(ins: Sequence[Value]) -> Paths:
+    """States of loops that some operands come from."""
+    return union(i.held for i in ins if isinstance(i, Data))
+
+
+def size_of(data: Sequence[Data]) -> float:
+    """Neurons in the largest of some regions."""
+    return max((d.size for d in data), default=0.0)
+
+
+def united_fields(names: Sequence[str], items: Sequence[Any]) -> dict[str, frozenset[Any]]:
+    """Fields that are sets, for all of some values or births."""
+    return {name: union(getattr(i, name) for i in items) for name in names}
+
+
+def same_source(data: Sequence[Data]) -> dict[str, Any]:
+    """Whose elements a combination is: those of slices, where whole values are combined with them.
+
+    None, where there are no data.
+    """
+    own = [d for d in data if not d.place.is_whole] or data
+    if not own:
+        return {}
+    return dict(source=min(d.source for d in own), place=combined_place(d.place for d in own))

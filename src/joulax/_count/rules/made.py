@@ -1,0 +1,55 @@
+"""The weights that values are made of, leaf by leaf: masked, noisy, learned."""
+
+from collections.abc import Sequence
+
+from ..axes import COPIED, SPREAD, VARIES, WEIGHT, Axes, combined, either
+from ..findings import Context
+from ..kinds import Data, Leaves, Parameter, Value, Weight
+from ..places import union
+
+
+def provenance(ins: Sequence[Value], axes: Axes, ctx: Context) -> Weight | None:
+    """Leaves of an elementwise result, and along which axes they are broadcast over the data.
+
+    What a layer has delivered makes no weight of a leaf that it meets one to one: a bias, a gain.
+    """
+    parts = [w for w in _weights(ins) if w.axes.shape == axes.shape]
+    if not parts:
+        return None
+    found = either(*(p.axes for p in parts))
+    leaves = union(p.leaves for p in parts)
+    for d in (i for i in ins if isinstance(i, Data)):
+        if d.weight is None and _is_delivered(d, found, leaves, ctx):
+            return None
+        found = _spread(found, d.axes)
+    layer = next((p.layer for p in parts if p.layer), None)
+    return Weight(leaves, found, parts[0].place, layer)
+
+
+def _is_delivered(data: Data, weight: Axes, leaves: Leaves, ctx: Context) -> bool:
+    """Whether data are what a layer of other leaves delivers, one to one with these."""
+    layers = [s.leaves for s in map(ctx.site, data.feeds) if s is not None and s.leaves]
+    if not layers or any(own & leaves for own in layers) or data.axes.shape != weight.shape:
+        return False
+    alone = combined(lambda p, q: SPREAD if p & WEIGHT and not _is_own(q) else 0, weight, data.axes)
+    return not any(alone.flags(SPREAD))
+
+
+def _is_own(labels: int) -> bool:
+    """Whether elements along an axis differ, and were not only copied there."""
+    return bool(labels & VARIES) and not labels & COPIED
+
+
+def _weights(ins: Sequence[Value]) -> list[Weight]:
+    """The weights in operands, those in data first; masks are none."""
+    parameters = [i for i in ins if isinstance(i, Parameter)]
+    made = [i.weight for i in ins if isinstance(i, Data)]
+    made += [p.weight for p in parameters if not p.is_mask]
+    return [w for w in made if w is not None]
+
+
+def _spread(weight: Axes, data: Axes) -> Axes:
+    """Those of a weight, marked where data of the same shape vary and it does not."""
+    if data.shape != weight.shape:
+        return weight
+    return combined(lambda p, q: p | (SPREAD if q & VARIES and not p & WEIGHT else 0), weight, data)

@@ -1,0 +1,97 @@
+"""States of several regions in one array: each of them is followed from step to step by itself."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..axes import IDLE, VARIES
+from ..kinds import Data, Pack, Parameter, Value, varied
+from ..places import NONE, Place
+from .slices import is_read_apart, pack_of
+from .states import entering, leaving, rejoined
+
+
+class Packed:
+    """The states of a loop, and behind them the parts of those that are put together of several.
+
+    A state is packed where every step puts it together of several values and takes it apart again.
+    What is sliced from it in the next step is one of them.
+    """
+
+    def __init__(self, ctx: Any, start: Sequence[Value], body: Any, first: int):
+        """`body`: the jaxpr of a step, of which `first` is the first state."""
+        self._ctx, self._start, self._body, self._first = ctx, start, body, first
+        packs = {k: ctx.pack(s.number) for k, s in enumerate(start)}  # states of a loop around
+        self._begin = {k: p for k, p in packs.items() if p is not None and self._is_packed(k, p)}
+
+    @property
+    def begin(self) -> list[Value]:
+        """The states before the first step, and their parts."""
+        return self._entering([*self._start, *self._parts], 0)
+
+    @property
+    def _parts(self) -> list[Value]:
+        """Parts of states that are packed, before the first step."""
+        return [part for pack in self._begin.values() for part in pack.parts]
+
+    def packs(self, states: Sequence[Value]) -> dict[int, Pack]:
+        """The parts of the inputs of a step."""
+        return {self._first + k: pack for k, pack in self._packs(states).items()}
+
+    def _packs(self, states: Sequence[Value]) -> dict[int, Pack]:
+        rest, found = states[len(self._start) :], dict[int, Pack]()
+        for k, pack in self._begin.items() if rest else ():
+            many = len(pack.parts)
+            found[k], rest = Pack(pack.axis, tuple(rest[:many])), rest[many:]
+        return found
+
+    def after(self, outs: Sequence[Value]) -> list[Value]:
+        """States after a step, and their parts."""
+        for k, out in enumerate(outs):
+            pack = pack_of(out, self._ctx)
+            if pack is not None and self._is_packed(k, pack):
+                self._begin.setdefault(k, self._unpacked(self._start[k], pack))
+        packs = (self._unpacked(outs[k], pack) for k, pack in self._begin.items())
+        return [*outs, *(part for pack in packs for part in pack.parts)]
+
+    def behind(self, states: Sequence[Value]) -> dict[int, Pack]:
+        """The parts of states behind the loop."""
+        packs, path = self._packs(states), self._ctx.path
+        left = {k: tuple(leaving(part, path) for part in p.parts) for k, p in packs.items()}
+        return {k: Pack(packs[k].axis, parts) for k, parts in left.items()}
+
+    def apart(self, states: Sequence[Value]) -> list[Value]:
+        """States after a step and parts of states, without those that are put together."""
+        return [s for k, s in enumerate(states) if k not in self._begin]
+
+    def joined(self, old: list[Value], new: list[Value]) -> list[Value]:
+        """States that may be those of the start or those of any step; of new parts the start."""
+        first, path = len(self._start), self._ctx.path
+        if len(old) == len(new):
+            return rejoined(path, old, new)
+        return [*rejoined(path, old[:first], new[:first]), *self._entering(self._parts, first)]
+
+    def _is_packed(self, k: int, pack: Pack) -> bool:
+        """Whether several values are put together, and the next step takes them apart again."""
+        body, several = self._body.jaxpr, len(pack.parts) > 1
+        return several and is_read_apart(body, body.invars[self._first + k], pack)
+
+    def _unpacked(self, value: Value, like: Pack) -> Pack:
+        """The parts of a state: what it was put together of, or pieces of the same sizes."""
+        known = pack_of(value, self._ctx)
+        if known is not None and (known.axis, known.sizes) == (like.axis, like.sizes):
+            return known
+        return Pack(like.axis, tuple(_part(value, i, p) for i, p in enumerate(like.parts)))
+
+    def _entering(self, states: Sequence[Value], first: int) -> list[Value]:
+        return [entering(s, self._ctx.path, first + k) for k, s in enumerate(states)]
+
+
+def _part(whole: Value, i: int, like: Value) -> Value:
+    """A part of a value of which nothing is known but the whole."""
+    axes = varied(like.axes.shape)
+    if isinstance(whole, Parameter):
+        place = whole.place if whole.constant is not None else whole.place.at(("part", i))
+        return whole.but(axes=axes, place=place, number=-1, form=None)
+    assert isinstance(whole, Data)
+    apart: dict[str, Any] = dict(number=-1, form=None, terms=NONE, weight=None, source=-1)
+    return whole.but(axes=like.axes.only(IDLE | VARIES), place=Place(), **apart)

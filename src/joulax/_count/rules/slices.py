@@ -1,0 +1,191 @@
+"""Slices: which part of a value they are; side by side, how many neurons they are together."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from jax.extend.core import Jaxpr
+
+from ..axes import Axes, numbers_in, put_together
+from ..findings import Context
+from ..kinds import Analog, Data, Events, Pack, Value
+from ..places import NONE, Paths, union
+from .births import datas
+from .registry import shape_of, whole
+
+
+def side_by_side(values: Sequence[Value]) -> dict[str, Any]:
+    """Neurons side by side, and which they are: the slices of a region are the region again."""
+    groups = _groups(datas(values))
+    found = [_joint(g) for g in groups]
+    size = sum(neurons for neurons, _ in found)
+    return dict(size=size, part=found[0][1]) if len(groups) == 1 else dict(size=size)
+
+
+def are_apart(data: Sequence[Data], ctx: Context) -> bool:
+    """Whether values side by side are other neurons: other slices, or currents of other layers."""
+    layers = [own for d in data if (own := _layers(d, ctx))]
+    others = len(layers) == len(data) and sum(map(len, layers)) == len(union(layers))
+    return len({d.part for d in data}) > 1 or (len(data) > 1 and others)
+
+
+def _layers(data: Data, ctx: Context) -> frozenset[Any]:
+    """Weights that feed a region."""
+    sites = (ctx.site(p) for p in data.feeds)
+    return frozenset((s.leaves, s.place) for s in sites if s is not None and s.leaves)
+
+
+def _groups(data: Sequence[Data]) -> list[list[Data]]:
+    """Data by the region that they are of."""
+    found: list[tuple[Paths, list[Data]]] = []
+    for d in (d for d in data if d.feeds or d.size):
+        owner = d.feeds or d.births
+        match = next((i for i, (o, _) in enumerate(found) if o & owner), None)
+        if match is None:
+            found.append((owner, [d]))
+        else:
+            old, members = found[match]
+            found[match] = (old | owner, [*members, d])
+    return [members for _, members in found]
+
+
+def _joint(group: Sequence[Data]) -> tuple[float, tuple[Any, ...]]:
+    """Neurons of parts of one region, and which part they are together."""
+    sizes = {d.part: d.size for d in group}
+    most, part = max(d.size for d in group), put_together(sizes)
+    if len(sizes) == 1 or part is None:
+        return most, group[0].part if len(sizes) == 1 else ()
+    return max(most, min(sum(sizes.values()), _reach(part, group[0].part))), part
+
+
+def _reach(part: tuple[Any, ...], slice_: tuple[Any, ...]) -> float:
+    """Neurons of a part; of the whole, those of which a slice is some."""
+    numbers, whole = numbers_in(part or slice_) or ((), 0)
+    return float(len(numbers) if part else whole)
+
+
+SLICES = ("slice", "split", "unstack")
+
+
+def piece(eqn: Any, info: Data, k: int, ctx: Context) -> Value | None:
+    """What output k of a slice is, where it is one of the values that were put together before."""
+    pack = pack_of(info, ctx) if eqn.primitive.name in SLICES else None
+    found = None if pack is None else _part(eqn, k, pack)
+    if found is None:
+        return None
+    if found.travels and not (isinstance(info, Events) and isinstance(found, Events)):
+        found = _without_events(found)
+    if eqn.primitive.name == "unstack":
+        axis = int(eqn.params["axis"])
+        return found.but(axes=found.axes.without((axis,)), number=-1, form=None)
+    return found
+
+
+def _part(eqn: Any, k: int, pack: Pack) -> Value | None:
+    """The value that output k of a slice takes from others beside it, if it is one."""
+    cuts = [(a, n, taken(eqn, a, n, k)) for a, n in enumerate(shape_of(eqn.invars[0]))]
+    if any(cut != (0, n, 1) for a, n, cut in cuts if a != pack.axis):
+        return None
+    return pack.between(*cuts[pack.axis][2])
+
+
+def is_read_apart(jaxpr: Jaxpr, variable: Any, pack: Pack) -> bool:
+    """Whether a program takes nothing from an array but the values that are put together in it."""
+    read = [(e, i) for e in jaxpr.eqns for i, v in enumerate(e.invars) if v is variable]
+    return all(_reads_apart(jaxpr, e, i, pack) for e, i in read)
+
+
+def _reads_apart(jaxpr: Jaxpr, eqn: Any, i: int, pack: Pack) -> bool:
+    name = eqn.primitive.name
+    if name in SLICES:
+        return all(_part(eqn, k, pack) is not None for k in range(len(eqn.outvars)))
+    if name in ("transpose", "reshape"):
+        moved = _moved(eqn, pack)
+        return moved is not None and is_read_apart(jaxpr, eqn.outvars[0], moved)
+    inside = _inside(eqn, i)
+    return bool(inside) and all(is_read_apart(inner, inner.invars[k], pack) for inner, k in inside)
+
+
+def _inside(eqn: Any, i: int) -> list[tuple[Jaxpr, int]]:
+    """Where operand i goes on as it is: into the jaxpr of a call, or of the steps of a loop."""
+    p = eqn.params
+    if eqn.primitive.name == "while":
+        tests, fixed = p["cond_nconsts"], p["body_nconsts"]
+        test, body = p["cond_jaxpr"].jaxpr, p["body_jaxpr"].jaxpr
+        if i < tests:
+            return [(test, i)]
+        return [(body, i - tests), *([(test, i - fixed)] if i >= tests + fixed else [])]
+    if eqn.primitive.name == "scan" and i >= p["num_consts"] + p["num_carry"]:
+        return []
+    found: list[Any] = [p[k] for k in ("jaxpr", "call_jaxpr", "fun_jaxpr") if k in p]
+    inner: list[Jaxpr] = [getattr(jaxpr, "jaxpr", jaxpr) for jaxpr in found[:1]]
+    return [(jaxpr, i) for jaxpr in inner if len(jaxpr.invars) == len(eqn.invars)]
+
+
+def pack_of(info: Value, ctx: Context) -> Pack | None:
+    """The values that a value was put together of, as far as the program says."""
+    known, made = ctx.pack(info.number), ctx.maker(info.number)
+    if known is not None or made is None:
+        return known
+    eqn, ins = made
+    if eqn.primitive.name == "concatenate":
+        return Pack(int(eqn.params["dimension"]), tuple(map(whole, ins, eqn.invars)))
+    if eqn.primitive.name == "stack":
+        axis = int(eqn.params["axis"])
+        return Pack(axis, tuple(_relabelled(i, i.axes.inserted(axis, 1, 0)) for i in ins))
+    moved = eqn.primitive.name in ("transpose", "reshape")
+    inner = pack_of(ins[0], ctx) if moved else None
+    return None if inner is None else _moved(eqn, inner)
+
+
+def _moved(eqn: Any, pack: Pack) -> Pack | None:
+    """The same values where a transposition or another shape has put them."""
+    if eqn.primitive.name == "transpose":
+        return _transposed(pack, eqn.params["permutation"])
+    return _reshaped(pack, shape_of(eqn.outvars[0])) if pack.axis == 0 else None
+
+
+def _transposed(pack: Pack, permutation: Sequence[int]) -> Pack:
+    order = [int(a) for a in permutation]
+    parts = tuple(_relabelled(p, p.axes.moved(order)) for p in pack.parts)
+    return Pack(order.index(pack.axis), parts)
+
+
+def _reshaped(pack: Pack, shape: tuple[int, ...]) -> Pack | None:
+    """Rows of another width: each part is some of them."""
+    row = max(math.prod(shape[1:]), 1)
+    sizes = [math.prod(p.axes.shape) for p in pack.parts]
+    if not shape or any(size % row for size in sizes):
+        return None
+    shapes = [(size // row, *shape[1:]) for size in sizes]
+    parts = zip(pack.parts, shapes, strict=True)
+    return Pack(0, tuple(_relabelled(p, p.axes.reshaped(s)) for p, s in parts))
+
+
+def _relabelled(value: Value, axes: Axes) -> Value:
+    """The same elements with other axes."""
+    apart = dict[str, Any](terms=NONE, weight=None) if isinstance(value, Data) else {}
+    return value.but(axes=axes, number=-1, form=None, **apart)
+
+
+def _without_events(value: Value) -> Value:
+    """A part of an array beside which its events do not travel."""
+    assert isinstance(value, Data)
+    known: dict[str, Any] = {f.name: getattr(value, f.name) for f in dataclasses.fields(Data)}
+    known |= {"terms": NONE, "number": -1, "form": None}
+    return Analog(**known)
+
+
+def taken(eqn: Any, axis: int, size: int, k: int) -> tuple[int, int, int]:
+    """Start, limit and stride of output k along one axis."""
+    name, p = eqn.primitive.name, eqn.params
+    if name == "slice":
+        stride = 1 if p["strides"] is None else p["strides"][axis]
+        return int(p["start_indices"][axis]), int(p["limit_indices"][axis]), int(stride)
+    if axis != p["axis"]:
+        return 0, size, 1
+    if name == "unstack":
+        return k, k + 1, 1
+    start = int(sum(p["sizes"][:k]))
+    return start, start + int(p["sizes"][k]), 1

@@ -1,0 +1,87 @@
+"""Steps of loops that are written out: which neurons these are, and when a step ends."""
+
+from collections.abc import Iterable, Sequence
+
+from .findings import Population
+from .places import Path, Paths, union
+from .plan import Claim, Tables
+
+
+def same_step(
+    tables: Tables, population: Population, new: Claim, free: Sequence[Path]
+) -> Claim | None:
+    """These neurons in the same step of an unrolled loop, driven by other weights before.
+
+    A step ends where they fire. Of neurons that do not, each weight drives them once in a step.
+    """
+    if population.held or population.turns or population.is_reduced:
+        return None
+    feeds = population.feeds | population.chain
+    known = _alike(tables, feeds, new)
+    fired = _fired(tables, new.frame, feeds, frozenset(free))
+    if fired:
+        known = [c for c in known if c.owner not in fired]
+    elif not population.chain or _driven_before(tables, population, free) >= len(known):
+        known = []
+    return max(known, key=lambda c: c.owner, default=None)
+
+
+def _alike(tables: Tables, feeds: Iterable[Path], new: Claim) -> list[Claim]:
+    """Populations of this size and frame that some feeds drive, each once."""
+    known = dict.fromkeys(tables.driven(feeds))
+    return [c for c in known if c.frame == new.frame and c.neurons == new.neurons]
+
+
+def _fired(tables: Tables, frame: Path, feeds: Paths, free: Paths) -> Paths:
+    """Currents, and spikes one to one, with which neurons have fired before these came."""
+    births = (b for b in tables.births.values() if b.frame == frame and not b.weak)
+    driven = (b.feeds for b in births if not b.feeds & free)
+    return union(f for f in driven if f & tables.sites.keys() <= feeds)
+
+
+def _driven_before(tables: Tables, population: Population, free: Sequence[Path]) -> int:
+    """How often the weights of these currents have driven the state already."""
+    layers = tables.layers(free).keys()
+    again = [p for p in population.chain if tables.layers([p]).keys() & layers]
+    return len(tables.driven(again))
+
+
+def record_of(tables: Tables, population: Population, new: Claim) -> Path | None:
+    """The record of neurons that have fired before, driven by other weights then.
+
+    Traces and counters of spikes have no sites, and are no such neurons.
+    """
+    if population.held or not population.feeds & tables.sites.keys():
+        return None
+    fired = (tables.births[p].feeds for p in population.fired & tables.births.keys())
+    known = _alike(tables, population.chain.union(*fired), new)
+    return min((c.record for c in known), key=tables.first, default=None)
+
+
+def moved(tables: Tables, paths: list[Path]) -> list[Path]:
+    """Births without those of a first step, where the same neurons have taken later ones."""
+    known = tables.births
+    if not any(_past(tables, p) for p in paths):
+        return paths
+    return [p for p in paths if known[p].fired or known[p].held]
+
+
+def _past(tables: Tables, birth: Path) -> Paths:
+    """Where neurons have taken up currents before they fired, in a loop that is written out."""
+    return frozenset(p for p in tables.births[birth].fired if p not in tables.births)
+
+
+def steps_without_sites(tables: Tables, paths: Sequence[Path]) -> int:
+    """How often neurons fire one after the other, without a site between, in an unrolled loop."""
+    depth: dict[Path, int] = {}
+    for path in paths:
+        fired, past = tables.taken_back(path), _past(tables, path)
+        same = {p for p in depth if fired & {p, *tables.forms(p)}}
+        before = same | {p for p in depth if _past(tables, p) < past}
+        depth[path] = 1 + max((depth[p] for p in before), default=0)
+    return max(depth.values())
+
+
+def chain(tables: Tables, birth: Path) -> set[Path]:
+    """A birth in all its forms, and the spikes that its neurons have taken back before."""
+    return {birth, *tables.forms(birth), *tables.taken_back(birth)}
