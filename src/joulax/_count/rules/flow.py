@@ -12,7 +12,7 @@ from ..findings import EVENTS, Birth, Context, Found, Operands
 from ..kinds import Data, Events, Value
 from ..places import union
 from ..run import Runner, Taps, evaluate_one, merged, read_all, split, wanted
-from .births import reborn_at, taps
+from .births import datas, mixed, reborn_at, taps
 from .registry import PartialRule, called_from, rule, shape_of
 
 
@@ -38,8 +38,14 @@ def contained(eqn: Any) -> PartialRule | None:
 CALLS = "jit pjit closed_call core_call core_closed_call remat_call checkpoint remat2 remat".split()
 
 
+SAMPLERS = ("_poisson", "_geometric")  # of `jax.random`: what they compare is no neuron
+
+
 @rule(*CALLS, container=True)
 def _call(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
+    if eqn.params.get("name") in SAMPLERS and datas(ins):
+        rates = datas(ins[1:]) or datas(ins)
+        return mixed(eqn, rates, ctx, "a random draw", enters=False)
     inner = inner_jaxpr(eqn)
     with called_from(eqn, inner.jaxpr if isinstance(inner, ClosedJaxpr) else inner):
         plan = ctx.walk(inner, ins, call=True)
