@@ -48,6 +48,10 @@ class Place:
         """The same array, one slice in each step of some loops."""
         return Place(self.slices, self.loops | loops)
 
+    def left(self, loops: Paths) -> "Place":
+        """The same array, where the slices of all steps of some loops are together again."""
+        return Place(self.slices, self.loops - loops)
+
     @property
     def is_whole(self) -> bool:
         """Whether nothing was sliced, and no loop walks over it."""

@@ -1,6 +1,7 @@
 """One rule per primitive: what comes out, given what goes in, and what is found there."""
 
 from . import (
+    beside as beside,
     brainevent as brainevent,
     branches as branches,
     choices as choices,

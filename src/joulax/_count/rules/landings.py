@@ -27,10 +27,10 @@ from ..kinds import (
     varied,
 )
 from ..places import NONE, Place, union
+from .beside import beside
 from .births import datas, mixed
 from .chosen import bare_terms
 from .contents import arrived, births_in, held_in, spikes_in
-from .movement import beside
 from .products import current
 from .registry import because, parameter_of, rule, shape_of, site_of, whole
 from .sets import values_of

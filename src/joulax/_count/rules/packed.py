@@ -6,7 +6,7 @@ from typing import Any
 from ..axes import IDLE, VARIES
 from ..kinds import Data, Pack, Parameter, Value, varied
 from ..places import NONE, Place
-from .slices import is_read_apart, pack_of
+from .slices import is_read_apart, is_shifted, pack_of
 from .states import entering, leaving, rejoined
 
 
@@ -73,7 +73,12 @@ class Packed:
     def _is_packed(self, k: int, pack: Pack) -> bool:
         """Whether several values are put together, and the next step takes them apart again."""
         body, several = self._body.jaxpr, len(pack.parts) > 1
-        return several and is_read_apart(body, body.invars[self._first + k], pack)
+        state = body.invars[self._first + k]
+        return (
+            several
+            and is_read_apart(body, state, pack)
+            and not is_shifted(body, state, body.outvars[k], pack)
+        )
 
     def _unpacked(self, value: Value, like: Pack) -> Pack:
         """The parts of a state: what it was put together of, or pieces of the same sizes."""

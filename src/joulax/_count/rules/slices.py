@@ -1,11 +1,12 @@
 """Slices: which part of a value they are; side by side, how many neurons they are together."""
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
 
-from jax.extend.core import Jaxpr
+from jax.extend.core import Jaxpr, Literal
 
 from ..axes import Axes, numbers_in, put_together
 from ..findings import Context
@@ -121,6 +122,29 @@ def _inside(eqn: Any, i: int) -> list[tuple[Jaxpr, int]]:
     found: list[Any] = [p[k] for k in ("jaxpr", "call_jaxpr", "fun_jaxpr") if k in p]
     inner: list[Jaxpr] = [getattr(jaxpr, "jaxpr", jaxpr) for jaxpr in found[:1]]
     return [(jaxpr, i) for jaxpr in inner if len(jaxpr.invars) == len(eqn.invars)]
+
+
+def is_shifted(jaxpr: Jaxpr, state: Any, after: Any, pack: Pack) -> bool:
+    """Whether a step moves parts of a state to other places: a delay line, not several states."""
+    makers = {v: (e, k) for e in jaxpr.eqns for k, v in enumerate(e.outvars)}
+    made = makers.get(after)
+    if made is None or made[0].primitive.name not in ("concatenate", "stack"):
+        return False
+    places = itertools.accumulate(pack.sizes, initial=0)
+    froms = (_taken_from(makers, v, state, pack.axis) for v in made[0].invars)
+    return any(at not in (None, place) for at, place in zip(froms, places, strict=False))
+
+
+def _taken_from(makers: dict[Any, Any], variable: Any, state: Any, axis: int) -> int | None:
+    """Where a slice of a state begins; none: it is no slice of it."""
+    while not isinstance(variable, Literal) and variable in makers:
+        eqn, k = makers[variable]
+        variable = eqn.invars[0] if eqn.invars else None
+        if eqn.primitive.name in SLICES and variable is state:
+            return taken(eqn, axis, shape_of(variable)[axis], k)[0]
+        if eqn.primitive.name not in ("squeeze", "broadcast_in_dim", "reshape", "expand_dims"):
+            return None
+    return None
 
 
 def pack_of(info: Value, ctx: Context) -> Pack | None:

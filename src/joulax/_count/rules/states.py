@@ -86,10 +86,11 @@ def _outside(states: Paths, path: Path) -> Paths:
 def leaving(info: Value, path: Path) -> Value:
     """A state after the loop."""
     if isinstance(info, Parameter):
-        place = Place(info.place.slices, info.place.loops - {path})
+        place = info.place.left(frozenset((path,)))
         return info.but(place=place, number=-1, form=None)
     assert isinstance(info, Data)
-    return _left(info, path).but(number=-1, form=None, terms=NONE, source=-1, place=Place())
+    rows = frozenset(t.but(stored=t.stored - {path}) for t in info.terms if path in t.stored)
+    return _left(info, path).but(number=-1, form=None, terms=rows, source=-1, place=Place())
 
 
 def entering(info: Value, path: Path, k: int) -> Value:
@@ -101,7 +102,7 @@ def entering(info: Value, path: Path, k: int) -> Value:
         t.but(counted=True, carried=t.carried | loop)
         for t in info.terms
         if path in t.weight.place.loops and path in t.place.loops
-    )
+    ) | frozenset(t for t in info.terms if path in t.stored)
     fresh: dict[str, Any] = dict(number=-1, form=None, source=-1, place=Place(), terms=terms)
     if isinstance(info, Events):
         piled = info.piled | (loop if state in info.running else NONE)
