@@ -1,0 +1,248 @@
+"""Values put beside each other, or over each other: stacks, paddings, buffers, indices."""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from jaxtyping import Array
+
+from ..axes import REPEATED, SOURCE, VARIES, WEIGHT, Axes, either
+from ..events import mask
+from ..findings import EVENTS, Companions, Context, Found, Operands
+from ..joins import join
+from ..kinds import (
+    UNIT,
+    Analog,
+    Data,
+    Events,
+    Parameter,
+    Term,
+    Value,
+    is_simple,
+    shared,
+    united,
+)
+from ..places import NONE, Paths, Place, union
+from .births import datas, mixed, placed_births
+from .contents import feeds_in
+from .registry import data_of, parameter_of, rule, shape_of, travelling, whole
+from .sets import are_events, values_of
+from .slices import are_apart, side_by_side
+from .summed import again
+from .terms import Rearranged, together
+
+
+def _combined_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
+    data = [ins[i] for i in data_places(eqn, ins)]
+    values = united(*map(values_of, data))
+    return [parameter_of(data, shape_of(v), values=values) for v in eqn.outvars]
+
+
+def data_places(eqn: Any, ins: Sequence[Value]) -> list[int]:
+    """Operands that are values, not indices."""
+    name = eqn.primitive.name
+    if name in ("concatenate", "stack"):
+        return list(range(len(ins)))
+    return [0, 2] if name.startswith("scatter") else [0, 1]
+
+
+@rule("concatenate", "stack", "pad", "dynamic_update_slice", parameters=_combined_parameters)
+def _combine(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
+    """Several values side by side; an index made of data makes data of all of them."""
+    return beside(eqn, [*map(whole, ins, eqn.invars)], ctx)
+
+
+def beside(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
+    """Values put beside each other, or over each other."""
+    places = data_places(eqn, ins)
+    apart = are_apart(datas([ins[i] for i in places]), ctx)
+    values = [_level(eqn, ins[i], apart) for i in places]
+    if all(isinstance(v, Parameter) for v in values):
+        return _placed_by_data(eqn, values, ins, ctx)
+    joined = functools.reduce(join, values)
+    if isinstance(joined, Events) and not all(map(_like_spikes, values)):
+        joined = data_of(mixed(eqn, values, ctx, "spikes are put beside other values"))
+    assert isinstance(joined, Data)
+    out = joined.but(
+        number=-1,
+        form=None,
+        weight=None,
+        terms=frozenset(_in_buffer(eqn, t, ins, places) for t in _beside_terms(eqn, values)),
+        **_rearranged(eqn, ins, values, places),
+        held=joined.held - _stored(eqn, ins, values, places),
+        feeds=feeds_in(values),
+        **side_by_side(values),
+    )
+    return Found([out], events=travelling(out, lambda ops: _together(eqn, ops, places, out)))
+
+
+def _stored(
+    eqn: Any, ins: Sequence[Value], values: Sequence[Value], places: Sequence[int]
+) -> Paths:
+    """States of loops that a result does not carry on: a buffer, another place in every step."""
+    if eqn.primitive.name not in ("scatter", "dynamic_update_slice"):
+        return NONE
+    index = _indices(ins, places)
+    loops = union(i.place.loops for i in index if isinstance(i, Parameter))
+    old, new = (v.held if isinstance(v, Data) else NONE for v in values)
+    return frozenset(s for s in old - new if s[:-1] in loops)
+
+
+def _in_buffer(eqn: Any, term: Term, ins: Sequence[Value], places: Sequence[int]) -> Term:
+    """Products of which a loop puts those of each step at a place of their own."""
+    if eqn.primitive.name not in ("scatter", "dynamic_update_slice"):
+        return term
+    walked = [i.place.loops if isinstance(i, Parameter) else NONE for i in _indices(ins, places)]
+    loops = union(walked) & term.weight.place.loops & term.place.loops
+    if not loops or len(term.axes) != len(shape_of(eqn.outvars[0])):
+        return term
+    inside = dataclasses.replace(term.weight, place=term.weight.place.left(loops))
+    return term.but(
+        axes=term.axes.marked(WEIGHT | SOURCE, _apart(eqn)),
+        weight=inside,
+        place=term.place.left(loops),
+        stored=term.stored | loops,
+    )
+
+
+def _indices(ins: Sequence[Value], places: Sequence[int]) -> list[Value]:
+    """Operands that are indices, not values."""
+    return [i for k, i in enumerate(ins) if k not in places]
+
+
+def _rearranged(
+    eqn: Any, ins: Sequence[Value], values: Sequence[Value], places: Sequence[int]
+) -> dict[str, Any]:
+    """Whose elements these are, where all parts but zeros come from one source: rolls, shifts."""
+    data = datas(values)
+    source = shared(d.root for d in data)
+    alone = all(isinstance(v, Data) or _zero(v) for v in values)
+    if source is None or source < 0 or not alone:
+        return dict(source=-1, place=Place())
+    others = tuple(i.number for i in _indices(ins, places))
+    parts = tuple(d.place.slices for d in data)
+    loops = union(d.place.loops for d in data)
+    key = (eqn.primitive.name, str(eqn.params), others, parts)
+    rank = len(shape_of(eqn.outvars[0]))
+    moved = Rearranged(_along(eqn, rank), rank, key)
+    return dict(source=source, place=Place((moved,), loops))
+
+
+def _along(eqn: Any, rank: int) -> tuple[int, ...]:
+    """Axes along which the parts stand beside each other."""
+    params: dict[str, Any] = eqn.params
+    if "padding_config" in params:
+        return tuple(a for a, pads in enumerate(params["padding_config"]) if any(pads))
+    axis = params.get("dimension", params.get("axis"))
+    return tuple(range(rank)) if axis is None else (int(axis),)
+
+
+def _zero(value: Value) -> bool:
+    return isinstance(value, Parameter) and value.values is not None and 0.0 in value.values
+
+
+def _like_spikes(value: Value) -> bool:
+    """Whether a value beside spikes is as they are: spikes, zeros, ones, masks."""
+    return isinstance(value, Events) or _zero(value) or is_simple(values_of(value))
+
+
+def _level(eqn: Any, value: Value, apart: bool) -> Value:
+    """A part, with the axes of the whole; stacked neurons are others if they are `apart`."""
+    steps = isinstance(value, Data) and (value.feeds or value.births) and not apart
+    axes = _fitted(eqn, value.axes, REPEATED | VARIES if steps else VARIES)
+    grown = [a for a, n in enumerate(axes.shape) if value.axes.shape[a : a + 1] != (n,)]
+    stacked = eqn.primitive.name == "stack" or not isinstance(value, Data)
+    return value.but(axes=axes if stacked else axes.marked(VARIES, grown))
+
+
+def _fitted(eqn: Any, axes: Axes, labels: int) -> Axes:
+    """Axes of a part at the shape of the whole; the axis of a stack carries these labels."""
+    shape = shape_of(eqn.outvars[0])
+    if eqn.primitive.name == "stack":
+        axis: int = eqn.params["axis"]
+        axes = axes.inserted(axis, shape[axis], labels)
+    if len(axes) == len(shape):
+        return axes.resized(shape)
+    in_windows = eqn.primitive.name == "scatter"
+    return _windowed(eqn, axes, shape, labels) if in_windows else Axes.of(shape)
+
+
+def _windowed(eqn: Any, axes: Axes, shape: tuple[int, ...], labels: int) -> Axes:
+    """Axes of what is put into an array: windows keep theirs, the others carry these labels."""
+    numbers = eqn.params["dimension_numbers"]
+    gone = (*numbers.inserted_window_dims, *numbers.operand_batching_dims)
+    windows = [a for a in range(len(shape)) if a not in gone]
+    return axes.moved(numbers.update_window_dims).broadcast(shape, windows, labels)
+
+
+def _beside_terms(eqn: Any, values: Sequence[Value]) -> frozenset[Term]:
+    """Terms of the parts; along the axis of the parts they vary where the parts differ."""
+    parts = [(v, t) for v in values if isinstance(v, Data) for t in v.terms]
+    merged: dict[Any, Term] = {}
+    for v, t in parts:  # one term a leaf and source
+        axes = _fitted(eqn, t.axes, 0)
+        if _meets(v, t, parts):
+            axes = axes.marked(WEIGHT | SOURCE, _apart(eqn))
+        key = (t.weight.leaves, t.source, t.spiking, t.counted)
+        old = merged.get(key)
+        merged[key] = t.but(axes=axes) if old is None else old.but(axes=either(old.axes, axes))
+    return frozenset(merged.values())
+
+
+def _apart(eqn: Any) -> Sequence[int]:
+    """Axes along which one part is not where another one is."""
+    p: dict[str, Any] = eqn.params
+    if "dimension" in p or "axis" in p:
+        return (int(p["dimension"] if "dimension" in p else p["axis"]),)
+    if eqn.primitive.name == "scatter":
+        return tuple(p["dimension_numbers"].scatter_dims_to_operand_dims)
+    whole, piece = (shape_of(v) for v in eqn.invars[:2])
+    if eqn.primitive.name != "dynamic_update_slice":
+        return ()
+    return [a for a, (n, m) in enumerate(zip(whole, piece, strict=True)) if n != m]
+
+
+def _meets(value: Value, term: Term, parts: Sequence[tuple[Value, Term]]) -> bool:
+    """Whether a term of one part makes synapses with a term of another part."""
+    return any(together(term, other) for v, other in parts if v is not value)
+
+
+def _together(eqn: Any, ops: Operands, places: Sequence[int], out: Data) -> Companions:
+    def put(parts: Sequence[Array]) -> Array:
+        operands = list(ops.values)
+        for i, part in zip(places, parts, strict=True):
+            operands[i] = part
+        return again(eqn, *operands)[0]
+
+    if isinstance(out, Events):
+        return {EVENTS: put([ops.events(i) for i in places])}
+    keys = {t.key for t in out.pending}
+    return {k: put([ops.term(i, k) for i in places]) for k in keys}
+
+
+def _placed_by_data(eqn: Any, values: Sequence[Value], ins: Sequence[Value], ctx: Context) -> Found:
+    """Parameters put at places that data choose: what was put there tells where."""
+    few_ = united(*map(values_of, values))
+    found = mixed(eqn, datas(ins), ctx, "parameters put where data say", enters=False)
+    region = found.outs[0]
+    assert isinstance(region, Data)
+    axes = parameter_of(values, shape_of(eqn.outvars[0])).axes
+    if few_ is None or not are_events(few_):
+        weight = parameter_of(values, axes.shape).weight
+        cause = region.cause
+        return Found([Analog(axes, cause=cause, births=region.births, weight=weight)])
+    simple = is_simple(few_)
+    out = Events(
+        axes,
+        cause=region.cause,
+        births=region.births,
+        values=few_,
+        scale=UNIT if simple else (max(map(abs, few_)), ()),
+        nonneg=min(few_) >= 0,
+        beside=not simple,
+        random=region.random,
+    )
+    found = Found([out], None if simple else lambda ops: [{EVENTS: mask(ops.outs[0])}])
+    born = simple and (region.feeds or not region.births)
+    return placed_births(eqn, found, region, ctx) if born else found
