@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
@@ -35,7 +36,7 @@ from .products import current
 from .registry import because, parameter_of, rule, shape_of, site_of, whole
 from .sets import values_of
 from .summed import again
-from .terms import at_most, lookups, outermost, positions
+from .terms import at_most, lookups, outermost, positions, real_layer
 
 
 def _scattered_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
@@ -135,16 +136,15 @@ def _index_site(eqn: Any, ins: Sequence[Value], ctx: Context, terms: Sequence[Te
     axes = varied(out).marked(REPEATED, batched)
     share = math.prod(out[a] for a in batched)
     dense = float(math.prod(shape)) * sum(t.positions for t in terms)
+    weight = replace(terms[0].weight, leaves=leaves, place=Place(), layer=real_layer(terms, state))
     site = site_of(
         eqn,
         ctx,
-        terms[0].weight,
-        leaves=leaves,
-        place=Place(),
+        weight,
         spiking=spiking,
         cause=updates.cause if isinstance(updates, Data) else None,
         dense=dense,
-        synapses=positions(ctx, dense / max(share, 1), terms),
+        synapses=positions(ctx, dense / max(share, 1), terms, weight.layer),
         neurons=float(axes.size(IDLE)),
         inputs=0.0,
     )

@@ -157,7 +157,7 @@ def _hand_site(eqn: Any, info: Data, ctx: Context, found: Sequence[Term]) -> Sit
         spiking=spiking,
         cause=info.cause if spiking else None,
         dense=dense,
-        synapses=positions(ctx, dense / max(repeats, 1.0), found),
+        synapses=positions(ctx, dense / max(repeats, 1.0), found, found[0].weight.layer),
         neurons=neurons,
         inputs=0.0,
     )

@@ -13,7 +13,7 @@ from ..events import existing, mask
 from ..exact import MANY, Sum
 from ..findings import Companions, Context, Found, Key, Operands, Site, Tap
 from ..kinds import Analog, Cause, Data, Events, Leaves, Parameter, Term, Value, Weight, term_axes
-from ..places import Paths, Place, union
+from ..places import NONE, Layer, Paths, Place, union
 from .births import common, datas
 from .contents import births_in
 from .registry import because, part, shape_of, site_of
@@ -165,7 +165,7 @@ def merged_terms(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     leaves = union(t.weight.leaves for t in met)
     new = _opened(sides, leaves)
     axes = _sliced(eqn, pairs)
-    sites, taps = _hand_sites(eqn, ctx, new, axes)
+    sites, taps = _hand_sites(eqn, ctx, new, axes, union(t.carried ^ u.carried for t, u in pairs))
     out = _hand_current(eqn, ins, ctx, sites, axes)
     return Found(
         [out.but(terms=_left_over(sides, pairs, leaves, [t for _, t in new]))],
@@ -203,15 +203,21 @@ def _hand_current(
 
 
 def _hand_sites(
-    eqn: Any, ctx: Context, new: Sequence[tuple[int, Term]], axes: Axes
+    eqn: Any, ctx: Context, new: Sequence[tuple[int, Term]], axes: Axes, added: Paths
 ) -> tuple[list[Site], list[Tap]]:
-    """A site for each weight and kind among the terms that are added here."""
+    """A site for each weight and kind among the terms that are added here.
+
+    A loop over layers stays one, unless it is a loop in which the rows are `added`.
+    """
     shape = shape_of(eqn.outvars[0])
     sites: list[Site] = []
     taps: list[Tap] = []
     for k, terms in enumerate(grouped(t for _, t in new)):
         here, own = part(ctx, k), [(i, t) for i, t in new if t.key == terms[0].key]
-        site = hand_site(eqn, here, terms[0], terms[0].weight.leaves, shape, own, axes)
+        layer = terms[0].weight.layer
+        layer = None if layer and layer.path in added else layer
+        leaves = terms[0].weight.leaves
+        site = hand_site(eqn, here, terms[0], leaves, shape, own, axes, layer)
         sites.append(site)
         taps += _hand_taps(here, site, own, delivered(axes))
     return sites, taps
@@ -277,6 +283,7 @@ def hand_site(
     shape: tuple[int, ...],
     new: Sequence[tuple[int, Term]],
     axes: Axes,
+    layer: Layer | None = None,
 ) -> Site:
     """The site of a weighted sum written by hand; `new` are the terms counted here."""
     size = float(math.prod(shape))
@@ -288,11 +295,11 @@ def hand_site(
     return site_of(
         eqn,
         ctx,
-        Weight(leaves, term.weight.axes, place),
+        Weight(leaves, term.weight.axes, place, layer),
         spiking=term.spiking,
         cause=None if term.spiking else because(eqn, "a leaf times analog data"),
         dense=dense,
-        synapses=positions(ctx, distinct * share, [t for _, t in new]),
+        synapses=positions(ctx, distinct * share, [t for _, t in new], layer),
         neurons=neurons,
         inputs=0.0,
     )
@@ -304,13 +311,23 @@ def _distinct(terms: Iterable[Term]) -> float:
     return sum(p or 1.0 for p in found.values())
 
 
-def positions(ctx: Context, here: float, terms: Sequence[Term]) -> float:
+def positions(
+    ctx: Context, here: float, terms: Sequence[Term], layer: Layer | None = None
+) -> float:
     """Distinct synapse positions of a sum, where loops or indices walk over the weights."""
-    steps = ctx.steps(union(t.weight.place.loops for t in terms))
+    layers = frozenset((layer.path,)) if layer else NONE
+    steps = ctx.steps(union(t.weight.place.loops for t in terms) - layers)
     elements = ctx.elements(union(t.weight.leaves for t in terms))
     if steps is None or any(t.lookup for t in terms):
         return max(here, elements)
     return min(here * steps, elements) if all(t.is_row for t in terms) else here * steps
+
+
+def real_layer(terms: Sequence[Term], sum_: Value) -> Layer | None:
+    """The scan over layers that slices the weight, unless it adds rows to the same sum."""
+    layer = terms[0].weight.layer
+    added = {s[:-1] for s in sum_.held} if isinstance(sum_, Data) else set[Any]()
+    return None if layer and layer.path in added else layer
 
 
 def current_cause(site: Site) -> Cause:
