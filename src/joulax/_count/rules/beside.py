@@ -173,7 +173,7 @@ def _windowed(eqn: Any, axes: Axes, shape: tuple[int, ...], labels: int) -> Axes
     numbers = eqn.params["dimension_numbers"]
     gone = (*numbers.inserted_window_dims, *numbers.operand_batching_dims)
     windows = [a for a in range(len(shape)) if a not in gone]
-    return axes.moved(numbers.update_window_dims).broadcast(shape, windows, labels)
+    return axes.moved(map(int, numbers.update_window_dims)).broadcast(shape, windows, labels)
 
 
 def _beside_terms(eqn: Any, values: Sequence[Value]) -> frozenset[Term]:
@@ -196,7 +196,7 @@ def _apart(eqn: Any) -> Sequence[int]:
     if "dimension" in p or "axis" in p:
         return (int(p["dimension"] if "dimension" in p else p["axis"]),)
     if eqn.primitive.name == "scatter":
-        return tuple(p["dimension_numbers"].scatter_dims_to_operand_dims)
+        return [int(a) for a in p["dimension_numbers"].scatter_dims_to_operand_dims]
     whole, piece = (shape_of(v) for v in eqn.invars[:2])
     if eqn.primitive.name != "dynamic_update_slice":
         return ()

@@ -167,11 +167,11 @@ def _batched(eqn: Any, state: Value, terms: Sequence[Term]) -> list[int]:
     found = list(getattr(numbers, "operand_batching_dims", ()))
     gone = (*numbers.inserted_window_dims, *found)
     whole = [d for d in range(len(state.axes)) if d not in gone]
-    windows = zip(numbers.update_window_dims, whole, strict=True)
+    windows = zip(map(int, numbers.update_window_dims), whole, strict=True)
     found += [d for a, d in windows if not any(t.axes.has(a, WEIGHT) for t in terms)]
     if isinstance(state, Data):
         found += [a for a, r in enumerate(state.repeated) if r]
-    return sorted(set(found))
+    return sorted({int(a) for a in found})
 
 
 def _landed_taps(

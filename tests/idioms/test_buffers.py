@@ -1,0 +1,293 @@
+"""Products in buffers, in delay lines, in loops over layers: synapses where they are summed."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+import joulax
+
+RNG = np.random.default_rng(5)
+W = jnp.asarray(RNG.normal(size=(5, 7)), jnp.float32)
+X = jnp.asarray(RNG.random((12, 5)) < 0.4, jnp.float32)
+A = jnp.asarray(RNG.normal(size=(12, 5)), jnp.float32)
+K = jnp.asarray([0.5, 0.3, 0.2], jnp.float32)
+EVENTS = float(X[0].sum())
+ROWS = jnp.zeros((5, 7), jnp.float32)
+
+
+def in_a_loop(p, x):
+    return lax.fori_loop(0, 5, lambda i, b: b.at[i].set(x[i] * p[i]), ROWS).sum(0)
+
+
+def updated_by_slices(p, x):
+    def step(b, i):
+        return lax.dynamic_update_slice(b, (x[i] * p[i])[None], (i, jnp.zeros_like(i))), None
+
+    return lax.scan(step, ROWS, jnp.arange(5))[0].sum(0)
+
+
+def while_there_are_rows(p, x):
+    step = lambda c: (c[0] + 1, c[1].at[c[0]].set(x[c[0]] * p[c[0]]))
+    return lax.while_loop(lambda c: c[0] < 5, step, (0, ROWS))[1].sum(0)
+
+
+def columns(p, x):
+    return lax.fori_loop(0, 5, lambda i, b: b.at[:, i].set(x[i] * p[i]), ROWS.T).sum(1)
+
+
+def added_to_places(p, x):
+    return lax.fori_loop(0, 5, lambda i, b: b.at[i].add(x[i] * p[i]), ROWS).sum(0)
+
+
+def written_out(p, x):
+    b = ROWS
+    for i in range(5):
+        b = b.at[i].set(x[i] * p[i])
+    return b.sum(0)
+
+
+def written_out_by_slices(p, x):
+    b = ROWS
+    for i in range(5):
+        b = lax.dynamic_update_slice(b, (x[i] * p[i])[None], (i, 0))
+    return b.sum(0)
+
+
+def all_at_once(p, x):
+    return ROWS.at[jnp.arange(5)].set(x[:, None] * p).sum(0)
+
+
+BUFFERS = [
+    in_a_loop,
+    updated_by_slices,
+    while_there_are_rows,
+    columns,
+    added_to_places,
+    written_out,
+    written_out_by_slices,
+    all_at_once,
+]
+
+
+def count(f, *args, spikes=1):
+    """The account of a program, whose results are unchanged."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        out, account = joulax.count(f, weights=0, spikes=spikes)(*args)
+        np.testing.assert_allclose(out, f(*args), rtol=1e-5, atol=1e-6)
+    return account
+
+
+def total(record, *fields):
+    return tuple(float(np.sum(np.asarray(getattr(record, f)))) for f in fields)
+
+
+@pytest.mark.parametrize("f", BUFFERS, ids=lambda f: f.__name__)
+def test_rows_in_a_buffer_are_synapses_where_they_are_summed(f):
+    record = count(f, W, X[0])["p"]
+    assert total(record, "ac", "dense_ac", "synapses") == (EVENTS * 7, 35, 35)
+
+
+@pytest.mark.parametrize("f", BUFFERS, ids=lambda f: f.__name__)
+def test_analog_rows_in_a_buffer(f):
+    record = count(f, W, A[0], spikes=None)["p"]
+    assert total(record, "mac", "dense_mac", "synapses") == (35, 35, 35)
+    assert record.ac is None
+
+
+@pytest.mark.parametrize("f", BUFFERS, ids=lambda f: f.__name__)
+def test_a_buffer_in_every_step_of_a_loop(f):
+    def network(p, xs):
+        def step(v, x):
+            v = 0.9 * v + f(p, x)
+            s = (v > 1).astype(v.dtype)
+            return v - s, s
+
+        return lax.scan(step, jnp.zeros(7, jnp.float32), xs)[1]
+
+    record = count(network, W, X)["p"]
+    assert total(record, "ac", "updates", "neurons") == (float(X.sum()) * 7, 84, 7)
+    assert float(record.synapses) == 35
+
+
+@pytest.mark.parametrize("f", BUFFERS, ids=lambda f: f.__name__)
+def test_a_buffer_of_each_sample(f):
+    network = lambda p, xs: jax.vmap(lambda x: jnp.tanh(f(p, x)))(xs)
+    record = count(network, W, X)["p"]
+    assert total(record, "ac", "updates", "neurons") == (float(X.sum()) * 7, 84, 7)
+    assert float(record.synapses) == 35
+
+
+def test_two_buffers_added_are_two_layers():
+    def f(p, x):
+        put = lambda i, c: tuple(b.at[i].set(x[i] * p[k][i]) for k, b in zip("ab", c, strict=True))
+        a, b = lax.fori_loop(0, 5, put, (ROWS, ROWS))
+        return (a + b).sum(0)
+
+    account = count(f, dict(a=W, b=2 * W), X[0])
+    assert all(total(account[k], "ac", "synapses") == (EVENTS * 7, 35) for k in "ab")
+
+
+def test_a_sum_in_every_step_counts_what_is_there():
+    def f(p, x):
+        def step(b, i):
+            b = b.at[i].set(x[i] * p[i])
+            return b, b.sum(0)
+
+        return lax.scan(step, ROWS, jnp.arange(5))[1]
+
+    record = count(f, W, X[0])["p"]
+    assert float(record.ac) == 7 * float(np.cumsum(np.asarray(X[0])).sum())
+
+
+@pytest.mark.parametrize("spread", [lambda b, w: b @ w, lambda b, w: jnp.tanh(b) @ w])
+def test_gains_in_a_buffer_are_no_synapses(spread):
+    def f(p, x):
+        put = lambda i, b: b.at[i].set(p["g"][i] * x[i])
+        return spread(lax.fori_loop(0, 12, put, jnp.zeros((12, 5), jnp.float32)), p["w"])
+
+    account = count(f, dict(g=jnp.ones(12, jnp.float32), w=W), A, spikes=None)
+    assert list(account) == ["w"]
+    assert float(account["w"].mac) == 12 * 35
+
+
+def test_weighted_sums_in_a_buffer_are_steps():
+    def f(p, xs):
+        put = lambda i, b: b.at[i].set((xs[i][:, None] * p).sum(0))
+        b = lax.fori_loop(0, 12, put, jnp.zeros((12, 7), jnp.float32))
+        return (b > 0.5).astype(b.dtype)
+
+    record = count(f, W, X)["p"]
+    assert total(record, "updates", "neurons") == (84, 7)
+
+
+def stacked(b, x):
+    return jnp.stack([x, b[0], b[1]])
+
+
+def concatenated(b, x):
+    return jnp.concatenate([x[None], b[:-1]])
+
+
+def rolled(b, x):
+    return jnp.roll(b, 1, 0).at[0].set(x)
+
+
+def padded(b, x):
+    return lax.pad(b[:-1], jnp.float32(0), ((1, 0, 0), (0, 0, 0))).at[0].add(x)
+
+
+def named(p, b):
+    return p[0] * b[0] + p[1] * b[1] + p[2] * b[2]
+
+
+SUMS = [named, lambda p, b: p @ b, lambda p, b: (p[:, None] * b).sum(0)]
+
+
+@pytest.mark.parametrize("delay", [stacked, concatenated, rolled, padded])
+@pytest.mark.parametrize("add", SUMS, ids=["written out", "a product", "a sum"])
+def test_a_delay_line_is_one_source(delay, add):
+    def f(p, xs):
+        def step(b, x):
+            b = delay(b, x)
+            return b, add(p, b)
+
+        return lax.scan(step, jnp.zeros((3, 5), jnp.float32), xs)[1]
+
+    record = count(f, K, X)["p"]
+    met = sum(float(X[: 12 - d].sum()) for d in range(3))
+    assert total(record, "ac", "dense_ac", "synapses") == (met, 180, 3)
+
+
+S = jnp.stack([W[:, :5], W[:, :5] * 2, W[:, :5] * 3])
+PRE, POST = jnp.repeat(jnp.arange(5), 5), jnp.tile(jnp.arange(5), 5)
+FIVE = jnp.zeros(5, jnp.float32)
+
+
+def a_row_where_an_event_says_so(h, w):
+    add = lambda i, a: lax.cond(h[i] > 0, lambda a: a + w[i], lambda a: a, a)
+    return lax.fori_loop(0, 5, add, FIVE)
+
+
+LAYERS = {
+    "a sum": lambda h, w: (h[:, None] * w).sum(0),
+    "written out": lambda h, w: sum((h[i] * w[i] for i in range(1, 5)), h[0] * w[0]),
+    "a loop": lambda h, w: lax.fori_loop(0, 5, lambda i, a: a + h[i] * w[i], FIVE),
+    "a scan": lambda h, w: lax.scan(lambda a, c: (a + c[0] * c[1], None), FIVE, (h, w))[0],
+    "a map": lambda h, w: lax.map(lambda c: c[0] * c[1], (h, w)).sum(0),
+    "a branch": a_row_where_an_event_says_so,
+    "an edge list": lambda h, w: FIVE.at[POST].add(h[PRE] * w.reshape(-1)),
+    "a buffer": lambda h, w: lax.fori_loop(
+        0, 5, lambda i, b: b.at[i].set(h[i] * w[i]), jnp.zeros((5, 5), jnp.float32)
+    ).sum(0),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_rows_by_hand_in_a_loop_over_layers(name):
+    """The same account as a product in the loop, layer by layer."""
+
+    def network(sum_):
+        def f(p, x):
+            def layer(h, w):
+                s = (sum_(h, w) > 0.1).astype(h.dtype)
+                return s, s
+
+            return lax.scan(layer, x, p["a"])[1]
+
+        return f
+
+    product = count(network(lambda h, w: h @ w), dict(a=S), X[0])
+    account = count(network(LAYERS[name]), dict(a=S), X[0])
+    assert list(account) == list(product) == ["a[0]", "a[1]", "a[2]"]
+    fields = "ac", "dense_ac", "synapses", "updates", "neurons", "spikes"
+    for layer in product:
+        assert total(account[layer], *fields) == total(product[layer], *fields)
+
+
+def test_rows_that_a_scan_walks_over_are_no_layers():
+    """Where they land, too."""
+
+    def f(p, x):
+        land = lambda a, c: (a.at[jnp.arange(7)].add(c[0] * c[1]), None)
+        return lax.scan(land, jnp.zeros(7, jnp.float32), (x, p["a"]))[0]
+
+    account = count(f, dict(a=W), X[0])
+    assert list(account) == ["a"]
+    assert total(account["a"], "ac", "synapses") == (EVENTS * 7, 35)
+
+
+@pytest.mark.parametrize("make", ["number", "declared"])
+def test_a_draw_from_poissons_distribution_makes_no_neurons(make):
+    """What the sampler compares and repeats inside is no spike."""
+
+    def f(p, rates, key):
+        drawn = jax.random.poisson(key, rates)
+        s = joulax.spikes(drawn.astype(jnp.float32)) if make == "declared" else drawn > 0
+        return s.astype(jnp.float32) @ p
+
+    rates, key = jnp.abs(A[0]), jax.random.key(3)
+    account = count(f, W, rates, key, spikes=None)
+    assert list(account) == ["p", "input[0]"]
+    drawn = jax.random.poisson(key, rates)
+    drawn = drawn if make == "declared" else drawn > 0
+    assert float(account["input[0]"].spikes) == float(drawn.sum())
+    assert float(account["p"].ac) == 7 * float(drawn.sum())
+
+
+def test_neurons_that_fire_by_poissons_distribution():
+    def f(p, xs, key):
+        def step(v, xk):
+            x, k = xk
+            v = 0.9 * v + x @ p
+            s = joulax.spikes(jax.random.poisson(k, jax.nn.relu(v)).astype(v.dtype))
+            return v - s, s
+
+        return lax.scan(step, jnp.zeros(7, jnp.float32), (xs, jax.random.split(key, 12)))[1]
+
+    key = jax.random.key(0)
+    account = count(f, W, X, key)
+    assert list(account) == ["p"]
+    assert total(account["p"], "updates", "neurons") == (84, 7)
+    assert float(account["p"].spikes) == float(f(W, X, key).sum())
