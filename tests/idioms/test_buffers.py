@@ -291,3 +291,23 @@ def test_neurons_that_fire_by_poissons_distribution():
     assert list(account) == ["p"]
     assert total(account["p"], "updates", "neurons") == (84, 7)
     assert float(account["p"].spikes) == float(f(W, X, key).sum())
+
+
+@pytest.mark.parametrize("left", [lambda b: b, lambda b: b[-1]], ids=["all", "the last"])
+def test_running_sums_in_a_buffer_add_each_row_once(left):
+    def f(p, x):
+        add = lambda i, b: b.at[i + 1].set(b[i] + x[i] * p[i])
+        return left(lax.fori_loop(0, 5, add, jnp.zeros((6, 7), jnp.float32)))
+
+    record = count(f, W, X[0])["p"]
+    assert total(record, "ac", "dense_ac", "synapses") == (EVENTS * 7, 35, 35)
+    assert record.updates is None
+
+
+def test_places_of_a_buffer_that_data_choose():
+    def f(p, x, where):
+        put = lambda i, b: b.at[where[i]].set(x[i] * p[i])
+        return lax.fori_loop(0, 5, put, ROWS).sum(0)
+
+    record = count(f, W, X[0], jnp.asarray([3, 1, 0, 2, 4]))["p"]
+    assert total(record, "ac", "dense_ac", "synapses") == (EVENTS * 7, 35, 35)

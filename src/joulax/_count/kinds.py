@@ -97,6 +97,11 @@ class Term:
         return not (self.weight.place.is_whole or gain or both)
 
     @property
+    def factors(self) -> tuple[Leaves, int]:
+        """Its two factors: which leaves, of which source."""
+        return self.weight.leaves, self.source
+
+    @property
     def key(self) -> tuple[Leaves, bool, bool]:
         """What its products are counted under."""
         return self.weight.leaves, self.spiking, self.is_bare

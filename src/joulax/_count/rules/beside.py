@@ -1,6 +1,5 @@
 """Values put beside each other, or over each other: stacks, paddings, buffers, indices."""
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -29,6 +28,7 @@ from .contents import feeds_in
 from .registry import data_of, parameter_of, rule, shape_of, travelling, whole
 from .sets import are_events, values_of
 from .slices import are_apart, side_by_side
+from .states import in_buffer
 from .summed import again
 from .terms import Rearranged, together
 
@@ -93,17 +93,14 @@ def _in_buffer(eqn: Any, term: Term, ins: Sequence[Value], places: Sequence[int]
     """Products of which a loop puts those of each step at a place of their own."""
     if eqn.primitive.name not in ("scatter", "dynamic_update_slice"):
         return term
-    walked = [i.place.loops if isinstance(i, Parameter) else NONE for i in _indices(ins, places)]
-    loops = union(walked) & term.weight.place.loops & term.place.loops
+    index = _indices(ins, places)
+    loops = term.weight.place.loops & term.place.loops
+    if all(isinstance(i, Parameter) for i in index):
+        loops &= union(i.place.loops for i in index if isinstance(i, Parameter))
     if not loops or len(term.axes) != len(shape_of(eqn.outvars[0])):
         return term
-    inside = dataclasses.replace(term.weight, place=term.weight.place.left(loops))
-    return term.but(
-        axes=term.axes.marked(WEIGHT | SOURCE, _apart(eqn)),
-        weight=inside,
-        place=term.place.left(loops),
-        stored=term.stored | loops,
-    )
+    axes = term.axes.marked(WEIGHT | SOURCE, _apart(eqn))
+    return in_buffer(term, loops).but(axes=axes)
 
 
 def _indices(ins: Sequence[Value], places: Sequence[int]) -> list[Value]:
@@ -179,6 +176,10 @@ def _windowed(eqn: Any, axes: Axes, shape: tuple[int, ...], labels: int) -> Axes
 def _beside_terms(eqn: Any, values: Sequence[Value]) -> frozenset[Term]:
     """Terms of the parts; along the axis of the parts they vary where the parts differ."""
     parts = [(v, t) for v in values if isinstance(v, Data) for t in v.terms]
+    counted = {(t.weight.leaves, t.source) for _, t in parts if t.counted}
+    parts = [
+        (v, t) for v, t in parts if not (_is_former(t) and (t.weight.leaves, t.source) in counted)
+    ]
     merged: dict[Any, Term] = {}
     for v, t in parts:  # one term a leaf and source
         axes = _fitted(eqn, t.axes, 0)
@@ -188,6 +189,11 @@ def _beside_terms(eqn: Any, values: Sequence[Value]) -> frozenset[Term]:
         old = merged.get(key)
         merged[key] = t.but(axes=axes) if old is None else old.but(axes=either(old.axes, axes))
     return frozenset(merged.values())
+
+
+def _is_former(term: Term) -> bool:
+    """Whether a product in a buffer is what an earlier walk has taken for one that is open."""
+    return term.is_open and bool(term.stored & term.carried)
 
 
 def _apart(eqn: Any) -> Sequence[int]:

@@ -89,8 +89,25 @@ def leaving(info: Value, path: Path) -> Value:
         place = info.place.left(frozenset((path,)))
         return info.but(place=place, number=-1, form=None)
     assert isinstance(info, Data)
-    rows = frozenset(t.but(stored=t.stored - {path}) for t in info.terms if path in t.stored)
+    rows = frozenset(_behind(t, path) for t in info.terms if path in t.stored)
     return _left(info, path).but(number=-1, form=None, terms=rows, source=-1, place=Place())
+
+
+def _behind(term: Term, path: Path) -> Term:
+    """A product in a buffer behind the loop that has filled it."""
+    loop = frozenset((path,))
+    return in_buffer(term, loop).but(stored=term.stored - loop, carried=term.carried - loop)
+
+
+def in_buffer(term: Term, loops: Paths) -> Term:
+    """A product that loops have put at a place of its own in every step."""
+    weight = dataclasses.replace(term.weight, place=term.weight.place.left(loops))
+    return term.but(
+        weight=weight,
+        place=term.place.left(loops),
+        stored=term.stored | loops,
+        carried=term.carried - loops,
+    )
 
 
 def entering(info: Value, path: Path, k: int) -> Value:
@@ -101,14 +118,20 @@ def entering(info: Value, path: Path, k: int) -> Value:
     terms = frozenset(
         t.but(counted=True, carried=t.carried | loop)
         for t in info.terms
-        if path in t.weight.place.loops and path in t.place.loops
-    ) | frozenset(t for t in info.terms if path in t.stored)
+        if path in t.weight.place.loops and path in t.place.loops and path not in t.stored
+    ) | frozenset(_read_back(t, loop) for t in info.terms if path in t.stored)
     fresh: dict[str, Any] = dict(number=-1, form=None, source=-1, place=Place(), terms=terms)
     if isinstance(info, Events):
         piled = info.piled | (loop if state in info.running else NONE)
         fresh |= dict(piled=piled, running=_outside(info.running, path), poly=None)
     held = _outside(info.held, path) | {state}
     return info.but(held=held, turns=NONE, **fresh)
+
+
+def _read_back(term: Term, loop: Paths) -> Term:
+    """A product in a buffer, in a later step: other elements than those of this step."""
+    weight = dataclasses.replace(term.weight, place=term.weight.place.walked(loop))
+    return term.but(weight=weight, place=term.place.walked(loop), carried=term.carried | loop)
 
 
 def rejoined(path: Path, old: list[Value], new: list[Value]) -> list[Value]:
@@ -120,10 +143,19 @@ def rejoined(path: Path, old: list[Value], new: list[Value]) -> list[Value]:
 def _again(path: Path, k: int, old: Value, new: Value) -> Value:
     if isinstance(old, Parameter) and isinstance(new, Parameter):
         return _again_parameter(path, old, new)
-    found = entering(join(entering(old, path, k), entering(new, path, k)), path, k)
+    old, new = entering(old, path, k), entering(new, path, k)
+    found = entering(join(_without_counted(old, new), new), path, k)
     if isinstance(found, Events) and not is_simple(found.values):
         found = found.but(values=None)
     return found
+
+
+def _without_counted(old: Value, new: Value) -> Value:
+    """A state without products that, as a later walk has found, stand in a record."""
+    if not (isinstance(old, Data) and isinstance(new, Data)):
+        return old
+    known = {t.factors for t in new.terms if t.counted} - {t.factors for t in new.opened}
+    return old.but(terms=frozenset(t for t in old.terms if t.counted or t.factors not in known))
 
 
 def _again_parameter(path: Path, old: Parameter, new: Parameter) -> Parameter:
@@ -136,12 +168,17 @@ def _again_parameter(path: Path, old: Parameter, new: Parameter) -> Parameter:
     return both.but(values=values, place=Place(("state",), both.place.loops | {path}))
 
 
+def _walks(term: Term, path: Path) -> bool:
+    """Whether a loop goes over both factors of a product, or has put them into a buffer."""
+    return path in (term.weight.place.loops & term.place.loops) | term.stored
+
+
 def claim_states(ctx: Any, frame: Path, states: Sequence[Value], path: Path) -> None:
     """A state that is carried on from itself makes its region a population of neurons."""
     for info in states:
         if not isinstance(info, Analog) or ctx.backward:
             continue
-        if any(t.counted and path in t.weight.place.loops & t.place.loops for t in info.terms):
+        if any(t.counted and _walks(t, path) for t in info.terms):
             continue  # a weighted sum that the loop adds up term by term
         if info.feeds and any(s[:-1] == path for s in info.held):
             ctx.claim(population(info, info.axes.shape, state=True), frame)
