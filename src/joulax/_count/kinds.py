@@ -322,6 +322,15 @@ def constant(value: Any) -> Parameter:
     return Parameter(Axes.of(array.shape), values=frozenset((float(array.flat[0]),)))
 
 
+def is_mask(value: Any) -> bool:
+    """Whether an array is 0 or 1 everywhere."""
+    array = np.asarray(value)
+    if array.dtype == bool:
+        return True
+    numeric = jnp.issubdtype(array.dtype, np.number)
+    return bool(numeric and np.all((array == 0) | (array == 1)))
+
+
 def few(values: Iterable[float] | None) -> Values | None:
     """A set of values, if it is small and finite."""
     if values is None:

@@ -147,7 +147,8 @@ class Layers:
         own = [i for i in leaves if not any(i in s for s in others)] or list(leaves)
 
         def rank(i: int) -> tuple[bool, int, int]:
-            return _masking(self._leaves.paths[i]), -self._leaves.sizes[i], i
+            mask = i in self._leaves.masks or _masking(self._leaves.paths[i])
+            return mask, -self._leaves.sizes[i], i
 
         return min(own, key=rank)
 

@@ -18,6 +18,7 @@ class Leaves:
     def __init__(self) -> None:
         self.paths: list[Key] = []
         self.sizes: list[int] = []
+        self.masks: set[int] = set()  # closed over, and 0 or 1 everywhere
         self._ids: dict[int, int] = {}
         self._arrays: list[Any] = []
 

@@ -16,6 +16,7 @@ from .constants import Constants
 from .context import Around
 from .findings import COUNTING, Context, Found, Population
 from .kinds import (
+    SPIKE,
     Analog,
     Cause,
     Data,
@@ -24,6 +25,7 @@ from .kinds import (
     Parameter,
     Value,
     constant,
+    is_mask,
     parameter,
     varied,
 )
@@ -292,6 +294,12 @@ class Walker:
         leaf = self.leaves.of(value)
         key = ("const", id(value))
         known = parameter(_shape(value)) if _abstract(value) else constant(value)
+        if known.constant is None and not _abstract(value) and is_mask(value):
+            if self.declared:  # no weight, then
+                self.constants.add(self.number(*key), value)
+                return self._numbered(known.but(values=SPIKE), key)
+            if leaf is not None:
+                self.leaves.masks.add(leaf)
         if known.constant is not None and (leaf is None or self.declared):
             self.constants.add(self.number(*key), value)
             if leaf is not None:  # equal weights are a synapse each

@@ -1,0 +1,194 @@
+"""Corners of the rules: what one wrong constant, comparison or sign in them would change."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+import joulax
+
+RNG = np.random.default_rng(8)
+W = jnp.asarray(RNG.normal(size=(6, 3)), jnp.float32)
+S, T, U = (jnp.asarray(RNG.random((4, 6)) < 0.5, jnp.float32) for _ in range(3))
+A = jnp.asarray(RNG.normal(size=(4, 6)), jnp.float32)
+G = jnp.asarray(RNG.normal(size=6), jnp.float32)
+
+
+def count(f, *args, weights=0, spikes=None, **options):
+    """The account of a program, whose results are unchanged."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        counted = joulax.count(f, weights=weights, spikes=spikes, **options)
+        out, account = counted(*args)
+        np.testing.assert_allclose(out, f(*args), rtol=1e-5, atol=1e-6)
+    return account
+
+
+def arriving(f, *spikes):
+    """Events that meet the weights behind a program of spikes, or None where they are analog."""
+    account = count(lambda w, *s: f(*s) @ w, W, *spikes, spikes=tuple(range(1, 1 + len(spikes))))
+    record = account["w"]
+    return None if record.ac is None else float(record.ac) / W.shape[1]
+
+
+def events(values):
+    return float(np.count_nonzero(np.asarray(values)))
+
+
+def test_three_levels_have_no_one_scale():
+    """A sum with another of the largest of them is analog, with itself at a known scale events."""
+    levels = lambda s, t: jnp.maximum(0.5 * s, 0.7 * t)
+    assert arriving(levels, S, T) == events(levels(S, T))
+    assert arriving(lambda s, t, u: levels(s, t) + 0.7 * u, S, T, U) is None
+    assert arriving(lambda s, t, u: jnp.maximum(0.7 * s, 0.7 * t) + 0.7 * u, S, T, U) == (
+        events(levels(S, T)) + events(U)
+    )
+
+
+def test_a_choice_that_is_decided_keeps_the_events_of_its_case():
+    """Nobody spikes on NaN."""
+    mend = lambda s: jnp.where(jnp.isnan(s), 0.0, G * s)
+    assert arriving(mend, S) == events(S)
+    assert arriving(lambda s: jnp.nan_to_num(0.5 * s), S) == events(S)
+
+
+def test_a_difference_from_zero_is_no_value_itself():
+    assert arriving(lambda s: 1.0 + (jnp.zeros((4, 6), jnp.float32) - s), S) == events(1 - S)
+    assert arriving(lambda s: 1.0 + (0.0 - s), S) == events(1 - S)
+    assert arriving(lambda s: jax.nn.relu(0.0 - s), S) == 0
+    assert arriving(lambda s: s - 0.0, S) == events(S)
+
+
+def test_half_of_a_value_twice_is_the_value():
+    """Straight through, with the value put together of halves."""
+
+    def through(v):
+        s = (v > 0).astype(v.dtype)
+        return (0.5 * v + 0.5 * v) + lax.stop_gradient(s - v)
+
+    record = count(lambda w, v: through(v) @ w, W, A)["w"]
+    assert (float(record.ac), record.mac) == (3 * events(A > 0), None)
+
+
+@pytest.mark.parametrize(("factor", "left"), [(0.5, True), (-0.5, False)])
+def test_counts_of_one_sign_behind_a_relu(factor, left):
+    """Positive multiples of counts pass, negative ones end there."""
+    pool = lambda s: s.reshape(4, 3, 2).sum(-1) @ jnp.eye(3, 6, dtype=jnp.float32)
+    found = arriving(lambda s: jax.nn.relu(factor * pool(s)), S)
+    assert found == (events(S) if left else 0)
+
+
+def test_a_gain_of_spikes_and_of_analog_data_in_one_sum():
+    """One leaf, two kinds: each is counted as its own, behind a mask too."""
+    mask = np.asarray(RNG.random((6, 3)) < 0.5, np.float32)
+
+    def f(w, s, a):
+        return ((w * s[:, None] + w * a[:, None]) * mask).sum(0)
+
+    record = count(f, W, S[0], A[0], spikes=1)["w"]
+    assert float(record.ac) == float(np.asarray(S[0]) @ mask.sum(1))
+    assert float(record.mac) == mask.sum()
+
+
+def test_neurons_picked_by_numbers_are_parts_of_a_layer():
+    def f(w, xs):
+        current = xs @ w
+        first, rest = current[:, jnp.array([0, 2])], current[:, jnp.array([1])]
+        return jnp.concatenate([jnp.tanh(first), jax.nn.relu(rest)], 1)
+
+    record = count(f, W, S, spikes=1)["w"]
+    assert (float(record.neurons), float(record.updates)) == (3, 12)
+
+
+@pytest.mark.parametrize(
+    ("put", "kept"),
+    [
+        (lambda s, t: s.at[:, :2].max(t[:, :2]), lambda s, t: s[:, :2] | t[:, :2]),
+        (lambda s, t: s.at[:, :2].min(t[:, :2]), lambda s, t: s[:, :2] & t[:, :2]),
+        (lambda s, t: s.at[:, :2].mul(t[:, :2]), lambda s, t: s[:, :2] & t[:, :2]),
+    ],
+    ids=["max", "min", "mul"],
+)
+def test_spikes_combined_at_places(put, kept):
+    s, t = np.asarray(S, bool), np.asarray(T, bool)
+    assert arriving(put, S, T) == events(kept(s, t)) + events(s[:, 2:])
+
+
+def test_one_to_one_synapses_beside_a_bias():
+    """What is declared are the products in the sum."""
+    f = lambda w, s: joulax.synapses(w["g"] * s + w["b"])
+    record = count(f, dict(g=G, b=2 * G), S[0], spikes=1)["g"]
+    assert float(record.ac) == events(S[0])
+    assert record.mac is None
+
+
+def test_windows_of_scaled_spikes_with_a_start_of_their_own():
+    """The general form of a window, whose events are added like its values."""
+
+    def f(s, zero):
+        return lax.reduce_window(0.5 * s, zero, lax.add, (1, 2), (1, 2), "VALID")
+
+    def net(w, s):
+        return f(s, jnp.zeros((), jnp.float32)) @ w[:3]
+
+    record = count(net, W, S, spikes=1)["w"]
+    assert float(record.ac) == 3 * events(S)
+
+
+def test_logic_of_masks_that_are_no_data():
+    """Masks of parameters stay masks, whatever is known of them."""
+    a, b = np.asarray(RNG.random(6) < 0.5), np.asarray(RNG.random(6) < 0.5)
+    pairs = [(jnp.logical_and, a & b), (jnp.logical_or, a | b), (jnp.logical_xor, a ^ b)]
+    for combine, want in pairs:
+        made = lambda s, combine=combine: s * combine(jnp.asarray(a), b).astype(s.dtype)
+        assert arriving(made, S) == events(np.asarray(S) * want)
+
+
+def test_a_constant_with_a_one_for_each_output_only_moves():
+    """In an array of NumPy or of JAX, made here or around."""
+    move = np.eye(6, dtype=np.float32)[::-1]
+    moved = jnp.asarray(move)
+    assert arriving(lambda s: s @ jnp.asarray(move), S) == events(S)
+    assert arriving(lambda s: s @ move, S) == events(S)
+    assert arriving(lambda s: s @ moved, S) == events(S)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, jnp.asarray, lambda m: np.asarray(m, bool)])
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_mask_that_is_closed_over_names_no_layer(kind, declared):
+    """Whatever it is called, and whether the weight is an argument or closed over too."""
+    there = kind(np.asarray(RNG.random((6, 3)) < 0.5, np.float32))
+    weight = W
+
+    def masked(w, s):
+        return s @ (w * there)
+
+    def closed(s):
+        return s @ (weight * there)
+
+    with jax.numpy_dtype_promotion("standard"):
+        account = (
+            count(masked, W, S, spikes=1) if declared else joulax.count(closed, spikes=0)(S)[1]
+        )
+    name = "w" if declared else "weight"
+    assert list(account) == [name]
+    assert float(account[name].ac) == float(np.asarray(S).sum(0) @ np.asarray(there).sum(1))
+    assert float(account[name].nonzero) == float(np.asarray(there).sum())
+
+
+@pytest.mark.parametrize(("batch", "channels"), [(1, 1), (3, 2)])
+def test_the_fan_out_that_a_layer_says(batch, channels):
+    """Inputs of one sample, synapses of one input."""
+    x = jnp.asarray(RNG.random((batch, channels, 8)) < 0.5, jnp.float32)
+    k = jnp.asarray(RNG.normal(size=(5, channels, 3)), jnp.float32)
+    f = lambda k, x: lax.conv_general_dilated(x, k, (1,), "VALID")
+    (note,) = count(f, k, x, spikes=1).convention.sites
+    assert (note.inputs, note.neurons) == (channels * 8, 5 * 6)
+    assert note.fanout == 5 * channels * 3 * 6 / (channels * 8)
+
+
+def test_no_fan_out_where_inputs_are_not_known():
+    post = jnp.asarray([0, 1, 2, 0, 1, 2])
+    f = lambda w, s: jnp.zeros(3, jnp.float32).at[post].add(w[:, 0] * s)
+    (note,) = count(f, W, S[0], spikes=1).convention.sites
+    assert note.fanout is None
