@@ -105,7 +105,7 @@ class Walker:
         known = self._made_before(eqn, ins, found, ctx)
         if known is not None:
             found = Found([known], found.events)
-        outs = [self._out(plan, eqn, ins, o, k) for k, o in enumerate(found.outs)]
+        outs = [self._out(plan, eqn, path, ins, o, k) for k, o in enumerate(found.outs)]
         found = found.but(outs=outs)
         self.packs |= {outs[k].number: pack for k, pack in found.packs.items()}
         plan.infos.update(zip(eqn.outvars, outs, strict=True))
@@ -166,7 +166,7 @@ class Walker:
         """
         if not found.births or self._starting:
             return None
-        known = self.values.get(self._numbers.get(_key(eqn, ins, 0), -1))
+        known = self.values.get(self._numbers.get(_key(eqn, ctx.path, ins, 0), -1))
         if not isinstance(known, Events):
             return None
         births = [self.tables.births.get(p) for p in known.births - {ctx.path}]
@@ -175,14 +175,16 @@ class Walker:
             return None
         return known.but(births=frozenset(map(self.tables.outside, known.births)))
 
-    def _out(self, plan: Plan, eqn: Any, ins: Sequence[Value], out: Value, k: int) -> Value:
+    def _out(
+        self, plan: Plan, eqn: Any, path: Path, ins: Sequence[Value], out: Value, k: int
+    ) -> Value:
         if out.number >= 0:
             return out
         if isinstance(out, Data) and out.weight and out.weight.axes.shape != out.axes.shape:
             out = out.but(weight=None)  # an extremum over weighted data
         if eqn.effects or any(i.number < 0 for i in ins):
             return self._numbered(out, ("fresh", len(self._numbers)))
-        out = self._numbered(out, _key(eqn, ins, k))
+        out = self._numbered(out, _key(eqn, path, ins, k))
         self.makers[out.number] = eqn, ins
         if isinstance(out, Parameter) and not out.leaves:
             numbers = tuple(i.number for i in ins)
@@ -325,14 +327,14 @@ def _shape(value: Any) -> tuple[int, ...]:
     return tuple(getattr(value, "shape", ()))
 
 
-def _key(eqn: Any, ins: Sequence[Value], k: int) -> Any:
-    """What output k of an equation is known by: equal values are made of equal ones."""
-    return eqn.primitive.name, _params(eqn), tuple(i.number for i in ins), k
+def _key(eqn: Any, path: Path, ins: Sequence[Value], k: int) -> Any:
+    """What output k of an equation is known by: equal values are made of equal ones.
 
-
-def _params(eqn: Any) -> Any:
+    What contains a program is known by its place, which is the same in every walk over a loop.
+    """
     inner = any("jaxpr" in k or callable(v) for k, v in eqn.params.items())
-    return object() if inner else str(eqn.params)
+    params = path if inner else str(eqn.params)
+    return eqn.primitive.name, params, tuple(i.number for i in ins), k
 
 
 def _abstract(value: Any) -> bool:

@@ -4,10 +4,13 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax.numpy as jnp
+from jaxtyping import Array
+
 from ..axes import VARIES, WEIGHT, Axes
-from ..events import mask
-from ..findings import EVENTS, Context, Found
-from ..kinds import SPIKE, TERNARY, UNIT, Analog, Events, Parameter, Value, varied
+from ..events import magnitude, mask
+from ..findings import EVENTS, Context, Found, Operands
+from ..kinds import SPIKE, TERNARY, UNIT, Analog, Events, Parameter, Value, few, varied
 from .births import born, datas, fires, mixed
 from .chosen import through
 from .combined import logical
@@ -168,10 +171,19 @@ def _clipped(eqn: Any, ins: Sequence[Value], name: str) -> Found | None:
         return None  # a row that is clipped has arrived all the same
     nonneg = limits[0] == 0 or s.nonneg
     out = s.but(values=None, number=-1, form=None, nonneg=nonneg)
+    ones = few(v for v in TERNARY if limits[0] <= v <= limits[1] and not (nonneg and v < 0))
+    if s.scale == UNIT and max(map(abs, limits)) <= 1 and not s.opened:
+        return Found([out.but(values=ones, beside=False)])  # counts, of which one event is left
     if s.scale == UNIT and s.plain and nonneg:
         return Found([out])
     out = out.but(beside=True)
-    return Found([out], events=lambda ops: [{EVENTS: ops.events(i) * mask(ops.outs[0])}])
+    return Found([out], events=lambda ops: [{EVENTS: _left(ops, i, s.scale == UNIT)}])
+
+
+def _left(ops: Operands, i: int, counts: bool) -> Array:
+    """Events behind a limit: of counts that it has changed, the count that is left."""
+    events, out = ops.events(i) * mask(ops.outs[0]), ops.outs[0]
+    return jnp.where(out == ops.values[i], events, magnitude(out)) if counts else events
 
 
 def _limits(ins: Sequence[Value], name: str) -> tuple[float, float] | None:
@@ -220,7 +232,12 @@ def _function(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
         found = kept(eqn, ins, ctx, op) if op else None
         if found is not None:
             return found
-        if op and power > 0:
+        if name == "sign" and not x.opened:
+            values = SPIKE if x.nonneg else TERNARY
+            fresh: dict[str, Any] = dict(number=-1, form=None, beside=False, loose=False)
+            return Found([x.but(values=values, scale=UNIT, **fresh)])
+        exact = x.scale == UNIT or name not in ("floor", "ceil", "round")
+        if op and power > 0 and exact:
             out = x.but(values=None, beside=True, number=-1, form=None, nonneg=name == "abs")
             return Found([out], events=lambda ops: [{EVENTS: ops.events(0)}])
     if name == "sign":
