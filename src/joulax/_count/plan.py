@@ -153,6 +153,7 @@ class Tables:
     uncounted: dict[Path, Uncounted] = table()
     lost: dict[Path, Uncounted] = table()
     fanouts: dict[Path, Fanout] = table()
+    whose: dict[Paths, Path] = table()  # the feed that holds a population, by all its feeds
     parts: dict[tuple[Path, Any], float] = table()  # neurons, by feed
     turns: dict[Path, dict[tuple[Path, Turns], float]] = table()  # repeats
     elsewhere: dict[tuple[Path, Path], Claim] = table()  # in other frames
@@ -322,6 +323,9 @@ class Tables:
 
     def owner(self, birth: Birth) -> Path | None:
         """The feed whose record holds the spikes of a birth; none for an encoder."""
+        known = self.whose.get(birth.feeds)
+        if known in self.claims:
+            return self.claims[known].record
         claimed = [self.claims[f].owner for f in birth.feeds if f in self.claims]
         return min(claimed or birth.feeds, default=None, key=self.first)
 

@@ -68,15 +68,17 @@ def _claim_here(tables: Tables, population: Population, new: Claim) -> None:
     """Feeds that drive nobody yet drive this population, or another turn of one that is known."""
     claims = tables.claims
     free = [p for p in population.feeds if p not in claims or claims[p].yields(new)]
+    holder = min(free, key=tables.first) if free else max(population.feeds)
+    tables.whose[population.feeds] = holder
     if not free:
-        old = claims[max(population.feeds)]
+        old = claims[holder]
         _integrate(tables, old, new) if _is_around(tables, old, new) else _resize(tables, old, new)
         return
     sliced = _sliced(tables, population)
     whose = claims[sliced[0]] if sliced else same_step(tables, population, new, free)
     if whose is None:
-        owner, home = min(free, key=tables.first), record_of(tables, population, new)
-        whose = dataclasses.replace(new, owner=owner, home=home)
+        home = record_of(tables, population, new)
+        whose = dataclasses.replace(new, owner=holder, home=home)
     claims.update(dict.fromkeys(free, whose))
 
 
