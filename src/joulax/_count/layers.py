@@ -51,8 +51,16 @@ class Layers:
             key = self._owner_key(claim.owner)
             if key in self._members and claim.owner not in self._members[key]:
                 self._members[key].append(claim.owner)
+        self._merged = {key for key in self._members if self._is_driven_outside(key)}
         self._names = self._name()
         self.order = tuple(n for key in self._members for n in self._expanded(key))
+
+    def _is_driven_outside(self, key: Key) -> bool:
+        """Whether a loop slices the weight, and the neurons work behind it: no loop over layers."""
+        sites = self._tables.sites
+        loops = {sites[p].layer for p in self._members[key] if p in sites and sites[p].layer}
+        frames = [c.frame for c in self._claims(key)] if loops else []
+        return any(f[: len(p)] != p for p in loops if p for f in frames)
 
     # -- which record -----------------------------------------------------------
 
@@ -162,6 +170,8 @@ class Layers:
         return [sites[p] for p in self._members[key] if p in sites]
 
     def _length(self, key: Key) -> int | None:
+        if key in self._merged:
+            return None
         return next((s.layers for s in self._sites(key) if s.layers), None)
 
     def _expanded(self, key: Key) -> list[str]:
@@ -197,7 +207,7 @@ class Layers:
         nonzero = self._parts(key, "nonzero", taps)
         if nonzero:
             found["nonzero"] = self._existing(key, nonzero)
-        sizes = dict(synapses=self._synapses(self._sites(key)), neurons=self._neurons(key))
+        sizes = dict(synapses=self._synapses(key), neurons=self._neurons(key))
         found |= {f: exact.known(v) for f, v in sizes.items() if v is not None}
         n = self._length(key)
         return {name: _broadcast(v.array(), n) for name, v in found.items()}
@@ -209,7 +219,11 @@ class Layers:
 
     def _parts(self, key: Key, name: str, taps: Taps) -> dict[Path, Sum]:
         """One count of every site and birth of a record that has it."""
-        return {p: taps[p, name] for p in self._members[key] if (p, name) in taps}
+        found = {p: taps[p, name] for p in self._members[key] if (p, name) in taps}
+        if key not in self._merged or name in ("updates", "spikes", "spikes_graded"):
+            return found
+        sites = self._tables.sites
+        return {p: exact.over(-1, v, sites[p].layers or 1) for p, v in found.items()}
 
     def _existing(self, key: Key, parts: dict[Path, Sum]) -> Sum:
         """Synapses that exist: slices add up to at most a whole; a branch not taken says 0."""
@@ -220,17 +234,17 @@ class Layers:
             place = self._tables.sites[p].place.slices
             found[place] = exact.larger(found[place], count) if place in found else count
         there = _together(found, exact.add, exact.larger)
-        whole = self._synapses(self._sites(key))
+        whole = self._synapses(key)
         if whole is not None and _once(found) < 1:  # slices that overlap
             there = exact.smaller(there, exact.known(whole))
         return there
 
-    @staticmethod
-    def _synapses(sites: Sequence[Site]) -> float | None:
+    def _synapses(self, key: Key) -> float | None:
         found: dict[Any, float] = {}
-        for s in sites:
+        for s in self._sites(key):
             if s.synapses is not None:
-                found[s.place.slices] = max(found.get(s.place.slices, 0.0), s.synapses)
+                here = s.synapses * (s.layers or 1 if key in self._merged else 1)
+                found[s.place.slices] = max(found.get(s.place.slices, 0.0), here)
         return _together(found, operator.add, max) * _once(found) if found else None
 
     def _neurons(self, key: Key) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from .axes import IDLE, REPEATED
-from .findings import Population
+from .findings import Population, Site
 from .kinds import Turns
 from .places import NONE, Path, Paths, union
 from .plan import Claim, Group, Tables
@@ -54,7 +54,7 @@ def claim(tables: Tables, population: Population, frame: Path) -> None:
         return
     if population.held and population.state and not population.is_reduced:
         _carry(tables, population, frame)
-    most = sum(tables.sites[f].neurons for f in population.feeds & tables.sites.keys())
+    most = sum(_delivered(tables.sites[f], frame) for f in population.feeds & tables.sites.keys())
     new = _claim(population, frame, min(population.feeds, key=tables.first), most)
     again = _turned(tables, population, new)
     where = _elsewhere(tables, population, frame, again)
@@ -62,6 +62,12 @@ def claim(tables: Tables, population: Population, frame: Path) -> None:
         _claim_elsewhere(tables, new, (again or sorted(population.feeds))[0], where)
     else:
         _claim_here(tables, population, new)
+
+
+def _delivered(site: Site, frame: Path) -> float:
+    """Neurons that a site can drive: behind a loop over its weights, those of all slices."""
+    behind = site.layer and frame[: len(site.layer)] != site.layer
+    return site.neurons * (site.layers or 1 if behind else 1)
 
 
 def _claim_here(tables: Tables, population: Population, new: Claim) -> None:

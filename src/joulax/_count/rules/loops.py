@@ -39,7 +39,7 @@ def _scan(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
     plan, state = ctx.fixpoint(once, packed.begin, packed.joined)
     packs, state = packed.behind(state), state[:carry]
     out = [_unchanged(ctx, i, s, path) for i, s in zip(state, start, strict=True)]
-    out += [stacked(i, path, length) for i in plan.outs[carry:]]
+    out += [stacked(i, path, length, _by_slices(ctx, i, path)) for i in plan.outs[carry:]]
     if is_quiet(ctx, [plan], out):
         return Found(out, packs=packs)
 
@@ -92,6 +92,14 @@ def _steps(
         return [*c[0], *ys], [*c[1], *after], merged(runner.behind(found), early)
 
     return run
+
+
+def _by_slices(ctx: Any, info: Value, path: Path) -> bool:
+    """Whether a current comes from another slice of a weight in every step: of other neurons."""
+    if not isinstance(info, Data) or info.births:
+        return False
+    sites = [ctx.site(p) for p in info.feeds]
+    return bool(sites) and all(s is not None and s.layer == path for s in sites)
 
 
 def _unchanged(ctx: Any, state: Value, start: Value, path: Path) -> Value:

@@ -39,16 +39,17 @@ def _sliced_term(term: Term, loop: Paths) -> Term:
     return term.but(axes=axes, weight=weight, place=place)
 
 
-def stacked(info: Value, path: Path, length: int) -> Value:
-    """What a scan collects over its steps: the new axis is time."""
+def stacked(info: Value, path: Path, length: int, others: bool = False) -> Value:
+    """What a scan collects over its steps: the new axis is time, or `others`' neurons."""
     fresh: dict[str, Any] = dict(number=-1, form=None)
     if isinstance(info, Parameter):
         return info.but(
             axes=info.axes.inserted(0, length, VARIES), layer=None, place=Place(), **fresh
         )
     assert isinstance(info, Data)
-    region = REPEATED if info.feeds or info.births else 0
+    region = REPEATED if (info.feeds or info.births) and not others else 0
     out = _left(info, path)
+    out = out.but(size=out.size * length) if others else out
     return out.but(
         axes=info.axes.inserted(0, length, VARIES | region),
         terms=frozenset(_stacked_term(t, path, length) for t in info.terms),
