@@ -192,3 +192,119 @@ def test_no_fan_out_where_inputs_are_not_known():
     f = lambda w, s: jnp.zeros(3, jnp.float32).at[post].add(w[:, 0] * s)
     (note,) = count(f, W, S[0], spikes=1).convention.sites
     assert note.fanout is None
+
+
+LIMITED = {
+    "the smaller of it and 1": lambda b: jnp.minimum(b, 1.0),
+    "clipped": lambda b: jnp.clip(b, 0.0, 1.0),
+    "clipped above": lambda b: jnp.clip(b, max=1.0),
+    "its sign": jnp.sign,
+    "compared": lambda b: (b > 0).astype(b.dtype),
+}
+BINNED = {
+    "a sum": lambda s: s.reshape(2, 2, 6).sum(1),
+    "a window": lambda s: lax.reduce_window(s, 0.0, lax.add, (2, 1), (2, 1), "VALID"),
+    "a running sum": lambda s: jnp.cumsum(s, 0),
+    "whole numbers": lambda s: s.astype(jnp.int32).reshape(2, 2, 6).sum(1).astype(s.dtype),
+}
+
+
+@pytest.mark.parametrize("limit", LIMITED)
+@pytest.mark.parametrize("bins", BINNED)
+def test_counts_of_which_one_event_is_left(limit, bins):
+    """Frames of an event camera: what is 0 or 1 counts by what it is, whatever it was made of."""
+    f = lambda s: LIMITED[limit](BINNED[bins](s))
+    assert arriving(f, S) == float(jnp.sum(f(S)))
+
+
+def test_counts_up_to_a_limit():
+    f = lambda s: jnp.clip(s.sum(0), 0.0, 2.0)
+    assert arriving(f, S) == float(jnp.sum(f(S)))
+    g = lambda s, t: jnp.clip(s.sum(0) - t.sum(0), -1.0, 1.0)
+    assert arriving(g, S, T) == float(jnp.sum(jnp.abs(g(S, T))))
+
+
+@pytest.mark.parametrize("rounded", [jnp.floor, jnp.round, jnp.ceil])
+def test_a_rounded_average_is_analog(rounded):
+    """As rounding is of anything: `joulax.spikes` says otherwise."""
+    assert arriving(lambda s: rounded(s.reshape(2, 2, 6).mean(1)), S) is None
+    assert arriving(lambda s: rounded(s.reshape(2, 2, 6).sum(1)), S) == events(S)
+
+
+def fire(v):
+    return (v > 0.3).astype(v.dtype)
+
+
+def shortcut(p, x, depth):
+    """Membrane shortcuts: what drives a block drives all that come after it."""
+    y = x @ p[0]
+    for k in range(1, depth):
+        y = y + fire(y) @ p[k]
+    return fire(y)
+
+
+@pytest.mark.parametrize("depth", [2, 3])
+def test_neurons_behind_shortcuts_have_records_of_their_own(depth):
+    p = [jnp.asarray(RNG.normal(size=(6, 6)), jnp.float32) for _ in range(depth)]
+    account = count(lambda p, x: shortcut(p, x, depth), p, S, spikes=1)
+    y, fired = S @ p[0], []
+    for k in range(1, depth):
+        fired.append(fire(y))
+        y = y + fired[-1] @ p[k]
+    fired.append(fire(y))
+    found = [(float(r.updates), float(r.neurons), float(r.spikes)) for r in account.values()]
+    assert found == [(24, 6, float(s.sum())) for s in fired]
+
+
+HEADS = jnp.asarray(RNG.normal(size=(2, 6, 3)), jnp.float32)
+
+
+def test_heads_made_one_after_the_other():
+    """Slices of a weight in a loop, neurons behind it: one population, counted once."""
+
+    def f(p, x):
+        return fire(lax.map(lambda w: x @ w, p))
+
+    record = count(f, HEADS, S[0], spikes=1)["p"]
+    assert (float(record.updates), float(record.neurons)) == (6, 6)
+    assert float(record.spikes) == float(f(HEADS, S[0]).sum())
+    assert (float(record.ac), float(record.synapses)) == (6 * events(S[0]), 36)
+    assert float(record.nonzero) == 36
+
+
+def test_heads_in_every_step():
+    def f(p, xs):
+        def step(v, x):
+            v = 0.9 * v + lax.map(lambda w: x @ w, p)
+            s = fire(v)
+            return v - s, s
+
+        return lax.scan(step, jnp.zeros((2, 3), jnp.float32), xs)[1]
+
+    record = count(f, HEADS, S, spikes=1)["p"]
+    assert (float(record.updates), float(record.neurons)) == (24, 6)
+    assert float(record.spikes) == float(f(HEADS, S).sum())
+    assert float(record.ac) == 6 * events(S)
+
+
+@pytest.mark.parametrize("loop", ["for", "while", "scan"])
+def test_a_list_of_events_made_in_every_step(loop):
+    """Programs inside of a loop's step are the same in every walk over it."""
+
+    def add(k, a, w, x):
+        return a + w[jnp.nonzero(x, size=6, fill_value=6)[0][k]] * (k < x.sum())
+
+    def f(w, x):
+        v = jnp.zeros(3, jnp.float32)
+        if loop == "for":
+            v = lax.fori_loop(0, 6, lambda k, a: add(k, a, w, x), v)
+        elif loop == "scan":
+            v = lax.scan(lambda a, k: (add(k, a, w, x), None), v, jnp.arange(6))[0]
+        else:
+            step = lambda c: (c[0] + 1, add(*c, w, x))
+            v = lax.while_loop(lambda c: c[0] < x.sum(), step, (0, v))[1]
+        return jnp.tanh(v)
+
+    record = count(f, W, S[0], spikes=1)["w"]
+    assert float(record.ac) == 3 * events(S[0])
+    assert (float(record.updates), float(record.neurons)) == (3, 3)

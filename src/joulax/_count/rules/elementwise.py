@@ -152,7 +152,7 @@ def _extremum(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     name = eqn.primitive.name
     op = _EXTREMA[name]
     if all(isinstance(i, Events | Parameter) for i in ins):
-        found = kept(eqn, ins, ctx, op) or _clipped(eqn, ins, name)
+        found = kept(eqn, ins, ctx, op) or _clipped(eqn, ins, ctx)
         if found is not None:
             return found
     found = through(eqn, ins, ctx, "the extremum of spikes and something else")
@@ -160,10 +160,10 @@ def _extremum(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     return found if bound else fires(eqn, found, ctx)
 
 
-def _clipped(eqn: Any, ins: Sequence[Value], name: str) -> Found | None:
+def _clipped(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Counts or scaled spikes, clipped by constants that keep zero."""
     spikes = [(i, s) for i, s in enumerate(ins) if isinstance(s, Events)]
-    limits = _limits(ins, name)
+    limits = _limits(eqn, ins, ctx)
     if len(spikes) != 1 or limits is None or not limits[0] <= 0 <= limits[1]:
         return None
     i, s = spikes[0]
@@ -186,13 +186,16 @@ def _left(ops: Operands, i: int, counts: bool) -> Array:
     return jnp.where(out == ops.values[i], events, magnitude(out)) if counts else events
 
 
-def _limits(ins: Sequence[Value], name: str) -> tuple[float, float] | None:
-    """Constants between which a value is kept."""
-    known = [i.constant for i in ins if i.constant is not None]
-    if len(known) < len(ins) - 1 or not known:
+def _limits(eqn: Any, ins: Sequence[Value], ctx: Context) -> tuple[float, float] | None:
+    """Constants between which a value is kept, here and right before."""
+    name, known = eqn.primitive.name, [i.constant for i in ins if i.constant is not None]
+    if name not in _EXTREMA or len(known) < len(ins) - 1 or not known:
         return None
     low = -math.inf if name == "min" else known[0]
-    return low, math.inf if name == "max" else known[-1]
+    high = math.inf if name == "max" else known[-1]
+    made = [m for i in datas(ins) if (m := ctx.maker(i.number)) is not None]
+    before = _limits(*made[0], ctx) if len(made) == 1 else None
+    return (low, high) if before is None else (max(low, before[0]), min(high, before[1]))
 
 
 _FUNCTIONS: dict[str, Callable[[float], float]] = {
