@@ -308,3 +308,65 @@ def test_a_list_of_events_made_in_every_step(loop):
     record = count(f, W, S[0], spikes=1)["w"]
     assert float(record.ac) == 3 * events(S[0])
     assert (float(record.updates), float(record.neurons)) == (3, 3)
+
+
+A_TO_B = dict(
+    a=jnp.asarray(RNG.normal(size=(6, 5)), jnp.float32),
+    b=jnp.asarray(RNG.normal(size=(5, 4)), jnp.float32),
+)
+
+
+def filled(p, s):
+    (i,) = jnp.nonzero(s, size=5, fill_value=5)
+    return jnp.take(p["b"], i, axis=0, mode="fill", fill_value=0).sum(0)
+
+
+def got(p, s):
+    (i,) = jnp.nonzero(s, size=5, fill_value=5)
+    return p["b"].at[i].get(mode="fill", fill_value=0).sum(0)
+
+
+def queued(p, s):
+    order = jnp.argsort(~s)
+    add = lambda k, a: a + p["b"][order[k]]
+    return lax.fori_loop(0, s.sum(), add, jnp.zeros(4, jnp.float32))
+
+
+@pytest.mark.parametrize("send", [filled, got, queued], ids=lambda f: f.__name__)
+def test_spikes_that_leave_as_a_list_are_counted(send):
+    """The places of those that fired: they are spikes of the layer before."""
+
+    def f(p, x):
+        return send(p, x @ p["a"] > 0.3)
+
+    fired = np.asarray(S[0] @ A_TO_B["a"]) > 0.3
+    account = count(f, A_TO_B, S[0], spikes=1)
+    assert list(account) == ["a", "b"]
+    assert float(account["a"].spikes) == fired.sum() > 0
+    assert (float(account["a"].updates), float(account["a"].neurons)) == (5, 5)
+    assert float(account["b"].ac) == 4 * fired.sum()
+
+
+@pytest.mark.parametrize("returned", [True, False])
+def test_pairs_of_spikes_are_no_spikes(returned):
+    """What a population writes into fast weights is larger than it is."""
+
+    def step(c, x):
+        v, fast = c
+        v = 0.5 * v + x
+        s = fire(v)
+        pairs = jnp.outer(s, s)
+        return (v - s, 0.5 * fast + pairs), pairs if returned else s @ fast
+
+    def f(w, xs):
+        start = jnp.zeros(3, jnp.float32), jnp.zeros((3, 3), jnp.float32)
+        return lax.scan(step, start, xs @ w)[1]
+
+    v, fired = np.zeros(3, np.float32), 0.0
+    for x in np.asarray(S @ W):
+        v = 0.5 * v + x
+        s = (v > 0.3).astype(np.float32)
+        v, fired = v - s, fired + s.sum()
+    record = count(f, W, S, spikes=1)["w"]
+    assert float(record.spikes) == fired > 0
+    assert (float(record.updates), float(record.neurons)) == (12, 3)

@@ -4,12 +4,13 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from ..axes import COPIED, VARIES
 from ..findings import EVENTS, Context, Found, Operands
 from ..kinds import UNIT, Cause, Events, Value, is_nonnegative, is_simple, shared
 from ..places import NONE, Paths, union
 from .births import birth_at, elementwise_axes, same_where, taps
 from .contents import births_in, same_source, size_of, spikes_in, united_fields
-from .registry import because
+from .registry import because, is_integer
 
 
 def logical(
@@ -34,10 +35,18 @@ def logical(
     kept = strong if masks and strong else spikes
     births = _firing(births_in(kept), ctx) if masks else births_in(kept)
     out = _combined(eqn, spikes, strong, births, ctx, values).but(**fields)
+    if len(ins) > 1 and all(_is_spread(s, out) for s in spikes):
+        return Found([out])  # pairs of spikes, of which nobody fires
     if is_simple(values) and (other or _meets(spikes, kept, out, ctx)):
         forms = births_in(ins) & births
         return refired(eqn, ctx, out, forms or births, complement=other)
     return Found([out])
+
+
+def _is_spread(spikes: Events, out: Events) -> bool:
+    """Whether a result varies where spikes are only copied."""
+    pairs = zip(spikes.axes.flags(COPIED), out.axes.flags(VARIES), strict=False)
+    return any(copied and varies for copied, varies in pairs)
 
 
 def _firing(births: Paths, ctx: Context) -> Paths:
@@ -80,6 +89,7 @@ def refired(
         return found
     known = ctx.births(out.births)
     feeds, weak = union(b.feeds for b in known), all(b.weak for b in known)
+    weak = weak or is_integer(eqn.invars[0])
     birth = birth_at(eqn, ctx, out.axes, feeds, forms, NONE, weak, **same_where(known))
     birth = dataclasses.replace(birth, complement=complement)
     out = out.but(births=frozenset((ctx.path,)))

@@ -228,7 +228,7 @@ def _landed_events(eqn: Any, state: Value, index: Value, updates: Value, scale: 
     out = Events(
         axes,
         cause=data[0].cause or because(eqn, "events added at indices"),
-        births=births_in(spikes),
+        births=births_in(data),
         held=held_in(spikes),
         running=state.running | state.held if isinstance(state, Events) else NONE,
         scale=scale,
