@@ -370,3 +370,38 @@ def test_pairs_of_spikes_are_no_spikes(returned):
     record = count(f, W, S, spikes=1)["w"]
     assert float(record.spikes) == fired > 0
     assert (float(record.updates), float(record.neurons)) == (12, 3)
+
+
+def multiplied(c, x):
+    k = x * (c <= 0)
+    return jnp.where(k > 0, 2.0, c - 1), k
+
+
+def chosen(c, x):
+    k = jnp.where(c <= 0, x, 0.0)
+    return jnp.where(k > 0, 2.0, jnp.maximum(c - 1, 0)), k
+
+
+def both(c, x):
+    k = jnp.logical_and(x > 0, c <= 0).astype(x.dtype)
+    return jnp.where(k > 0, 2.0, c - 1), k
+
+
+def traced(c, x):
+    k = x * (c < 0.5)
+    return 0.5 * c + k, k
+
+
+@pytest.mark.parametrize("step", [multiplied, chosen, both, traced], ids=lambda f: f.__name__)
+def test_a_filter_of_declared_spikes_is_no_neuron(step):
+    """What masks them, made of their own past, are no spikes of anybody."""
+    run = lambda xs: lax.scan(step, jnp.zeros(6, jnp.float32), xs)[1]
+    account = count(lambda w, xs: jnp.tanh(run(xs) @ w), W, S, spikes=1)
+    assert list(account) == ["w"]
+    assert float(account["w"].ac) == 3 * events(run(S))
+
+
+def test_spikes_of_neurons_that_gate_declared_ones_are_counted():
+    gated = lambda w, xs: (xs[:, :3] * fire(xs @ w)) @ w[:3]
+    account = count(gated, W, S, spikes=1)
+    assert float(account["w"].spikes) == float(fire(S @ W).sum()) > 0

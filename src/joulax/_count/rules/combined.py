@@ -34,6 +34,8 @@ def logical(
     strong = [d for d in spikes if not d.weak]
     kept = strong if masks and strong else spikes
     births = _firing(births_in(kept), ctx) if masks else births_in(kept)
+    if masks and any(not d.births for d in strong):
+        births = _driven(births, ctx)
     out = _combined(eqn, spikes, strong, births, ctx, values).but(**fields)
     if len(ins) > 1 and all(_is_spread(s, out) for s in spikes):
         return Found([out])  # pairs of spikes, of which nobody fires
@@ -41,6 +43,12 @@ def logical(
         forms = births_in(ins) & births
         return refired(eqn, ctx, out, forms or births, complement=other)
     return Found([out])
+
+
+def _driven(births: Paths, ctx: Context) -> Paths:
+    """Spikes of neurons that sites drive: of spikes that were declared, the rest only masks."""
+    known = ctx.births(births)
+    return frozenset(b.path for b in known if any(ctx.site(f) is not None for f in b.feeds))
 
 
 def _is_spread(spikes: Events, out: Events) -> bool:
