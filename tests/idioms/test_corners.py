@@ -373,7 +373,7 @@ def test_pairs_of_spikes_are_no_spikes(returned):
 
 
 def multiplied(c, x):
-    k = x * (c <= 0)
+    k = x * (c <= 0).astype(x.dtype)
     return jnp.where(k > 0, 2.0, c - 1), k
 
 
@@ -388,7 +388,7 @@ def both(c, x):
 
 
 def traced(c, x):
-    k = x * (c < 0.5)
+    k = x * (c < 0.5).astype(x.dtype)
     return 0.5 * c + k, k
 
 
