@@ -165,13 +165,14 @@ def test_all_zero_batch_gives_zero_and_the_same_kinds():
 
 def test_second_eager_call_compiles_nothing():
     model = SNN(jax.random.key(3))
+    more = 2 * X
     joulax.count(model, spikes=0)(X)
     compiled = []
     jax.monitoring.register_event_duration_secs_listener(
         lambda event, _, **__: compiled.append(event)
     )
     try:
-        joulax.count(model, spikes=0)(2 * X)
+        joulax.count(model, spikes=0)(more)
     finally:
         jax.monitoring.clear_event_listeners()
     assert not [e for e in compiled if "compile" in e or "trace" in e]
