@@ -327,8 +327,10 @@ def is_mask(value: Any) -> bool:
     array = np.asarray(value)
     if array.dtype == bool:
         return True
-    numeric = jnp.issubdtype(array.dtype, np.number)
-    return bool(numeric and np.all((array == 0) | (array == 1)))
+    if not jnp.issubdtype(array.dtype, np.number):
+        return False
+    few_ = (array.flat[:64], array)  # a weight says soon that it is none
+    return all(bool(np.all((part == 0) | (part == 1))) for part in few_)
 
 
 def few(values: Iterable[float] | None) -> Values | None:

@@ -20,7 +20,7 @@ from .exact import Sum
 from .findings import Site
 from .kinds import Leaves as LeafSet
 from .names import Leaves, Text, common_text, layer_names
-from .places import Path
+from .places import Path, stands_in
 from .plan import Claim
 from .rules import INPUT_GRADIENT
 from .rules.terms import Window
@@ -57,10 +57,9 @@ class Layers:
 
     def _is_driven_outside(self, key: Key) -> bool:
         """Whether a loop slices the weight, and the neurons work behind it: no loop over layers."""
-        sites = self._tables.sites
-        loops = {sites[p].layer for p in self._members[key] if p in sites and sites[p].layer}
+        loops = [s.layer for s in self._sites(key) if s.layer]
         frames = [c.frame for c in self._claims(key)] if loops else []
-        return any(f[: len(p)] != p for p in loops if p for f in frames)
+        return any(not stands_in(f, p) for p in loops for f in frames)
 
     # -- which record -----------------------------------------------------------
 
@@ -222,8 +221,8 @@ class Layers:
         found = {p: taps[p, name] for p in self._members[key] if (p, name) in taps}
         if key not in self._merged or name in ("updates", "spikes", "spikes_graded"):
             return found
-        sites = self._tables.sites
-        return {p: exact.over(-1, v, sites[p].layers or 1) for p, v in found.items()}
+        slices = {s.path: s.layers for s in self._sites(key) if s.layers}
+        return {p: exact.over(-1, v, slices[p]) if p in slices else v for p, v in found.items()}
 
     def _existing(self, key: Key, parts: dict[Path, Sum]) -> Sum:
         """Synapses that exist: slices add up to at most a whole; a branch not taken says 0."""
@@ -243,7 +242,8 @@ class Layers:
         found: dict[Any, float] = {}
         for s in self._sites(key):
             if s.synapses is not None:
-                here = s.synapses * (s.layers or 1 if key in self._merged else 1)
+                slices = s.layers if key in self._merged else None
+                here = s.synapses * (slices or 1)
                 found[s.place.slices] = max(found.get(s.place.slices, 0.0), here)
         return _together(found, operator.add, max) * _once(found) if found else None
 

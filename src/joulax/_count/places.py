@@ -18,6 +18,11 @@ def union(sets: Iterable[frozenset[T]]) -> frozenset[T]:
     return frozenset[T]().union(*sets)
 
 
+def stands_in(path: Path, around: Path) -> bool:
+    """Whether a place stands in a part of the program."""
+    return path[: len(around)] == around
+
+
 @dataclass(frozen=True)
 class Layer:
     """A scan that slices a stack of weights: its place and its length."""

@@ -8,7 +8,7 @@ from typing import Any
 from .axes import IDLE, REPEATED
 from .findings import Population, Site
 from .kinds import Turns
-from .places import NONE, Path, Paths, union
+from .places import NONE, Path, Paths, stands_in, union
 from .plan import Claim, Group, Tables
 from .steps import chain, moved, record_of, same_step, steps_without_sites
 
@@ -66,8 +66,8 @@ def claim(tables: Tables, population: Population, frame: Path) -> None:
 
 def _delivered(site: Site, frame: Path) -> float:
     """Neurons that a site can drive: behind a loop over its weights, those of all slices."""
-    behind = site.layer and frame[: len(site.layer)] != site.layer
-    return site.neurons * (site.layers or 1 if behind else 1)
+    slices = site.layers if site.layer and not stands_in(frame, site.layer) else None
+    return site.neurons * (slices or 1)
 
 
 def _claim_here(tables: Tables, population: Population, new: Claim) -> None:
@@ -95,7 +95,7 @@ def _is_around(tables: Tables, old: Claim, new: Claim) -> bool:
     frames = _branches(tables, old.frame, new.frame)
     if not new.state:
         return bool(frames) and not new.reduced
-    made = any(old.owner[: len(f)] == f for f in frames)
+    made = any(stands_in(old.owner, f) for f in frames)
     enters = any(old.owner in tables.branches[f].currents for f in frames)
     return bool(frames) and not made and not enters
 

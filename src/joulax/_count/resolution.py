@@ -9,6 +9,7 @@ from jaxtyping import Array
 
 from .axes import VARIES, Axes
 from .exact import MANY, Sum, over, total
+from .places import stands_in
 
 
 @dataclass(frozen=True)
@@ -129,4 +130,4 @@ class BySample(Resolution):
 
 def within(kept: frozenset[tuple[int, ...]], path: tuple[int, ...]) -> bool:
     """Whether a place is inside one of the scans whose steps are kept."""
-    return any(path[: len(k)] == k for k in kept)
+    return any(stands_in(path, k) for k in kept)

@@ -30,7 +30,7 @@ from .kinds import (
     varied,
 )
 from .names import Leaves
-from .places import NONE, Path, Paths, union
+from .places import NONE, Path, Paths, stands_in, union
 from .plan import Plan, Step, Tables, Uncounted
 from .resolution import Resolution, within
 from .rules import (
@@ -47,6 +47,8 @@ from .rules import (
     source_of,
 )
 from .updates import note
+
+WALKS = 100  # over one loop, of which a handful suffice: each says more of its states, or nothing
 
 
 class Walker:
@@ -186,7 +188,7 @@ class Walker:
             return self._numbered(out, ("fresh", len(self._numbers)))
         out = self._numbered(out, _key(eqn, path, ins, k))
         self.makers[out.number] = eqn, ins
-        if isinstance(out, Parameter) and not out.leaves:
+        if isinstance(out, Parameter) and (out.is_mask or not out.leaves):
             numbers = tuple(i.number for i in ins)
             self.constants.derive(out.number, plan.jaxpr, eqn, numbers, k)
         return out
@@ -202,7 +204,7 @@ class Walker:
         """
         state, outside, first = start, self.tables.copy(), True
         cleaned: list[Value] | None = None
-        while True:
+        for _ in range(WALKS):
             before = self.tables.copy()
             with self._begins(first):
                 result, new = run(state)
@@ -225,6 +227,10 @@ class Walker:
             kept = {n: getattr(self.tables, n) for n in ("sites", "births", "feeds", "order")}
             self.tables = dataclasses.replace(before, **kept)
             state = new
+        raise RuntimeError(
+            f"the states of a loop are not known after {WALKS} walks over its step, "
+            "which is an error of joulax: please report it with the program"
+        )
 
     @contextmanager
     def _begins(self, first: bool) -> Generator[None]:
@@ -269,7 +275,7 @@ class Walker:
         before = dict(self.tables.claims)
         yield
         new = self.tables.claims.items()
-        own = {p: c for p, c in new if p not in before and p[: len(path)] == path}
+        own = {p: c for p, c in new if p not in before and stands_in(p, path)}
         self.tables.claims = before | own
 
     # -- populations ----------------------------------------------------------------
@@ -297,11 +303,11 @@ class Walker:
         key = ("const", id(value))
         known = parameter(_shape(value)) if _abstract(value) else constant(value)
         if known.constant is None and not _abstract(value) and is_mask(value):
-            if self.declared:  # no weight, then
+            leaves = NONE if leaf is None else frozenset((leaf,))
+            self.leaves.masks |= leaves
+            if self.declared:  # a weight only where it is alone
                 self.constants.add(self.number(*key), value)
-                return self._numbered(known.but(values=SPIKE), key)
-            if leaf is not None:
-                self.leaves.masks.add(leaf)
+                return self._numbered(known.but(values=SPIKE, leaves=leaves), key)
         if known.constant is not None and (leaf is None or self.declared):
             self.constants.add(self.number(*key), value)
             if leaf is not None:  # equal weights are a synapse each

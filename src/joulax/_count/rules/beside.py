@@ -25,7 +25,7 @@ from ..kinds import (
 from ..places import NONE, Paths, Place, union
 from .births import datas, mixed, placed_births
 from .contents import feeds_in
-from .registry import data_of, parameter_of, rule, shape_of, travelling, whole
+from .registry import data_of, parameter_of, rule, shape_of, travelling, whole, windows
 from .sets import are_events, values_of
 from .slices import are_apart, side_by_side
 from .states import in_buffer
@@ -37,6 +37,9 @@ def _combined_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
     data = [ins[i] for i in data_places(eqn, ins)]
     values = united(*map(values_of, data))
     return [parameter_of(data, shape_of(v), values=values) for v in eqn.outvars]
+
+
+BUFFERS = ("scatter", "dynamic_update_slice")  # one value put over another
 
 
 def data_places(eqn: Any, ins: Sequence[Value]) -> list[int]:
@@ -81,26 +84,29 @@ def _stored(
     eqn: Any, ins: Sequence[Value], values: Sequence[Value], places: Sequence[int]
 ) -> Paths:
     """States of loops that a result does not carry on: a buffer, another place in every step."""
-    if eqn.primitive.name not in ("scatter", "dynamic_update_slice"):
+    if eqn.primitive.name not in BUFFERS:
         return NONE
-    index = _indices(ins, places)
-    loops = union(i.place.loops for i in index if isinstance(i, Parameter))
+    loops = _walked(_indices(ins, places))
     old, new = (v.held if isinstance(v, Data) else NONE for v in values)
     return frozenset(s for s in old - new if s[:-1] in loops)
 
 
 def _in_buffer(eqn: Any, term: Term, ins: Sequence[Value], places: Sequence[int]) -> Term:
     """Products of which a loop puts those of each step at a place of their own."""
-    if eqn.primitive.name not in ("scatter", "dynamic_update_slice"):
+    if eqn.primitive.name not in BUFFERS:
         return term
-    index = _indices(ins, places)
-    loops = term.weight.place.loops & term.place.loops
-    if all(isinstance(i, Parameter) for i in index):
-        loops &= union(i.place.loops for i in index if isinstance(i, Parameter))
-    if not loops or len(term.axes) != len(shape_of(eqn.outvars[0])):
+    index, loops = _indices(ins, places), term.weight.place.loops & term.place.loops
+    if not datas(index):  # data may choose another place in every step
+        loops &= _walked(index)
+    if not loops:
         return term
-    axes = term.axes.marked(WEIGHT | SOURCE, _apart(eqn))
+    axes = term.axes.marked(WEIGHT | SOURCE, _along(eqn))
     return in_buffer(term, loops).but(axes=axes)
+
+
+def _walked(index: Sequence[Value]) -> Paths:
+    """Loops in which places that are parameters change from step to step."""
+    return union(i.place.loops for i in index if isinstance(i, Parameter))
 
 
 def _indices(ins: Sequence[Value], places: Sequence[int]) -> list[Value]:
@@ -121,18 +127,21 @@ def _rearranged(
     parts = tuple(d.place.slices for d in data)
     loops = union(d.place.loops for d in data)
     key = (eqn.primitive.name, str(eqn.params), others, parts)
-    rank = len(shape_of(eqn.outvars[0]))
-    moved = Rearranged(_along(eqn, rank), rank, key)
+    moved = Rearranged(_along(eqn), len(shape_of(eqn.outvars[0])), key)
     return dict(source=source, place=Place((moved,), loops))
 
 
-def _along(eqn: Any, rank: int) -> tuple[int, ...]:
-    """Axes along which the parts stand beside each other."""
-    params: dict[str, Any] = eqn.params
-    if "padding_config" in params:
-        return tuple(a for a, pads in enumerate(params["padding_config"]) if any(pads))
-    axis = params.get("dimension", params.get("axis"))
-    return tuple(range(rank)) if axis is None else (int(axis),)
+def _along(eqn: Any) -> tuple[int, ...]:
+    """Axes along which a part is not where the others are."""
+    p: dict[str, Any] = eqn.params
+    if "padding_config" in p:
+        return tuple(a for a, pads in enumerate(p["padding_config"]) if any(pads))
+    if eqn.primitive.name == "scatter":
+        return tuple(map(int, p["dimension_numbers"].scatter_dims_to_operand_dims))
+    if eqn.primitive.name == "dynamic_update_slice":
+        sizes = zip(*(shape_of(v) for v in eqn.invars[:2]), strict=True)
+        return tuple(a for a, (whole, piece) in enumerate(sizes) if whole != piece)
+    return (int(p["dimension"] if "dimension" in p else p["axis"]),)
 
 
 def _zero(value: Value) -> bool:
@@ -167,24 +176,20 @@ def _fitted(eqn: Any, axes: Axes, labels: int) -> Axes:
 
 def _windowed(eqn: Any, axes: Axes, shape: tuple[int, ...], labels: int) -> Axes:
     """Axes of what is put into an array: windows keep theirs, the others carry these labels."""
-    numbers = eqn.params["dimension_numbers"]
-    gone = (*numbers.inserted_window_dims, *numbers.operand_batching_dims)
-    windows = [a for a in range(len(shape)) if a not in gone]
-    return axes.moved(map(int, numbers.update_window_dims)).broadcast(shape, windows, labels)
+    put = map(int, eqn.params["dimension_numbers"].update_window_dims)
+    return axes.moved(put).broadcast(shape, windows(eqn, len(shape)), labels)
 
 
 def _beside_terms(eqn: Any, values: Sequence[Value]) -> frozenset[Term]:
     """Terms of the parts; along the axis of the parts they vary where the parts differ."""
     parts = [(v, t) for v in values if isinstance(v, Data) for t in v.terms]
-    counted = {(t.weight.leaves, t.source) for _, t in parts if t.counted}
-    parts = [
-        (v, t) for v, t in parts if not (_is_former(t) and (t.weight.leaves, t.source) in counted)
-    ]
+    counted = {t.factors for _, t in parts if t.counted}
+    parts = [(v, t) for v, t in parts if not (_is_former(t) and t.factors in counted)]
     merged: dict[Any, Term] = {}
     for v, t in parts:  # one term a leaf and source
         axes = _fitted(eqn, t.axes, 0)
         if _meets(v, t, parts):
-            axes = axes.marked(WEIGHT | SOURCE, _apart(eqn))
+            axes = axes.marked(WEIGHT | SOURCE, _along(eqn))
         key = (t.weight.leaves, t.source, t.spiking, t.counted)
         old = merged.get(key)
         merged[key] = t.but(axes=axes) if old is None else old.but(axes=either(old.axes, axes))
@@ -194,19 +199,6 @@ def _beside_terms(eqn: Any, values: Sequence[Value]) -> frozenset[Term]:
 def _is_former(term: Term) -> bool:
     """Whether a product in a buffer is what an earlier walk has taken for one that is open."""
     return term.is_open and bool(term.stored & term.carried)
-
-
-def _apart(eqn: Any) -> Sequence[int]:
-    """Axes along which one part is not where another one is."""
-    p: dict[str, Any] = eqn.params
-    if "dimension" in p or "axis" in p:
-        return (int(p["dimension"] if "dimension" in p else p["axis"]),)
-    if eqn.primitive.name == "scatter":
-        return [int(a) for a in p["dimension_numbers"].scatter_dims_to_operand_dims]
-    whole, piece = (shape_of(v) for v in eqn.invars[:2])
-    if eqn.primitive.name != "dynamic_update_slice":
-        return ()
-    return [a for a, (n, m) in enumerate(zip(whole, piece, strict=True)) if n != m]
 
 
 def _meets(value: Value, term: Term, parts: Sequence[tuple[Value, Term]]) -> bool:

@@ -13,7 +13,7 @@ from ..events import events_of, graded, once
 from ..exact import Sum
 from ..findings import EVENTS, Birth, Context, Feed, Found, Operands, Population, Tap, is_reduced
 from ..kinds import SPIKE, Analog, Data, Events, Value, shared
-from ..places import NONE, Path, Paths, union
+from ..places import NONE, Path, Paths, stands_in, union
 from .contents import (
     births_in,
     feeds_in,
@@ -310,7 +310,7 @@ def _repeated(inside: Sequence[Birth], info: Events) -> tuple[bool, ...]:
 
 def _is_inside(birth: Birth, ctx: Context) -> bool:
     """Whether spikes are born inside this equation, each time it runs."""
-    return birth.path[: len(ctx.path)] == ctx.path and birth.frame == ctx.frame
+    return stands_in(birth.path, ctx.path) and birth.frame == ctx.frame
 
 
 def _integrated(found: Found, data: Sequence[Data], ctx: Context) -> Found:

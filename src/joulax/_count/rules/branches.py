@@ -23,7 +23,7 @@ from ..kinds import (
     is_simple,
     united,
 )
-from ..places import NONE, Path, Paths
+from ..places import NONE, Path, Paths, stands_in
 from ..run import Runner, Taps, read_all
 from .births import population
 from .chosen import chosen_terms, rows_lost
@@ -75,7 +75,7 @@ def _claim_state(ctx: Any, plan: Any, k: int) -> None:
 
 def _is_driven_in(feeds: Paths, place: Path) -> bool:
     """Whether some feeds stand inside a branch."""
-    return any(f[: len(place)] == place for f in feeds)
+    return any(stands_in(f, place) for f in feeds)
 
 
 def _arrived(index: Value, outs: Sequence[Value], rows: Sequence[RowSite]) -> Paths:

@@ -33,16 +33,20 @@ def logical(
     spikes = spikes_in((*ins, *gates))
     strong = [d for d in spikes if not d.weak]
     kept = strong if masks and strong else spikes
-    births = _firing(births_in(kept), ctx) if masks else births_in(kept)
-    if masks and any(not d.births for d in strong):
-        births = _driven(births, ctx)
+    births = _masked(kept, strong, ctx) if masks else births_in(kept)
     out = _combined(eqn, spikes, strong, births, ctx, values).but(**fields)
-    if len(ins) > 1 and all(_is_spread(s, out) for s in spikes):
-        return Found([out])  # pairs of spikes, of which nobody fires
-    if is_simple(values) and (other or _meets(spikes, kept, out, ctx)):
+    fires = is_simple(values) and not _are_pairs(ins, spikes, out)
+    if fires and (other or _meets(spikes, kept, out, ctx)):
         forms = births_in(ins) & births
         return refired(eqn, ctx, out, forms or births, complement=other)
     return Found([out])
+
+
+def _masked(kept: Sequence[Events], strong: Sequence[Events], ctx: Context) -> Paths:
+    """Spikes that are left of some that multiply each other."""
+    births = births_in(kept)
+    births = births if ctx.one_population(births) else firing(births, ctx)
+    return births if all(d.births for d in strong) else _driven(births, ctx)
 
 
 def _driven(births: Paths, ctx: Context) -> Paths:
@@ -51,16 +55,15 @@ def _driven(births: Paths, ctx: Context) -> Paths:
     return frozenset(b.path for b in known if any(ctx.site(f) is not None for f in b.feeds))
 
 
-def _is_spread(spikes: Events, out: Events) -> bool:
-    """Whether a result varies where spikes are only copied."""
-    pairs = zip(spikes.axes.flags(COPIED), out.axes.flags(VARIES), strict=False)
-    return any(copied and varies for copied, varies in pairs)
+def _are_pairs(ins: Sequence[Value], spikes: Sequence[Events], out: Events) -> bool:
+    """Whether all spikes are copied where the result varies: pairs of them, nobody's spikes."""
+    varies = out.axes.flags(VARIES)
+    copied = (zip(s.axes.flags(COPIED), varies, strict=False) for s in spikes)
+    return len(ins) > 1 and all(any(c and v for c, v in pairs) for pairs in copied)
 
 
-def _firing(births: Paths, ctx: Context) -> Paths:
-    """Of several populations that gate each other, a complement is that of spikes that fire."""
-    if ctx.one_population(births):
-        return births
+def firing(births: Paths, ctx: Context) -> Paths:
+    """Spikes that fire: of a complement, those of which it is one."""
     known = ctx.births(births)
     return union(b.parents if b.complement else frozenset((b.path,)) for b in known)
 

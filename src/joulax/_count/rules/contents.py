@@ -43,6 +43,11 @@ def united_fields(names: Sequence[str], items: Sequence[Any]) -> dict[str, froze
     return {name: union(getattr(i, name) for i in items) for name in names}
 
 
+def loops_of(value: Value) -> Paths:
+    """Loops in whose states a value is."""
+    return frozenset(s[:-1] for s in value.held) if isinstance(value, Data) else NONE
+
+
 def same_source(data: Sequence[Data]) -> dict[str, Any]:
     """Whose elements a combination is: those of slices, where whole values are combined with them.
 

@@ -167,17 +167,19 @@ def _clipped(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     if len(spikes) != 1 or limits is None or not limits[0] <= 0 <= limits[1]:
         return None
     i, s = spikes[0]
-    if any(t.is_spread for t in s.opened):
-        return None  # a row that is clipped has arrived all the same
-    nonneg = limits[0] == 0 or s.nonneg
-    out = s.but(values=None, number=-1, form=None, nonneg=nonneg)
-    ones = few(v for v in TERNARY if limits[0] <= v <= limits[1] and not (nonneg and v < 0))
-    if s.scale == UNIT and max(map(abs, limits)) <= 1 and not s.opened:
-        return Found([out.but(values=ones, beside=False)])  # counts, of which one event is left
-    if s.scale == UNIT and s.plain and nonneg:
+    # a row that is clipped has arrived all the same
+    return None if any(t.is_spread for t in s.opened) else _between(i, s, *limits)
+
+
+def _between(i: int, s: Events, low: float, high: float) -> Found:
+    """Events between two limits: of counts, those that are left."""
+    low, counts = 0.0 if s.nonneg else low, s.scale == UNIT
+    out = s.but(values=None, number=-1, form=None, nonneg=low == 0)
+    if counts and low >= -1 and high <= 1 and not s.opened:
+        return Found([out.but(values=few(v for v in TERNARY if low <= v <= high), beside=False)])
+    if counts and s.plain and out.nonneg:
         return Found([out])
-    out = out.but(beside=True)
-    return Found([out], events=lambda ops: [{EVENTS: _left(ops, i, s.scale == UNIT)}])
+    return Found([out.but(beside=True)], events=lambda ops: [{EVENTS: _left(ops, i, counts)}])
 
 
 def _left(ops: Operands, i: int, counts: bool) -> Array:
@@ -209,6 +211,9 @@ _FUNCTIONS: dict[str, Callable[[float], float]] = {
 }
 
 
+ROUNDS = ("floor", "ceil", "round")  # what is left of a fraction is analog
+
+
 def _function_of(eqn: Any) -> Callable[[float], float] | None:
     """What a primitive does to a number, where that is exact."""
     name, params = eqn.primitive.name, eqn.params
@@ -231,22 +236,29 @@ def _function(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Functions of one value: of known values, or of counts; `sign` of anything is spikes."""
     name, x = eqn.primitive.name, ins[0]
     if isinstance(x, Events) and len(ins) == 1:
-        op, power = _function_of(eqn), eqn.params.get("y", 1)
-        found = kept(eqn, ins, ctx, op) if op else None
+        found = _of_counts(eqn, x, ctx)
         if found is not None:
             return found
-        if name == "sign" and not x.opened:
-            values = SPIKE if x.nonneg else TERNARY
-            fresh: dict[str, Any] = dict(number=-1, form=None, beside=False, loose=False)
-            return Found([x.but(values=values, scale=UNIT, **fresh)])
-        exact = x.scale == UNIT or name not in ("floor", "ceil", "round")
-        if op and power > 0 and exact:
-            out = x.but(values=None, beside=True, number=-1, form=None, nonneg=name == "abs")
-            return Found([out], events=lambda ops: [{EVENTS: ops.events(0)}])
     if name == "sign":
         weak = is_integer(eqn.invars[0]) or ctx.backward
         return born(eqn, ins, ctx, "the sign of a value", values=TERNARY, nonneg=False, weak=weak)
     return through(eqn, ins, ctx, f"`{name}` of data")
+
+
+def _of_counts(eqn: Any, x: Events, ctx: Context) -> Found | None:
+    """A function of counts or scaled spikes that is zero where they are: what is left of them."""
+    name, op = eqn.primitive.name, _function_of(eqn)
+    found = kept(eqn, [x], ctx, op) if op else None
+    if found is not None or op is None or eqn.params.get("y", 1) <= 0:
+        return found
+    if name == "sign" and not x.opened:
+        values = SPIKE if x.nonneg else TERNARY
+        fresh: dict[str, Any] = dict(number=-1, form=None, beside=False, loose=False)
+        return Found([x.but(values=values, scale=UNIT, **fresh)])
+    if name in ROUNDS and x.scale != UNIT:
+        return None
+    out = x.but(values=None, beside=True, number=-1, form=None, nonneg=name == "abs")
+    return Found([out], events=lambda ops: [{EVENTS: ops.events(0)}])
 
 
 @rule(*sorted(set(ACTIVATIONS) - {"max", "min", "clamp", "gt", "lt", "ge", "le"}), elementwise=True)

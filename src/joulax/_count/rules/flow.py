@@ -10,7 +10,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 from ..events import magnitude
 from ..findings import EVENTS, Birth, Context, Found, Operands
 from ..kinds import Data, Events, Value
-from ..places import union
+from ..places import stands_in, union
 from ..run import Runner, Taps, evaluate_one, merged, read_all, split, wanted
 from .births import datas, mixed, reborn_at, taps
 from .registry import PartialRule, called_from, rule, shape_of
@@ -38,7 +38,7 @@ def contained(eqn: Any) -> PartialRule | None:
 CALLS = "jit pjit closed_call core_call core_closed_call remat_call checkpoint remat2 remat".split()
 
 
-SAMPLERS = ("_poisson", "_geometric")  # of `jax.random`: what they compare is no neuron
+SAMPLERS = ("_poisson",)  # of `jax.random`: what they compare is no neuron
 
 
 @rule(*CALLS, container=True)
@@ -91,7 +91,7 @@ def _beside(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
     plan = ctx.walk(inner, ins, call=True)
     outs, births, all_taps = _reborn_outs(eqn, plan.outs, ctx)
     recorded = (*ctx.tables.births, *ctx.tables.sites)
-    empty = not any(p[: len(ctx.path)] == ctx.path for p in recorded)
+    empty = not any(stands_in(p, ctx.path) for p in recorded)
     if empty and not any(map(wanted, outs)):
         return Found(outs, births=births, taps=all_taps)
     outside = union(b.parents for b in births)

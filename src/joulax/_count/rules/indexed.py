@@ -27,6 +27,7 @@ from ..kinds import (
 )
 from ..places import NONE, Paths, union
 from .births import datas, mixed, placed_births
+from .combined import firing
 from .contents import arrived, births_in
 from .registry import because, data_of, parameter_of, rule, shape_of, site_of, travelling
 
@@ -243,24 +244,19 @@ def _sorted_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
     return [parameter_of(ins[:1], shape_of(v)) for v in eqn.outvars]
 
 
-def _sorted_by(ins: Sequence[Value], ctx: Context) -> Paths:
-    """Spikes that say in which order others stand: of a complement, those that fire."""
-    known = ctx.births(births_in(ins))
-    return union(b.parents if b.complement else frozenset((b.path,)) for b in known)
-
-
 @rule("sort", "top_k", "approx_top_k", parameters=_sorted_parameters)
 def _order(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Sorting moves values to places that data choose: events stay events, work is listed."""
     outs: list[Value] = []
     cause = because(eqn, f"`{eqn.primitive.name}` of data")
+    by = firing(births_in(ins), ctx)
     for k, v in enumerate(eqn.outvars):
         info = ins[k] if k < len(ins) else None
         axes = varied(shape_of(v))
         if isinstance(info, Events) and not info.beside:
             outs.append(info.but(axes=axes, number=-1, form=None, terms=NONE, weight=None))
         else:
-            known = info if isinstance(info, Data) else Analog(axes, births=_sorted_by(ins, ctx))
+            known = info if isinstance(info, Data) else Analog(axes, births=by)
             outs.append(Analog(axes, cause=cause, random=known.random, births=known.births))
     open_terms = any(i.opened for i in ins)
     return Found(outs, uncounted=True, lost="weights × data, sorted" if open_terms else None)

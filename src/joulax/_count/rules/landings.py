@@ -31,9 +31,9 @@ from ..places import NONE, Place, union
 from .beside import beside
 from .births import datas, mixed
 from .chosen import bare_terms
-from .contents import arrived, births_in, held_in, spikes_in
+from .contents import arrived, births_in, held_in, loops_of, spikes_in
 from .products import current
-from .registry import because, parameter_of, rule, shape_of, site_of, whole
+from .registry import because, parameter_of, rule, shape_of, site_of, whole, windows
 from .sets import values_of
 from .summed import again
 from .terms import at_most, lookups, outermost, positions, real_layer
@@ -76,9 +76,7 @@ def _placed_axes(eqn: Any, updates: Axes, out: tuple[int, ...]) -> Axes:
     idle = updates.wholly(IDLE)
     rows = [idle[a] for a in range(len(updates)) if a not in numbers.update_window_dims]
     labels = [VARIES | (REPEATED if rows and all(rows) else 0)] * len(out)
-    gone = (*numbers.inserted_window_dims, *numbers.operand_batching_dims)
-    windows = [a for a in range(len(out)) if a not in gone]
-    for place, a in zip(windows, numbers.update_window_dims, strict=True):
+    for place, a in zip(windows(eqn, len(out)), numbers.update_window_dims, strict=True):
         labels[place] = VARIES | (REPEATED if idle[a] else 0)
     return Axes(tuple(((n, s),) for n, s in zip(out, labels, strict=True)))
 
@@ -106,7 +104,7 @@ def _landing(eqn: Any, state: Value, index: Value, updates: Value, ctx: Context)
     if isinstance(updates, Parameter):
         return _landing_leaf(updates, index, axes)
     assert isinstance(updates, Data)
-    held = frozenset(s[:-1] for s in (state.held if isinstance(state, Data) else NONE))
+    held = loops_of(state)
 
     def varies(term: Term, place: Place, label: int) -> bool:
         return bool(place.loops & held) or term.axes.has_any(axes, label)
@@ -136,7 +134,8 @@ def _index_site(eqn: Any, ins: Sequence[Value], ctx: Context, terms: Sequence[Te
     axes = varied(out).marked(REPEATED, batched)
     share = math.prod(out[a] for a in batched)
     dense = float(math.prod(shape)) * sum(t.positions for t in terms)
-    weight = replace(terms[0].weight, leaves=leaves, place=Place(), layer=real_layer(terms, state))
+    layer = real_layer(terms, loops_of(state))
+    weight = replace(terms[0].weight, leaves=leaves, place=Place(), layer=layer)
     site = site_of(
         eqn,
         ctx,
@@ -144,7 +143,7 @@ def _index_site(eqn: Any, ins: Sequence[Value], ctx: Context, terms: Sequence[Te
         spiking=spiking,
         cause=updates.cause if isinstance(updates, Data) else None,
         dense=dense,
-        synapses=positions(ctx, dense / max(share, 1), terms, weight.layer),
+        synapses=positions(ctx, dense / max(share, 1), terms, layer),
         neurons=float(axes.size(IDLE)),
         inputs=0.0,
     )
@@ -164,11 +163,10 @@ def _index_site(eqn: Any, ins: Sequence[Value], ctx: Context, terms: Sequence[Te
 def _batched(eqn: Any, state: Value, terms: Sequence[Term]) -> list[int]:
     """Axes of batch: those of the operand, and windows along which no weight varies."""
     numbers = eqn.params["dimension_numbers"]
-    found = list(getattr(numbers, "operand_batching_dims", ()))
-    gone = (*numbers.inserted_window_dims, *found)
-    whole = [d for d in range(len(state.axes)) if d not in gone]
-    windows = zip(map(int, numbers.update_window_dims), whole, strict=True)
-    found += [d for a, d in windows if not any(t.axes.has(a, WEIGHT) for t in terms)]
+    found = list(numbers.operand_batching_dims)
+    put = map(int, numbers.update_window_dims)
+    pairs = zip(put, windows(eqn, len(state.axes)), strict=True)
+    found += [d for a, d in pairs if not any(t.axes.has(a, WEIGHT) for t in terms)]
     if isinstance(state, Data):
         found += [a for a, r in enumerate(state.repeated) if r]
     return sorted({int(a) for a in found})

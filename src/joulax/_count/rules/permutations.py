@@ -20,9 +20,11 @@ def permuted(eqn: Any, ins: Sequence[Value], ctx: Context, g: Geometry, w: int) 
     Nothing is summed, so there are no synapses: the values only change place.
     """
     kernel, data = ins[w], ins[1 - w]
-    if not isinstance(kernel, Parameter) or kernel.leaves or not isinstance(data, Data):
+    if not (isinstance(kernel, Parameter) and isinstance(data, Data)):
         return None
-    if data.opened or not _selects(eqn, ctx.concrete(kernel), g, w):
+    if (kernel.leaves and not kernel.is_mask) or data.opened:
+        return None
+    if not _selects(eqn, ctx.concrete(kernel), g, w):
         return None
     axes = _moved_axes(eqn, data, g, w)
     fresh: dict[str, Any] = dict(number=-1, form=None, source=-1, weight=None, terms=NONE)

@@ -122,6 +122,13 @@ def travelling(
     return (lambda ops: [make(ops)]) if out.travels else None
 
 
+def windows(eqn: Any, rank: int) -> list[int]:
+    """Axes of an array that are windows of what a scatter puts into it."""
+    numbers = eqn.params["dimension_numbers"]
+    gone = (*numbers.inserted_window_dims, *numbers.operand_batching_dims)
+    return [a for a in range(rank) if a not in gone]
+
+
 def shape_of(variable: Any) -> tuple[int, ...]:
     """Shape of a variable, empty where it has none."""
     return tuple(getattr(variable.aval, "shape", ()))

@@ -15,6 +15,7 @@ from ..kinds import BARE, Analog, Data, Parameter, Term, Value
 from ..resolution import Resolution
 from ..run import Taps
 from .chosen import keys_met, option_terms
+from .contents import loops_of
 from .registry import part, shape_of
 from .terms import at_most, grouped, hand_site, outermost, real_layer
 
@@ -71,7 +72,7 @@ def row_sites(
         for new in grouped(t for t in here if t.axes.shape == shape_of(var)):
             pairs, axes, leaves = [(0, t) for t in new], new[0].axes, new[0].weight.leaves
             place = part(ctx, len(found))
-            layer = real_layer(new, out)
+            layer = real_layer(new, loops_of(out))
             site = hand_site(eqn, place, new[0], leaves, shape_of(var), pairs, axes, layer)
             found.append(RowSite(site, k, new, _shares(new, terms, index)))
     return found

@@ -64,11 +64,11 @@ def stacked(info: Value, path: Path, length: int, others: bool = False) -> Value
 def _stacked_term(term: Term, path: Path, length: int) -> Term:
     loops = term.weight.place.loops
     labels = (WEIGHT if path in loops else 0) | (SOURCE if path in term.place.loops else 0)
-    place = Place(term.weight.place.slices, loops - {path})
+    place = term.weight.place.left(frozenset((path,)))
     layer = term.weight.layer  # its slices are together again: one layer
     layer = None if layer and layer.path == path else layer
     weight = dataclasses.replace(term.weight, place=place, layer=layer)
-    own = Place(term.place.slices, term.place.loops - {path})
+    own = term.place.left(frozenset((path,)))
     return term.but(axes=term.axes.inserted(0, length, labels), weight=weight, place=own)
 
 

@@ -214,9 +214,7 @@ def _hand_sites(
     taps: list[Tap] = []
     for k, terms in enumerate(grouped(t for _, t in new)):
         here, own = part(ctx, k), [(i, t) for i, t in new if t.key == terms[0].key]
-        layer = terms[0].weight.layer
-        layer = None if layer and layer.path in added else layer
-        leaves = terms[0].weight.leaves
+        leaves, layer = terms[0].weight.leaves, real_layer(terms, added)
         site = hand_site(eqn, here, terms[0], leaves, shape, own, axes, layer)
         sites.append(site)
         taps += _hand_taps(here, site, own, delivered(axes))
@@ -323,10 +321,9 @@ def positions(
     return min(here * steps, elements) if all(t.is_row for t in terms) else here * steps
 
 
-def real_layer(terms: Sequence[Term], sum_: Value) -> Layer | None:
-    """The scan over layers that slices the weight, unless it adds rows to the same sum."""
+def real_layer(terms: Sequence[Term], added: Paths) -> Layer | None:
+    """The scan over layers that slices the weight, unless it is a loop that adds the terms up."""
     layer = terms[0].weight.layer
-    added = {s[:-1] for s in sum_.held} if isinstance(sum_, Data) else set[Any]()
     return None if layer and layer.path in added else layer
 
 
