@@ -311,3 +311,99 @@ def test_places_of_a_buffer_that_data_choose():
 
     record = count(f, W, X[0], jnp.asarray([3, 1, 0, 2, 4]))["p"]
     assert total(record, "ac", "dense_ac", "synapses") == (EVENTS * 7, 35, 35)
+
+
+def recorded_potentials(p, xs):
+    def step(c, tx):
+        v, b = c
+        v = 0.9 * v + tx[1] @ p
+        s = (v > 1).astype(v.dtype)
+        return (v - s, b.at[tx[0]].set(v)), s
+
+    start = jnp.zeros(7, jnp.float32), jnp.zeros((12, 7), jnp.float32)
+    (_, b), s = lax.scan(step, start, (jnp.arange(12), xs))
+    return b, s
+
+
+def recorded_beside_spikes(p, xs):
+    def step(c, tx):
+        v, b = c
+        v = 0.9 * v + tx[1] @ p
+        s = (v > 1).astype(v.dtype)
+        return (v - s, b.at[tx[0]].set(jnp.stack([v, s]))), None
+
+    start = jnp.zeros(7, jnp.float32), jnp.zeros((12, 2, 7), jnp.float32)
+    return lax.scan(step, start, (jnp.arange(12), xs))[0][1]
+
+
+def recorded_in_a_ring(p, xs):
+    def step(c, tx):
+        v, b = c
+        v = jax.nn.relu(0.9 * v + tx[1] @ p)
+        return (v, b.at[tx[0] % 5].set(v)), None
+
+    start = jnp.zeros(7, jnp.float32), jnp.zeros((5, 7), jnp.float32)
+    return lax.scan(step, start, (jnp.arange(12), xs))[0][1]
+
+
+def states_in_a_buffer(p, xs):
+    add = lambda t, b: b.at[t + 1].set(0.9 * b[t] + xs[t] @ p)
+    return lax.fori_loop(0, 12, add, jnp.zeros((13, 7), jnp.float32))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [recorded_potentials, recorded_beside_spikes, recorded_in_a_ring, states_in_a_buffer],
+    ids=lambda f: f.__name__,
+)
+def test_a_record_of_states_updates_nobody(f):
+    def all_of(p, xs):
+        return sum(jnp.sum(x) for x in jax.tree.leaves(f(p, xs)))
+
+    record = count(all_of, W, X)["p"]
+    assert total(record, "updates", "neurons") == (84, 7)
+    many = lambda p, xs: jax.vmap(lambda x: all_of(p, x))(xs)
+    record = count(many, W, jnp.stack([X, 1 - X]))["p"]
+    assert total(record, "updates", "neurons") == (168, 7)
+
+
+def shifted_by_choice(b, x):
+    return jnp.where(jnp.arange(3)[:, None] == 0, x, jnp.roll(b, 1, 0))
+
+
+@pytest.mark.parametrize("add", SUMS, ids=["written out", "a product", "a sum"])
+def test_a_delay_line_shifted_by_a_choice(add):
+    def f(p, xs):
+        def step(b, x):
+            b = shifted_by_choice(b, x)
+            return b, add(p, b)
+
+        return lax.scan(step, jnp.zeros((3, 5), jnp.float32), xs)[1]
+
+    record = count(f, K, X)["p"]
+    met = sum(float(X[: 12 - d].sum()) for d in range(3))
+    assert total(record, "ac", "synapses") == (met, 3)
+
+
+@pytest.mark.parametrize("cell", ["spiking", "tanh"])
+@pytest.mark.parametrize("options", [{}, dict(steps=12), dict(neurons=True)])
+def test_layers_that_carry_a_state_of_all_of_them(cell, options):
+    """A loop over layers in a loop over time: the states of all layers are one array."""
+
+    def f(p, xs):
+        def step(states, x):
+            def layer(h, c):
+                v = 0.9 * c[0] + h @ c[1]
+                s = jnp.tanh(v) if cell == "tanh" else (v > 0.3).astype(v.dtype)
+                return s, v - s
+
+            y, states = lax.scan(layer, x, (states, p["a"]))
+            return states, y
+
+        return lax.scan(step, jnp.zeros((3, 5), jnp.float32), xs)[1]
+
+    with jax.numpy_dtype_promotion("standard"):
+        account = joulax.count(f, weights=0, spikes=1, **options)(dict(a=S), X)[1]
+    assert list(account) == ["a[0]", "a[1]", "a[2]"]
+    for record in account.values():
+        assert total(record, "updates", "neurons", "synapses") == (60, 5, 25)

@@ -405,3 +405,66 @@ def test_spikes_of_neurons_that_gate_declared_ones_are_counted():
     gated = lambda w, xs: (xs[:, :3] * fire(xs @ w)) @ w[:3]
     account = count(gated, W, S, spikes=1)
     assert float(account["w"].spikes) == float(fire(S @ W).sum()) > 0
+
+
+@pytest.mark.parametrize("pooled", ["min", "clip"])
+def test_spikes_fire_before_they_are_pooled(pooled):
+    """Whatever is made of the pooled ones: a complement, too."""
+    pool = {
+        "min": lambda s: jnp.minimum(s.sum(0), 1),
+        "clip": lambda s: jnp.clip(s.sum(0), 0, 1),
+    }[pooled]
+
+    def f(p, x):
+        return (1 - pool(fire(x @ p["a"]))) @ p["b"]
+
+    fired = np.asarray(fire(S @ A_TO_B["a"]))
+    account = count(f, A_TO_B, S, spikes=1)
+    assert float(account["a"].spikes) == fired.sum() > 0
+    assert float(account["a"].updates) == fired.size
+    assert float(account["b"].ac) == 4 * (1 - fired.max(0)).sum()
+
+
+@pytest.mark.parametrize(
+    "limited",
+    [
+        lambda s: jnp.minimum(s.sum(0), 0.5),
+        lambda s: jnp.clip(s.sum(0), 0.0, 0.25),
+        lambda s: jnp.minimum(0.5 * s.sum(0), 0.5),
+        lambda s: jnp.minimum(s.mean(0), 0.25),
+    ],
+)
+def test_what_is_left_of_counts_are_whole_events(limited):
+    """A limit at or below one of them leaves one."""
+    assert arriving(limited, S) == events(S.sum(0))
+
+
+def test_an_encoder_that_declared_spikes_mask_fires():
+    """Data compared are an encoder, if they have no memory."""
+    f = lambda w, r, m: ((r > 0.5).astype(m.dtype) * m) @ w
+    account = count(f, W, A, S, spikes=2)
+    assert float(account["input[0]"].spikes) == float((A > 0.5).sum()) > 0
+    assert float(account["w"].ac) == 3 * events((A > 0.5) & (S > 0))
+
+
+def test_a_matrix_that_is_closed_over_keeps_its_name():
+    """Zeros and ones that are met by themselves are synapses of their own."""
+    spread = np.asarray(RNG.random((3, 4)) < 0.7, np.float32)
+    account = count(lambda w, s: jax.nn.relu(s @ w) @ spread, W, S, spikes=1)
+    assert list(account) == ["w", "spread"]
+    assert float(account["spread"].nonzero) == spread.sum()
+    turned = np.asarray(np.eye(6)[::-1], np.float32)
+    assert arriving(lambda s: s @ jnp.asarray(turned).T, S) == events(S)
+    assert arriving(lambda s: s @ turned.T, S) == events(S)
+
+
+def test_heads_and_the_whole_weight_in_one_program():
+    """Slices of a weight in a loop, and the same weight at once: one record."""
+
+    def f(p, x):
+        heads = fire(lax.map(lambda w: x @ w, p))
+        return heads + fire(jnp.einsum("i,hij->hj", x, p))
+
+    record = count(f, HEADS, S[0], spikes=1)["p"]
+    assert float(record.ac) == 2 * 6 * events(S[0])
+    assert float(record.synapses) == 36

@@ -64,8 +64,8 @@ class Place:
 
     @property
     def is_combined(self) -> bool:
-        """Whether slices of several values are in it."""
-        return any(isinstance(s, Several) for s in self.slices)
+        """Whether these are slices of several values, and none of those."""
+        return bool(self.slices) and isinstance(self.slices[-1], Several)
 
     def differs(self, other: "Place", carried: Paths) -> bool:
         """Whether these are other elements; `carried` are loops between the two."""

@@ -24,7 +24,7 @@ from ..kinds import (
 )
 from ..places import NONE, Paths, Place, union
 from .births import datas, mixed, placed_births
-from .contents import feeds_in
+from .contents import feeds_in, held_in
 from .registry import data_of, parameter_of, rule, shape_of, travelling, whole, windows
 from .sets import are_events, values_of
 from .slices import are_apart, side_by_side
@@ -59,7 +59,7 @@ def _combine(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
 def beside(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
     """Values put beside each other, or over each other."""
     places = data_places(eqn, ins)
-    apart = are_apart(datas([ins[i] for i in places]), ctx)
+    apart = are_apart(datas([ins[i] for i in places]), ctx) or bool(_state(eqn, ins, places))
     values = [_level(eqn, ins[i], apart) for i in places]
     if all(isinstance(v, Parameter) for v in values):
         return _placed_by_data(eqn, values, ins, ctx)
@@ -73,7 +73,7 @@ def beside(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
         weight=None,
         terms=frozenset(_in_buffer(eqn, t, ins, places) for t in _beside_terms(eqn, values)),
         **_rearranged(eqn, ins, values, places),
-        held=joined.held - _stored(eqn, ins, values, places),
+        held=joined.held - _stored(eqn, ins, values, places) | _state(eqn, ins, places),
         feeds=feeds_in(values),
         **side_by_side(values),
     )
@@ -87,8 +87,15 @@ def _stored(
     if eqn.primitive.name not in BUFFERS:
         return NONE
     loops = _walked(_indices(ins, places))
-    old, new = (v.held if isinstance(v, Data) else NONE for v in values)
-    return frozenset(s for s in old - new if s[:-1] in loops)
+    return frozenset(s for s in held_in(values) if s[:-1] in loops)
+
+
+def _state(eqn: Any, ins: Sequence[Value], places: Sequence[int]) -> Paths:
+    """States that a buffer holds and that go on from what it held before."""
+    if eqn.primitive.name not in BUFFERS:
+        return NONE
+    old, new = (held_in([ins[i]]) for i in places)
+    return old & new
 
 
 def _in_buffer(eqn: Any, term: Term, ins: Sequence[Value], places: Sequence[int]) -> Term:

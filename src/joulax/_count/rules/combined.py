@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..axes import COPIED, VARIES
-from ..findings import EVENTS, Context, Found, Operands
+from ..findings import EVENTS, Context, Found, Operands, is_reduced
 from ..kinds import UNIT, Cause, Events, Value, is_nonnegative, is_simple, shared
 from ..places import NONE, Paths, union
 from .births import birth_at, elementwise_axes, same_where, taps
@@ -35,7 +35,8 @@ def logical(
     kept = strong if masks and strong else spikes
     births = _masked(kept, strong, ctx) if masks else births_in(kept)
     out = _combined(eqn, spikes, strong, births, ctx, values).but(**fields)
-    fires = is_simple(values) and not _are_pairs(ins, spikes, out)
+    pooled = any(is_reduced(s.part) for s in spikes)  # they have fired before
+    fires = is_simple(values) and not pooled and not _are_pairs(ins, spikes, out)
     if fires and (other or _meets(spikes, kept, out, ctx)):
         forms = births_in(ins) & births
         return refired(eqn, ctx, out, forms or births, complement=other)
@@ -50,9 +51,10 @@ def _masked(kept: Sequence[Events], strong: Sequence[Events], ctx: Context) -> P
 
 
 def _driven(births: Paths, ctx: Context) -> Paths:
-    """Spikes of neurons that sites drive: of spikes that were declared, the rest only masks."""
+    """Spikes but those with a memory that no site drives: of declared spikes they are a mask."""
     known = ctx.births(births)
-    return frozenset(b.path for b in known if any(ctx.site(f) is not None for f in b.feeds))
+    sites = {b.path: any(ctx.site(f) is not None for f in b.feeds) for b in known}
+    return frozenset(b.path for b in known if sites[b.path] or not b.held)
 
 
 def _are_pairs(ins: Sequence[Value], spikes: Sequence[Events], out: Events) -> bool:

@@ -173,19 +173,25 @@ def _clipped(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
 
 def _between(i: int, s: Events, low: float, high: float) -> Found:
     """Events between two limits: of counts, those that are left."""
-    low, counts = 0.0 if s.nonneg else low, s.scale == UNIT
+    low, whole = 0.0 if s.nonneg else low, s.scale == UNIT and {low, high} <= WHOLE
     out = s.but(values=None, number=-1, form=None, nonneg=low == 0)
-    if counts and low >= -1 and high <= 1 and not s.opened:
+    if whole and math.isfinite(low + high) and not s.opened:
         return Found([out.but(values=few(v for v in TERNARY if low <= v <= high), beside=False)])
-    if counts and s.plain and out.nonneg:
+    if s.scale == UNIT and s.plain and out.nonneg and high in WHOLE:
         return Found([out])
-    return Found([out.but(beside=True)], events=lambda ops: [{EVENTS: _left(ops, i, counts)}])
+    each = s.scale[0] if s.scale and not s.scale[1] else None
+    return Found([out.but(beside=True)], events=lambda ops: [{EVENTS: _left(ops, i, each)}])
 
 
-def _left(ops: Operands, i: int, counts: bool) -> Array:
-    """Events behind a limit: of counts that it has changed, the count that is left."""
+WHOLE = frozenset((-math.inf, -1.0, 0.0, 1.0, math.inf))  # limits at which events are not cut
+
+
+def _left(ops: Operands, i: int, each: float | None) -> Array:
+    """Events behind a limit: of counts that it has changed, what is left, at this size of each."""
     events, out = ops.events(i) * mask(ops.outs[0]), ops.outs[0]
-    return jnp.where(out == ops.values[i], events, magnitude(out)) if counts else events
+    if each is None:
+        return events
+    return jnp.where(out == ops.values[i], events, jnp.ceil(magnitude(out) / each))
 
 
 def _limits(eqn: Any, ins: Sequence[Value], ctx: Context) -> tuple[float, float] | None:

@@ -10,7 +10,7 @@ from jaxtyping import Array
 from ..exact import Sum, add, over
 from ..findings import Found
 from ..kinds import Analog, Data, Parameter, Value
-from ..places import Path
+from ..places import Path, stands_in
 from ..resolution import BySample
 from ..run import LAST, STEPS, Runner, Taps, merged, split, wanted
 from .packed import Packed
@@ -98,6 +98,8 @@ def _by_slices(ctx: Any, info: Value, path: Path) -> bool:
     """Whether a current comes from another slice of a weight in every step: of other neurons."""
     if not isinstance(info, Data) or info.births:
         return False
+    if any(stands_in(c.frame, path) for c in ctx.tables.driven(info.feeds)):
+        return False  # they work in the loop
     sites = [ctx.site(p) for p in info.feeds]
     return bool(sites) and all(s is not None and s.layer == path for s in sites)
 

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from ..axes import REPEATED, SOURCE, VARIES, WEIGHT
+from ..axes import IDLE, REPEATED, SOURCE, VARIES, WEIGHT
 from ..joins import join
 from ..kinds import Analog, Data, Events, Parameter, Term, Value, is_simple
 from ..places import NONE, Layer, Path, Paths, Place
@@ -49,9 +49,10 @@ def stacked(info: Value, path: Path, length: int, others: bool = False) -> Value
     assert isinstance(info, Data)
     region = REPEATED if (info.feeds or info.births) and not others else 0
     out = _left(info, path)
-    out = out.but(size=out.size * length) if others else out
+    axes = info.axes.inserted(0, length, VARIES | region)
+    out = out.but(size=min(out.size * length, float(axes.size(IDLE)))) if others else out
     return out.but(
-        axes=info.axes.inserted(0, length, VARIES | region),
+        axes=axes,
         terms=frozenset(_stacked_term(t, path, length) for t in info.terms),
         source=-1,
         place=Place(),
