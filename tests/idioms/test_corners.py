@@ -449,7 +449,7 @@ def test_an_encoder_that_declared_spikes_mask_fires():
 
 def test_a_matrix_that_is_closed_over_keeps_its_name():
     """Zeros and ones that are met by themselves are synapses of their own."""
-    spread = np.asarray(RNG.random((3, 4)) < 0.7, np.float32)
+    spread = jnp.asarray(RNG.random((3, 4)) < 0.7, jnp.float32)
     account = count(lambda w, s: jax.nn.relu(s @ w) @ spread, W, S, spikes=1)
     assert list(account) == ["w", "spread"]
     assert float(account["spread"].nonzero) == spread.sum()
