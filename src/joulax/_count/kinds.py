@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .axes import IDLE, SOURCE, VARIES, WEIGHT, Axes, either
+from .pair import Pair
 from .places import NONE, Layer, Path, Paths, Place, union
 from .polynomial import Polynomial
 
@@ -243,6 +244,7 @@ class Events(Data):
     running: Paths = NONE  # states that it adds to
     piled: Paths = NONE  # loops in which it is a running sum
     poly: Polynomial | None = None  # the spikes it is made of
+    pair: Pair | None = None  # the two spiking values whose product it is
     weak: bool = False  # a comparison of integers or random draws: spikes only where they arrive
     nan_test: bool = False  # x != x
     loose: bool = False  # declared: 0 or 1 as a rule, any number of events by its value

@@ -35,6 +35,7 @@ from .chosen import chosen_terms, rows_lost
 from .combined import logical, refired
 from .contents import spikes_in
 from .made import provenance
+from .pairs import pair_in
 from .registry import parameter_of, rule, shape_of, spikes_of, travelling
 from .sets import are_events, kept, same, values_of
 from .sums import added_terms
@@ -231,6 +232,7 @@ def _select_events(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
         beside=not plain,
         nonneg=all(map(_nonnegative, cases)),
         terms=added_terms(cases),
+        pair=pair_in([pred, *cases], ctx) if any(c.constant == 0 for c in cases) else None,
         **_choice_axes(eqn, ins),
     )
     if not simple and len(out.births) > 1:  # several levels of one comparison

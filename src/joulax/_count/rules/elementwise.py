@@ -15,7 +15,8 @@ from .births import born, datas, fires, mixed
 from .chosen import through
 from .combined import logical
 from .declared import declared_synapses
-from .registry import because, is_integer, parameter_of, rule, shape_of
+from .pairs import pair_in
+from .registry import because, is_integer, parameter_of, rule, shape_of, spikes_of
 from .sets import kept, mapped, same, values_of
 
 # Elementwise work that makes a region of currents a population of neurons.
@@ -119,7 +120,8 @@ def _logic(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
         return found.but(lost="weights and data packed in bits") if _outer(ins) else found
     name = eqn.primitive.name
     found = logical(eqn, ins, ctx, SPIKE, masks=name == "and", other=name == "not")
-    return found.but(outs=[found.outs[0].but(nonneg=True)])
+    out = spikes_of(found).but(nonneg=True, pair=pair_in(ins, ctx) if name == "and" else None)
+    return found.but(outs=[out])
 
 
 def _outer(ins: Sequence[Value]) -> bool:

@@ -262,7 +262,7 @@ def _pair(eqn: Any, ins: Sequence[Value], ctx: Context, g: Geometry) -> Found:
         synapses=None,
         neurons=float(axes.size(IDLE)),
         inputs=0.0,
-        pair=_fed_by(first, ctx) | _fed_by(second, ctx),
+        pair=fed_by(first, ctx) | fed_by(second, ctx),
         operands=(known_by(first), known_by(second)),
     )
     taps, births = _pair_taps(eqn, ins, ctx, g, axes, spiking), first.births | second.births
@@ -313,7 +313,7 @@ def _paired(g: Geometry, a: Array, b: Array, values: Sequence[Any], bound: float
     return total(products, max(bound / max(products.size, 1), 1.0))
 
 
-def _fed_by(data: Data, ctx: Context) -> Paths:
+def fed_by(data: Data, ctx: Context) -> Paths:
     """Sites that feed an operand, directly or as spikes."""
     return data.feeds | union(b.feeds for b in ctx.births(data.births))
 

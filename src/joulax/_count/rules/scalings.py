@@ -25,6 +25,7 @@ from ..polynomial import multiplied
 from .births import datas, elementwise_axes, mixed
 from .combined import logical
 from .made import provenance
+from .pairs import pair_of
 from .registry import data_of, parameter_of, rule, shape_of, spikes_of, travelling
 from .sets import mapped, values_of
 from .terms import scaled_terms, thinned
@@ -101,7 +102,8 @@ def _masked_events(eqn: Any, a: Events, b: Events, ctx: Context) -> Found:
     found = logical(eqn, ins, ctx, values, masks=True, scale=scale, poly=poly)
     plain = scale == UNIT and (is_simple(values) or (a.plain and b.plain))
     terms, nonneg = scaled_terms(eqn, ins, False), a.nonneg and b.nonneg
-    out = spikes_of(found).but(beside=not plain, nonneg=nonneg, terms=terms)
+    kept: dict[str, Any] = dict(terms=terms, pair=pair_of(a, b, ctx))
+    out = spikes_of(found).but(beside=not plain, nonneg=nonneg, **kept)
     return found.but(outs=[out], events=_both if out.beside else None)
 
 

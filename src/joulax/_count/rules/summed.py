@@ -10,11 +10,14 @@ from jaxtyping import Array
 
 from ..axes import IDLE, WEIGHT, Axes, delivered
 from ..events import mask
+from ..exact import MANY
 from ..findings import EVENTS, Companions, Context, Found, Operands, Site, Tap
 from ..kinds import SPIKE, ZERO, Analog, Data, Events, Term, Value, varied
+from ..pair import Pair
 from ..places import NONE, union
 from .births import mixed
 from .contents import arrived
+from .pairs import pair_axes, pair_site
 from .products import current
 from .registry import because, data_of, parameter_of, part, rule, shape_of, site_of, travelling
 from .sets import values_of
@@ -87,6 +90,15 @@ def sum_over(eqn: Any, info: Value, ctx: Context, axes: Sequence[int]) -> Found:
     found = brought(info.terms, axes)
     if found:
         return hand_sum(eqn, info, ctx, found)
+    added = _added(eqn, info, axes)
+    pair = info.pair if isinstance(info, Events) and "axes" in eqn.params else None
+    if pair is not None and pair.meets(info.axes.shape, axes):
+        return _pair_sum(eqn, info, pair, ctx, axes, added)
+    return added
+
+
+def _added(eqn: Any, info: Data, axes: Sequence[int]) -> Found:
+    """A sum that brings no products together: of events it is events."""
     size = math.prod(info.axes.shape[a] for a in axes) if "axes" in eqn.params else 1
     terms = frozenset(_summed_term(eqn, t, axes, size) for t in info.terms)
     out = info.but(
@@ -96,7 +108,7 @@ def sum_over(eqn: Any, info: Value, ctx: Context, axes: Sequence[int]) -> Found:
     out = out.but(size=min(out.size, float(out.axes.size(IDLE))), part=(*info.part, *reduced))
     if not isinstance(out, Events):
         return Found([out], events=travelling(out, lambda ops: moved(eqn, ops)))
-    out = out.but(values=None, nan_test=False, beside=out.beside or not out.nonneg)
+    out = out.but(values=None, nan_test=False, beside=out.beside or not out.nonneg, pair=None)
     return Found([out], events=travelling(out, lambda ops: moved(eqn, ops)))
 
 
@@ -120,7 +132,7 @@ def hand_sum(eqn: Any, info: Data, ctx: Context, found: Sequence[Term]) -> Found
     for k, terms in enumerate(grouped(found)):
         here = part(ctx, k)
         sites.append(_hand_site(eqn, info, here, terms))
-        taps += _sum_taps(eqn, here, sites[-1], terms, _out_axes(eqn, terms[0]))
+        taps += _term_taps(eqn, here, sites[-1], terms)
     out = current(sites[0], _out_axes(eqn, found[0]))
     rest = accounted((t for t in info.terms if t not in found), found)
     out = out.but(
@@ -192,21 +204,34 @@ def _window(eqn: Any) -> float:
     return float(math.prod(eqn.params.get("window_dimensions", (0,))))
 
 
-def _sum_taps(
-    eqn: Any, ctx: Context, site: Site, found: Sequence[Term], axes: Axes
-) -> tuple[Tap, ...]:
+def _term_taps(eqn: Any, ctx: Context, site: Site, found: Sequence[Term]) -> tuple[Tap, ...]:
+    """Counts of the terms that are summed here."""
     keys = list(dict.fromkeys(t.key for t in found))
+    axes, slots = _out_axes(eqn, found[0]), sum(t.positions for t in found)
+
+    def total(ops: Operands) -> Array:
+        return sum((ops.term(0, k) for k in keys[1:]), ops.term(0, keys[0]))
+
+    return _taps(eqn, ctx, site, total, axes, slots, at_most(found))
+
+
+def _taps(
+    eqn: Any,
+    ctx: Context,
+    site: Site,
+    total: Callable[[Operands], Array],
+    axes: Axes,
+    slots: float,
+    most: float,
+) -> tuple[Tap, ...]:
+    """Counts of a sum: `total` in every element, at most `most`; `slots` if nothing is skipped."""
     within, repeated = ctx.within_steps(), axes.wholly(IDLE)
-    slots, most = sum(t.positions for t in found), at_most(found)
 
     def added(counts: Array, ops: Operands) -> Any:
         if eqn.primitive.name == "reduce_sum" and ctx.resolution.steps is None:
             return ctx.resolution.summed(counts, _as_before(eqn, repeated), within, most)
         out = again(eqn, counts, *ops.values[1:])[0]
         return ctx.resolution.summed(out, repeated, within, most * _longest(eqn))
-
-    def total(ops: Operands) -> Array:
-        return sum((ops.term(0, k) for k in keys[1:]), ops.term(0, keys[0]))
 
     def dense(ops: Operands) -> Any:
         return added(jnp.full(jnp.shape(ops.values[0]), slots, jnp.float32), ops)
@@ -219,6 +244,22 @@ def _sum_taps(
     if site.spiking:
         taps.append(Tap(site.path, "ac_graded", lambda ops: added(mask(total(ops)), ops)))
     return tuple(taps)
+
+
+def _pair_sum(
+    eqn: Any, info: Value, pair: Pair, ctx: Context, axes: Sequence[int], added: Found
+) -> Found:
+    """Spikes × spikes, multiplied element by element and summed: a contraction written by hand.
+
+    Of pairs that stood beside each other already, as in a pool of masked spikes, events are left.
+    """
+    assert isinstance(info, Events)
+    births, out = union(f.births for f in pair.factors), pair_axes(eqn, pair, axes)
+    site = pair_site(eqn, info, pair, ctx, out)
+    taps = _taps(eqn, ctx, site, lambda ops: ops.events(0), out, 1.0, MANY)
+    made = current(site, out)
+    left = made if pair.is_crossed else data_of(added).but(feeds=made.feeds, size=made.size)
+    return added.but(outs=[left], taps=taps, sites=(site,), arrived=arrived(ctx, births))
 
 
 # -- other reductions -------------------------------------------------------------------
