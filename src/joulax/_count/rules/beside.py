@@ -56,9 +56,11 @@ def _combine(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     return beside(eqn, [*map(whole, ins, eqn.invars)], ctx)
 
 
-def beside(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
-    """Values put beside each other, or over each other."""
-    places = data_places(eqn, ins)
+def beside(
+    eqn: Any, ins: Sequence[Value], ctx: Context, along: tuple[int, ...] | None = None
+) -> Found:
+    """Values put beside each other, or over each other, along some axes."""
+    places, along = data_places(eqn, ins), _along(eqn) if along is None else along
     apart = are_apart(datas([ins[i] for i in places]), ctx) or bool(_state(eqn, ins, places))
     values = [_level(eqn, ins[i], apart) for i in places]
     if all(isinstance(v, Parameter) for v in values):
@@ -71,8 +73,8 @@ def beside(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
         number=-1,
         form=None,
         weight=None,
-        terms=frozenset(_in_buffer(eqn, t, ins, places) for t in _beside_terms(eqn, values)),
-        **_rearranged(eqn, ins, values, places),
+        terms=frozenset(_in_buffer(eqn, t, ins, places) for t in _beside_terms(eqn, values, along)),
+        **_rearranged(eqn, ins, values, places, along),
         held=joined.held - _stored(eqn, ins, values, places) | _state(eqn, ins, places),
         feeds=feeds_in(values),
         **side_by_side(values),
@@ -122,7 +124,11 @@ def _indices(ins: Sequence[Value], places: Sequence[int]) -> list[Value]:
 
 
 def _rearranged(
-    eqn: Any, ins: Sequence[Value], values: Sequence[Value], places: Sequence[int]
+    eqn: Any,
+    ins: Sequence[Value],
+    values: Sequence[Value],
+    places: Sequence[int],
+    along: tuple[int, ...],
 ) -> dict[str, Any]:
     """Whose elements these are, where all parts but zeros come from one source: rolls, shifts."""
     data = datas(values)
@@ -134,7 +140,7 @@ def _rearranged(
     parts = tuple(d.place.slices for d in data)
     loops = union(d.place.loops for d in data)
     key = (eqn.primitive.name, str(eqn.params), others, parts)
-    moved = Rearranged(_along(eqn), len(shape_of(eqn.outvars[0])), key)
+    moved = Rearranged(along, len(shape_of(eqn.outvars[0])), key)
     return dict(source=source, place=Place((moved,), loops))
 
 
@@ -187,7 +193,7 @@ def _windowed(eqn: Any, axes: Axes, shape: tuple[int, ...], labels: int) -> Axes
     return axes.moved(put).broadcast(shape, windows(eqn, len(shape)), labels)
 
 
-def _beside_terms(eqn: Any, values: Sequence[Value]) -> frozenset[Term]:
+def _beside_terms(eqn: Any, values: Sequence[Value], along: tuple[int, ...]) -> frozenset[Term]:
     """Terms of the parts; along the axis of the parts they vary where the parts differ."""
     parts = [(v, t) for v in values if isinstance(v, Data) for t in v.terms]
     counted = {t.factors for _, t in parts if t.counted}
@@ -196,7 +202,7 @@ def _beside_terms(eqn: Any, values: Sequence[Value]) -> frozenset[Term]:
     for v, t in parts:  # one term a leaf and source
         axes = _fitted(eqn, t.axes, 0)
         if _meets(v, t, parts):
-            axes = axes.marked(WEIGHT | SOURCE, _along(eqn))
+            axes = axes.marked(WEIGHT | SOURCE, along)
         key = (t.weight.leaves, t.source, t.spiking, t.counted)
         old = merged.get(key)
         merged[key] = t.but(axes=axes) if old is None else old.but(axes=either(old.axes, axes))

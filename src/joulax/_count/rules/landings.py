@@ -40,7 +40,10 @@ from .terms import at_most, lookups, outermost, positions, real_layer
 
 
 def _scattered_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
-    return [parameter_of([ins[0], ins[2]], shape_of(eqn.outvars[0]))]
+    old, new = (values_of(ins[i]) for i in (0, 2))
+    over = eqn.primitive.name == "scatter" or old == new == ZERO
+    values = united(old, new) if over else None
+    return [parameter_of([ins[0], ins[2]], shape_of(eqn.outvars[0]), values=values)]
 
 
 @rule("scatter_add", "scatter-add", "scatter_sub", "scatter-sub", parameters=_scattered_parameters)

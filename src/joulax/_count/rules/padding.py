@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..findings import Context
-from ..kinds import Value
+from ..kinds import Parameter, Value
 from .registry import shape_of
 
 MOST = 2**20  # elements of an array whose zeros are looked for by writing into it
@@ -26,6 +26,9 @@ _THRESHOLDS = ("gt", "max")
 def border(value: Value, ctx: Context) -> Border:
     """How many zeros stand at both ends of each axis of a value, as far as the program says."""
     rank = len(value.axes)
+    known = ctx.concrete(value) if isinstance(value, Parameter) else None
+    if known is not None and known.ndim == rank:
+        return tuple(_ends(known != 0, a) for a in range(rank))
     made = ctx.maker(value.number)
     if made is None:
         return ((0, 0),) * rank
@@ -108,6 +111,17 @@ def _leading(zeros: Sequence[int], sizes: Sequence[int]) -> int:
     return found
 
 
+def _multiplied(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border:
+    """A matrix product: zero where a row of the first or a column of the second is."""
+    (contracted, batch), known = eqn.params["dimension_numbers"], [border(i, ctx) for i in ins]
+    shared = [[own[a] for a in axes] for own, axes in zip(known, batch, strict=True)]
+    both = [(max(p[0], q[0]), max(p[1], q[1])) for p, q in zip(*shared, strict=True)]
+    gone = [{*c, *b} for c, b in zip(contracted, batch, strict=True)]
+    pairs = zip(known, gone, strict=True)
+    alone = [ends for own, g in pairs for a, ends in enumerate(own) if a not in g]
+    return (*both, *alone)
+
+
 def _transposed(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border:
     known = border(ins[0], ctx)
     return tuple(known[int(a)] for a in eqn.params["permutation"])
@@ -160,6 +174,7 @@ _RULES: dict[str, Callable[[Any, Sequence[Value], Context], Border | None]] = {
     **dict.fromkeys(_THRESHOLDS, _threshold),
     **dict.fromkeys(("reshape", "expand_dims", "squeeze"), _reshaped),
     "mul": _product,
+    "dot_general": _multiplied,
     "pad": _padded,
     "concatenate": _beside,
     "transpose": _transposed,

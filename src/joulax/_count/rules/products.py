@@ -16,7 +16,7 @@ from ..axes import IDLE, REPEATED, SOURCE, SPREAD, VARIES, WEIGHT, Axes
 from ..events import mask
 from ..exact import MANY, Sum, total
 from ..findings import Context, Fanout, Found, Operands, Site, Tap
-from ..kinds import Analog, Data, Events, Parameter, Term, Value, Weight, varied
+from ..kinds import ZERO, Analog, Data, Events, Parameter, Term, Value, Weight, varied
 from ..places import NONE, Paths, Place, union
 from .arriving import Arriving
 from .births import datas
@@ -79,7 +79,8 @@ def products_of_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
                 f"closes over and that is no weight: "
                 "is it data? Pass it as an argument, or make it one of the weights"
             )
-    return [parameter_of(ins, shape_of(v)) for v in eqn.outvars]
+    values = ZERO if any(i.constant == 0 for i in (a, b)) else None
+    return [parameter_of(ins, shape_of(v), values=values) for v in eqn.outvars]
 
 
 def bilinear(eqn: Any, ins: Sequence[Value], ctx: Context, geometry: Geometry) -> Found:

@@ -12,6 +12,8 @@ from ..findings import EVENTS, Companions, Context, Found, Operands
 from ..kinds import Events, Form, Parameter, Value, is_simple
 from ..places import union
 from ..polynomial import added as added_powers
+from .apart import never_meet
+from .beside import beside
 from .births import datas, elementwise_axes, mixed, unrolled
 from .chosen import added, bare_terms
 from .combined import logical, refired
@@ -72,13 +74,16 @@ def _sum(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     found = straight_through(eqn, ins, form, ctx) or _with_zero(eqn, ins, form, minus)
     if found is not None:
         return found
+    along = None if minus else never_meet(ins, ctx)
+    if along is not None:
+        return beside(eqn, ins, ctx, along)
     found = merged_terms(eqn, ins, ctx)
     if found is None and all(isinstance(i, Events | Parameter) for i in ins):
         found = _of_events(eqn, ins, ctx, -1 if minus else 1)
     found = unrolled(eqn, found or _analog_sum(eqn, ins, ctx, minus), ins, ctx)
     out = found.outs[0]
-    beside = found.events or travelling(out, lambda ops: _added(ops, out))
-    return found.but(outs=[out.but(form=form)], events=beside)
+    events = found.events or travelling(out, lambda ops: _added(ops, out))
+    return found.but(outs=[out.but(form=form)], events=events)
 
 
 def _analog_sum(eqn: Any, ins: Sequence[Value], ctx: Context, minus: bool) -> Found:

@@ -1,0 +1,101 @@
+"""Sums that add nothing up: of values of which at most one is not zero, whatever the data are."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from ..axes import VARIES
+from ..findings import Context
+from ..kinds import Data, Parameter, Value
+from .padding import border
+
+
+def never_meet(ins: Sequence[Value], ctx: Context) -> tuple[int, ...] | None:
+    """Axes along which two values stand beside each other with zeros between; `None`: they meet.
+
+    One begins where the other has only zeros, or a mask takes what the other leaves.
+    """
+    a, b = ins
+    if not (isinstance(a, Data) and isinstance(b, Data)) or a.axes.shape != b.axes.shape:
+        return None
+    found = _one_after_another(a, b, ctx)
+    if found:
+        return found
+    masks = [(m, n) for m in _masks(a, ctx) for n in _masks(b, ctx)]
+    return next((m.along for m, n in masks if m.is_rest_of(n)), None)
+
+
+def _one_after_another(a: Data, b: Data, ctx: Context) -> tuple[int, ...]:
+    """Axes at whose ends the zeros of one reach as far as the other does."""
+    ends = zip(a.axes.shape, border(a, ctx), border(b, ctx), strict=True)
+    return tuple(
+        axis
+        for axis, (n, p, q) in enumerate(ends)
+        if n > 1 and any(x and y and x + y >= n for x, y in ((p[0], q[1]), (q[0], p[1])))
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Mask:
+    """A parameter that is 0 or 1: where it stands, and whether it is the mask or its rest."""
+
+    number: int
+    moves: tuple[tuple[str, str], ...]  # what has moved it since it was made
+    rest: bool
+    along: tuple[int, ...]
+
+    def is_rest_of(self, other: "_Mask") -> bool:
+        """Whether one is zero just where the other is one."""
+        same = (self.number, self.moves) == (other.number, other.moves)
+        return same and self.rest != other.rest
+
+
+def _masks(data: Data, ctx: Context) -> list[_Mask]:
+    """Masks that a value has been multiplied by, or chosen by beside zeros."""
+    made = ctx.maker(data.number)
+    if made is None:
+        return []
+    eqn, ins = made
+    name = eqn.primitive.name
+    if name == "mul":
+        return [_mask(i, ctx) for i in ins if isinstance(i, Parameter) and i.is_mask]
+    if name == "select_n" and len(ins) == 3 and isinstance(ins[0], Parameter):
+        own, zeros = _mask(ins[0], ctx), [i.constant == 0 for i in ins[1:]]
+        chosen = {(True, False): own.rest, (False, True): not own.rest}.get(tuple(zeros))
+        return [] if chosen is None else [dataclasses.replace(own, rest=chosen)]
+    return (
+        _masks(ins[0], ctx) if name == "convert_element_type" and isinstance(ins[0], Data) else []
+    )
+
+
+def _mask(value: Value, ctx: Context) -> _Mask:
+    """A mask as what it was made of: before it was moved, converted, or taken from one."""
+    along = tuple(a for a, varies in enumerate(value.axes.flags(VARIES)) if varies)
+    moves: list[tuple[str, str]] = []
+    rest = False
+    while (made := ctx.maker(value.number)) is not None:
+        eqn, ins = made
+        name, (inner, turns) = eqn.primitive.name, _inside(eqn, ins)
+        if inner is None:
+            break
+        if name in _MOVES:
+            moves.append((name, str(eqn.params)))
+        rest ^= turns
+        value = inner
+    return _Mask(value.number, tuple(moves), rest, along)
+
+
+_MOVES = "broadcast_in_dim reshape squeeze expand_dims transpose".split()
+
+
+def _inside(eqn: Any, ins: Sequence[Value]) -> tuple[Value | None, bool]:
+    """The mask that another one is made of, and whether this is what it leaves."""
+    name, first = eqn.primitive.name, ins[0]
+    if name == "sub":
+        fits = first.constant == 1 and isinstance(ins[1], Parameter) and ins[1].is_mask
+        return (ins[1], True) if fits else (None, False)
+    fits = isinstance(first, Parameter) and first.is_mask
+    if name == "not":
+        return (first, True) if fits else (None, False)
+    passes = name in _MOVES or name == "convert_element_type"
+    return (first, False) if fits and passes else (None, False)
