@@ -407,3 +407,198 @@ def test_layers_that_carry_a_state_of_all_of_them(cell, options):
     assert list(account) == ["a[0]", "a[1]", "a[2]"]
     for record in account.values():
         assert total(record, "updates", "neurons", "synapses") == (60, 5, 25)
+
+
+def chosen_by_a_mask(p, x):
+    step = lambda i, b: jnp.where((jnp.arange(5) == i)[:, None], (x[i] * p[i])[None], b)
+    return lax.fori_loop(0, 5, step, ROWS).sum(0)
+
+
+def blended_by_a_mask(p, x):
+    def step(b, row):
+        i, s, w = row
+        here = (jnp.arange(5) == i).astype(jnp.float32)[:, None]
+        return b * (1 - here) + here * (s * w)[None], None
+
+    return lax.scan(step, ROWS, (jnp.arange(5), x, p))[0].sum(0)
+
+
+def masks_written_out(p, x):
+    b = ROWS
+    for i in range(5):
+        here = (jnp.arange(5) == i)[:, None]
+        b = jnp.where(here, (x[i] * p[i])[None], b)
+    return b.sum(0)
+
+
+def added_written_out(p, x):
+    b = ROWS
+    for i in range(5):
+        b = b.at[i].add(x[i] * p[i])
+    return b.sum(0)
+
+
+def padded_and_added(p, x):
+    rows = [jnp.pad((x[i] * p[i])[None], ((i, 4 - i), (0, 0))) for i in range(5)]
+    return sum(rows[1:], rows[0]).sum(0)
+
+
+def element_by_element(p, x):
+    def row(i, b):
+        return lax.fori_loop(0, 7, lambda j, b: b.at[i, j].set(x[i] * p[i, j]), b)
+
+    return lax.fori_loop(0, 5, row, ROWS).sum(0)
+
+
+def column_by_column(p, x):
+    def column(j, b):
+        return lax.fori_loop(0, 5, lambda i, b: b.at[i, j].set(x[i] * p[i, j]), b)
+
+    return lax.fori_loop(0, 7, column, ROWS).sum(0)
+
+
+def scanned_rows(p, x):
+    step = lambda b, row: (b.at[row[0]].set(row[1] * row[2]), None)
+    return lax.scan(step, ROWS, (jnp.arange(5), x, p))[0].sum(0)
+
+
+MORE = [
+    chosen_by_a_mask,
+    blended_by_a_mask,
+    masks_written_out,
+    added_written_out,
+    padded_and_added,
+    element_by_element,
+    column_by_column,
+    scanned_rows,
+]
+
+
+@pytest.mark.parametrize("f", MORE)
+def test_rows_are_put_where_nothing_else_is(f):
+    (record,) = count(f, W, X[0]).values()
+    assert float(record.ac) == 7 * EVENTS
+    assert (float(record.dense), float(record.synapses)) == (35, 35)
+
+
+def test_analog_rows_are_multiplied():
+    (record,) = count(blended_by_a_mask, W, A[0], spikes=None).values()
+    assert (float(record.mac), float(record.dense)) == (35, 35)
+
+
+STEPS = 4
+GAIN = W[0]
+STATE = jnp.zeros(7, jnp.float32)
+TRAINS = jnp.asarray(RNG.random((STEPS, 7)) < 0.5, jnp.float32)
+BUFFER = jnp.zeros((STEPS, 7), jnp.float32)
+
+GAINS = {  # which steps' products are summed, of one leaf that is the same in all
+    "a buffer": (
+        lambda g, x: lax.fori_loop(0, STEPS, lambda t, b: b.at[t].set(x[t] * g), BUFFER).sum(1),
+        slice(None),
+    ),
+    "a later step": (
+        lambda g, x: lax.scan(lambda c, x: (x * g, c.sum()), STATE, x)[1],
+        slice(STEPS - 1),
+    ),
+    "behind the loop": (
+        lambda g, x: lax.scan(lambda c, x: (x * g, None), STATE, x)[0].sum(),
+        slice(STEPS - 1, None),
+    ),
+    "behind a while": (
+        lambda g, x: lax.while_loop(
+            lambda c: c[0] < STEPS, lambda c: (c[0] + 1, x[c[0]] * g), (0, STATE)
+        )[1].sum(),
+        slice(STEPS - 1, None),
+    ),
+}
+
+
+@pytest.mark.parametrize("where", GAINS)
+def test_products_that_a_state_carries_are_summed_later(where):
+    f, steps = GAINS[where]
+    (record,) = count(f, GAIN, TRAINS).values()
+    assert float(record.ac) == float(TRAINS[steps].sum())
+    assert float(record.synapses) == 7
+
+
+def test_the_last_row_of_a_loop_is_one_row():
+    last = lambda p, x: lax.scan(lambda c, row: (row[0] * row[1], None), STATE, (x, p))[0].sum()
+    (record,) = count(last, W[:STEPS], TRAINS).values()
+    assert float(record.ac) == float(TRAINS[-1].sum())
+    assert (float(record.dense), float(record.synapses)) == (7, 7)
+
+
+def test_what_a_state_sums_up_is_no_product():
+    """`βv + gx`: behind the loop the sum of all steps is a source of its own."""
+    leaky = lambda g, x: lax.scan(lambda v, x: (0.9 * v + x * g, None), STATE, x)[0].sum()
+    assert not count(leaky, GAIN, TRAINS)
+
+
+DEPTH = 3
+M = jnp.asarray(RNG.normal(size=(7, 2)), jnp.float32)
+LINE = jnp.zeros((DEPTH, 7), jnp.float32)
+at = lambda t: (jnp.arange(DEPTH) == t % DEPTH)[:, None]
+soft = lambda t: at(t).astype(jnp.float32)
+FIRST = jnp.zeros((DEPTH, 1), jnp.float32).at[0].set(1.0)
+RINGS = {
+    "set": lambda b, x, t: b.at[t % DEPTH].set(x),
+    "chosen": lambda b, x, t: jnp.where(at(t), x[None], b),
+    "blended": lambda b, x, t: b * (1 - soft(t)) + soft(t) * x[None],
+    "one-hot": lambda b, x, t: (
+        b * (1 - jax.nn.one_hot(t % DEPTH, DEPTH, dtype=jnp.float32)[:, None])
+        + jax.nn.one_hot(t % DEPTH, DEPTH, dtype=jnp.float32)[:, None] * x[None]
+    ),
+    "chosen twice": lambda b, x, t: jnp.where(at(t), x[None], 0.0) + jnp.where(at(t), 0.0, b),
+}
+LINES = {
+    "rolled": lambda b, x, t: jnp.roll(b, 1, 0).at[0].set(x),
+    "concatenated": lambda b, x, t: jnp.concatenate([x[None], b[:-1]]),
+    "set into zeros": lambda b, x, t: jnp.zeros_like(b).at[1:].set(b[:-1]).at[0].set(x),
+    "set into itself": lambda b, x, t: b.at[1:].set(b[:-1]).at[0].set(x),
+    "padded": lambda b, x, t: (
+        jnp.pad(b[:-1], ((1, 0), (0, 0))) + jnp.pad(x[None], ((0, 2), (0, 0)))
+    ),
+    "multiplied": lambda b, x, t: jnp.eye(DEPTH, k=-1, dtype=jnp.float32) @ b + FIRST * x[None],
+}
+
+
+def delayed(write, read):
+    """A layer behind a delay line: `read(line, step, weights)`."""
+
+    def f(w, x):
+        def step(carry, x):
+            b, t = carry
+            b = write(b, x, t)
+            return (b, t + 1), read(b, t, w)
+
+        return lax.scan(step, (LINE, 0), x)[1]
+
+    return f
+
+
+@pytest.mark.parametrize("write", [*RINGS, *LINES])
+def test_delayed_spikes_are_spikes(write):
+    """However a delay line is written: what leaves it two steps later are the spikes."""
+    ring = write in RINGS
+    read = (lambda b, t, w: b[(t - 2) % DEPTH] @ w) if ring else (lambda b, t, w: b[2] @ w)
+    f = delayed((RINGS if ring else LINES)[write], read)
+    (record,) = count(f, M, TRAINS).values()
+    assert float(record.ac) == 2 * float(TRAINS[: STEPS - 2].sum())
+    assert (float(record.dense), float(record.synapses)) == (STEPS * 14, 14)
+
+
+@pytest.mark.parametrize("write", [*RINGS, *LINES])
+def test_all_delays_at_once(write):
+    deep = jnp.asarray(RNG.normal(size=(DEPTH, 7, 2)), jnp.float32)
+    f = delayed((RINGS | LINES)[write], lambda b, t, w: jnp.einsum("dn,dnm->m", b, w))
+    seen = sum(float(TRAINS[max(t - DEPTH + 1, 0) : t + 1].sum()) for t in range(STEPS))
+    (record,) = count(f, deep, TRAINS).values()
+    assert (float(record.ac), float(record.ac_graded)) == (2 * seen, 2 * seen)
+
+
+def test_events_that_meet_pile_up():
+    """A mask that leaves some of what another one takes: a sum that goes on."""
+    write = lambda b, x, t: b * (1 - soft(t + 1)) + soft(t) * x[None]
+    (record,) = count(delayed(write, lambda b, t, w: b[t % DEPTH] @ w), M, TRAINS).values()
+    assert record.ac is None

@@ -66,7 +66,13 @@ class Around(Context):
 
     def maker(self, number: int) -> tuple[Any, Sequence[Value]] | None:
         """The equation that made a numbered value, and its operands."""
-        return self._walker.makers.get(number)
+        made = self._walker.makers.get(number)
+        return None if made is None else made[:2]
+
+    def notes(self, number: int) -> dict[str, Any]:
+        """What rules have noted about a numbered value, until it is made again."""
+        made = self._walker.makers.get(number)
+        return {} if made is None else made[2]
 
     def pack(self, number: int) -> Pack | None:
         """The parts of a state of a loop, where it is put together of several."""

@@ -284,6 +284,10 @@ class Context(abc.ABC):
         """The equation that made a numbered value, and its operands."""
 
     @abc.abstractmethod
+    def notes(self, number: int) -> dict[str, Any]:
+        """What rules have noted about a numbered value, until it is made again."""
+
+    @abc.abstractmethod
     def pack(self, number: int) -> Pack | None:
         """The parts of a state of a loop, where it is put together of several."""
 

@@ -66,6 +66,7 @@ class Term:
     counted: bool = False  # stands in a record already
     carried: Paths = NONE  # loops through whose carry it came
     stored: Paths = NONE  # loops that put one of its rows at a time into a buffer
+    still: Paths = NONE  # of those, the loops in all steps of which the leaf is the same
     decay: bool = False  # a state scaled one to one
     lookup: Path | None = None  # picked by an index: the place of the look-up
     name: tuple[int, int] = (-1, -1)  # numbers of its two factors

@@ -61,7 +61,7 @@ class Walker:
         self.values: dict[int, Value] = {}
         self.constants = Constants()
         self.lengths: dict[Path, int] = {}  # steps of loops
-        self.makers: dict[int, tuple[Any, Sequence[Value]]] = {}  # what made a numbered value
+        self.makers: dict[int, tuple[Any, Sequence[Value], Any]] = {}  # what made a numbered value
         self.packs: dict[int, Pack | None] = {}  # the parts of states of loops
         self._numbers: dict[Any, int] = {}
         self._backward: list[bool] = [False]
@@ -187,7 +187,7 @@ class Walker:
         if eqn.effects or any(i.number < 0 for i in ins):
             return self._numbered(out, ("fresh", len(self._numbers)))
         out = self._numbered(out, _key(eqn, path, ins, k))
-        self.makers[out.number] = eqn, ins
+        self.makers[out.number] = eqn, ins, {}
         if isinstance(out, Parameter) and (out.is_mask or not out.leaves):
             numbers = tuple(i.number for i in ins)
             self.constants.derive(out.number, plan.jaxpr, eqn, numbers, k)

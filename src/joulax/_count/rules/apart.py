@@ -7,32 +7,29 @@ from typing import Any
 from ..axes import VARIES
 from ..findings import Context
 from ..kinds import Data, Parameter, Value
-from .padding import border
+from .beside import Put
+from .padding import after_each_other, border
 
 
-def never_meet(ins: Sequence[Value], ctx: Context) -> tuple[int, ...] | None:
-    """Axes along which two values stand beside each other with zeros between; `None`: they meet.
+def never_meet(ins: Sequence[Value], ctx: Context) -> Put | None:
+    """How two values stand beside each other, as parts of their sum; `None`: they meet.
 
     One begins where the other has only zeros, or a mask takes what the other leaves.
     """
     a, b = ins
     if not (isinstance(a, Data) and isinstance(b, Data)) or a.axes.shape != b.axes.shape:
         return None
-    found = _one_after_another(a, b, ctx)
-    if found:
-        return found
+    along = after_each_other(a.axes.shape, border(a, ctx), border(b, ctx))
+    if along:
+        return Put((0, 1), along)
     masks = [(m, n) for m in _masks(a, ctx) for n in _masks(b, ctx)]
-    return next((m.along for m, n in masks if m.is_rest_of(n)), None)
+    return next((chosen_by(m.mask, (0, 1)) for m, n in masks if m.is_rest_of(n)), None)
 
 
-def _one_after_another(a: Data, b: Data, ctx: Context) -> tuple[int, ...]:
-    """Axes at whose ends the zeros of one reach as far as the other does."""
-    ends = zip(a.axes.shape, border(a, ctx), border(b, ctx), strict=True)
-    return tuple(
-        axis
-        for axis, (n, p, q) in enumerate(ends)
-        if n > 1 and any(x and y and x + y >= n for x, y in ((p[0], q[1]), (q[0], p[1])))
-    )
+def chosen_by(mask: Parameter, places: tuple[int, ...]) -> Put:
+    """One value where a mask of parameters is, another one elsewhere."""
+    along = tuple(a for a, varies in enumerate(mask.axes.flags(VARIES)) if varies)
+    return Put(places, along, (mask,), over=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +39,7 @@ class _Mask:
     number: int
     moves: tuple[tuple[str, str], ...]  # what has moved it since it was made
     rest: bool
-    along: tuple[int, ...]
+    mask: Parameter  # as it is used
 
     def is_rest_of(self, other: "_Mask") -> bool:
         """Whether one is zero just where the other is one."""
@@ -60,17 +57,16 @@ def _masks(data: Data, ctx: Context) -> list[_Mask]:
     if name == "mul":
         return [_mask(i, ctx) for i in ins if isinstance(i, Parameter) and i.is_mask]
     if name == "select_n" and len(ins) == 3 and isinstance(ins[0], Parameter):
-        own, zeros = _mask(ins[0], ctx), [i.constant == 0 for i in ins[1:]]
-        chosen = {(True, False): own.rest, (False, True): not own.rest}.get(tuple(zeros))
-        return [] if chosen is None else [dataclasses.replace(own, rest=chosen)]
+        own, (off, on) = _mask(ins[0], ctx), (i.constant == 0 for i in ins[1:])
+        return [] if off == on else [dataclasses.replace(own, rest=own.rest ^ on)]
     return (
         _masks(ins[0], ctx) if name == "convert_element_type" and isinstance(ins[0], Data) else []
     )
 
 
-def _mask(value: Value, ctx: Context) -> _Mask:
+def _mask(used: Parameter, ctx: Context) -> _Mask:
     """A mask as what it was made of: before it was moved, converted, or taken from one."""
-    along = tuple(a for a, varies in enumerate(value.axes.flags(VARIES)) if varies)
+    value: Value = used
     moves: list[tuple[str, str]] = []
     rest = False
     while (made := ctx.maker(value.number)) is not None:
@@ -82,7 +78,7 @@ def _mask(value: Value, ctx: Context) -> _Mask:
             moves.append((name, str(eqn.params)))
         rest ^= turns
         value = inner
-    return _Mask(value.number, tuple(moves), rest, along)
+    return _Mask(value.number, tuple(moves), rest, used)
 
 
 _MOVES = "broadcast_in_dim reshape squeeze expand_dims transpose".split()

@@ -1,5 +1,6 @@
 """Values put beside each other, or over each other: stacks, paddings, buffers, indices."""
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -56,13 +57,57 @@ def _combine(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     return beside(eqn, [*map(whole, ins, eqn.invars)], ctx)
 
 
-def beside(
-    eqn: Any, ins: Sequence[Value], ctx: Context, along: tuple[int, ...] | None = None
-) -> Found:
-    """Values put beside each other, or over each other, along some axes."""
-    places, along = data_places(eqn, ins), _along(eqn) if along is None else along
-    apart = are_apart(datas([ins[i] for i in places]), ctx) or bool(_state(eqn, ins, places))
-    values = [_level(eqn, ins[i], apart) for i in places]
+@dataclasses.dataclass(frozen=True)
+class Put:
+    """How values are put beside each other, or one over another: into a buffer."""
+
+    places: tuple[int, ...]  # operands that are the values
+    along: tuple[int, ...]  # axes along which a part is not where the others are
+    index: tuple[Value, ...] = ()  # what says where
+    over: bool = False
+
+    @property
+    def walked(self) -> Paths:
+        """Loops in which places that are parameters change from step to step."""
+        return union(i.place.loops for i in self.index if isinstance(i, Parameter))
+
+    def gone(self, values: Sequence[Value]) -> Paths:
+        """States of loops that are not carried on: a buffer, another place in every step."""
+        loops = self.walked if self.over else NONE
+        return frozenset(s for s in held_in(values) if s[:-1] in loops)
+
+    def kept(self, values: Sequence[Value]) -> Paths:
+        """States that a buffer holds and that go on from what it held before."""
+        old, new = (held_in([v]) for v in values) if self.over else (NONE, NONE)
+        return old & new
+
+    def held(self, term: Term) -> Term:
+        """A product of which a loop puts those of each step at a place of their own."""
+        own, source = term.weight.place.loops, term.place.loops
+        if datas(self.index):  # data may choose another place in every step
+            own = source = own & source
+        else:
+            own, source = own & self.walked, source & self.walked
+        if not (self.over and own | source):
+            return term
+        labels = (WEIGHT if own else 0) | (SOURCE if source else 0)
+        axes = term.axes.marked(labels, self.along)
+        return in_buffer(term, own | source, source - own).but(axes=axes)
+
+
+def _put(eqn: Any, ins: Sequence[Value]) -> Put:
+    """How an equation puts its operands together."""
+    places = data_places(eqn, ins)
+    index = tuple(i for k, i in enumerate(ins) if k not in places)
+    return Put(tuple(places), _along(eqn), index, eqn.primitive.name in BUFFERS)
+
+
+def beside(eqn: Any, ins: Sequence[Value], ctx: Context, put: Put | None = None) -> Found:
+    """Values put beside each other, or over each other."""
+    put = _put(eqn, ins) if put is None else put
+    given = [ins[i] for i in put.places]
+    kept = put.kept(given)
+    values = [_level(eqn, v, are_apart(datas(given), ctx) or bool(kept)) for v in given]
     if all(isinstance(v, Parameter) for v in values):
         return _placed_by_data(eqn, values, ins, ctx)
     joined = functools.reduce(join, values)
@@ -73,74 +118,27 @@ def beside(
         number=-1,
         form=None,
         weight=None,
-        terms=frozenset(_in_buffer(eqn, t, ins, places) for t in _beside_terms(eqn, values, along)),
-        **_rearranged(eqn, ins, values, places, along),
-        held=joined.held - _stored(eqn, ins, values, places) | _state(eqn, ins, places),
+        terms=frozenset(map(put.held, _beside_terms(eqn, values, put.along))),
+        **_rearranged(eqn, values, put),
+        held=joined.held - put.gone(values) | kept,
         feeds=feeds_in(values),
         **side_by_side(values),
     )
-    return Found([out], events=travelling(out, lambda ops: _together(eqn, ops, places, out)))
+    return Found([out], events=travelling(out, lambda ops: _together(eqn, ops, put.places, out)))
 
 
-def _stored(
-    eqn: Any, ins: Sequence[Value], values: Sequence[Value], places: Sequence[int]
-) -> Paths:
-    """States of loops that a result does not carry on: a buffer, another place in every step."""
-    if eqn.primitive.name not in BUFFERS:
-        return NONE
-    loops = _walked(_indices(ins, places))
-    return frozenset(s for s in held_in(values) if s[:-1] in loops)
-
-
-def _state(eqn: Any, ins: Sequence[Value], places: Sequence[int]) -> Paths:
-    """States that a buffer holds and that go on from what it held before."""
-    if eqn.primitive.name not in BUFFERS:
-        return NONE
-    old, new = (held_in([ins[i]]) for i in places)
-    return old & new
-
-
-def _in_buffer(eqn: Any, term: Term, ins: Sequence[Value], places: Sequence[int]) -> Term:
-    """Products of which a loop puts those of each step at a place of their own."""
-    if eqn.primitive.name not in BUFFERS:
-        return term
-    index, loops = _indices(ins, places), term.weight.place.loops & term.place.loops
-    if not datas(index):  # data may choose another place in every step
-        loops &= _walked(index)
-    if not loops:
-        return term
-    axes = term.axes.marked(WEIGHT | SOURCE, _along(eqn))
-    return in_buffer(term, loops).but(axes=axes)
-
-
-def _walked(index: Sequence[Value]) -> Paths:
-    """Loops in which places that are parameters change from step to step."""
-    return union(i.place.loops for i in index if isinstance(i, Parameter))
-
-
-def _indices(ins: Sequence[Value], places: Sequence[int]) -> list[Value]:
-    """Operands that are indices, not values."""
-    return [i for k, i in enumerate(ins) if k not in places]
-
-
-def _rearranged(
-    eqn: Any,
-    ins: Sequence[Value],
-    values: Sequence[Value],
-    places: Sequence[int],
-    along: tuple[int, ...],
-) -> dict[str, Any]:
+def _rearranged(eqn: Any, values: Sequence[Value], put: Put) -> dict[str, Any]:
     """Whose elements these are, where all parts but zeros come from one source: rolls, shifts."""
     data = datas(values)
     source = shared(d.root for d in data)
     alone = all(isinstance(v, Data) or _zero(v) for v in values)
     if source is None or source < 0 or not alone:
         return dict(source=-1, place=Place())
-    others = tuple(i.number for i in _indices(ins, places))
+    others = tuple(i.number for i in put.index)
     parts = tuple(d.place.slices for d in data)
     loops = union(d.place.loops for d in data)
     key = (eqn.primitive.name, str(eqn.params), others, parts)
-    moved = Rearranged(along, len(shape_of(eqn.outvars[0])), key)
+    moved = Rearranged(put.along, len(shape_of(eqn.outvars[0])), key)
     return dict(source=source, place=Place((moved,), loops))
 
 
@@ -149,7 +147,7 @@ def _along(eqn: Any) -> tuple[int, ...]:
     p: dict[str, Any] = eqn.params
     if "padding_config" in p:
         return tuple(a for a, pads in enumerate(p["padding_config"]) if any(pads))
-    if eqn.primitive.name == "scatter":
+    if eqn.primitive.name.startswith("scatter"):
         return tuple(map(int, p["dimension_numbers"].scatter_dims_to_operand_dims))
     if eqn.primitive.name == "dynamic_update_slice":
         sizes = zip(*(shape_of(v) for v in eqn.invars[:2]), strict=True)
@@ -183,7 +181,7 @@ def _fitted(eqn: Any, axes: Axes, labels: int) -> Axes:
         axes = axes.inserted(axis, shape[axis], labels)
     if len(axes) == len(shape):
         return axes.resized(shape)
-    in_windows = eqn.primitive.name == "scatter"
+    in_windows = eqn.primitive.name.startswith("scatter")
     return _windowed(eqn, axes, shape, labels) if in_windows else Axes.of(shape)
 
 

@@ -30,6 +30,8 @@ from ..kinds import (
     united,
 )
 from ..places import union
+from .apart import chosen_by
+from .beside import beside as put_beside
 from .births import elementwise_axes, mixed
 from .chosen import chosen_terms, rows_lost
 from .combined import logical, refired
@@ -57,6 +59,8 @@ def _select(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
         return same(cases[decided], 1 + decided)
     if all(isinstance(c, Parameter) for c in cases):
         return _select_parameters(eqn, ins, ctx)
+    if isinstance(pred, Parameter) and len(cases) == 2 and any(c.opened for c in cases):
+        return put_beside(eqn, ins, ctx, chosen_by(pred, (1, 2)))
     cases = [_levels(c) for c in cases]
     if all(_around_zero(c) for c in cases) or are_events(_all_values(cases)):
         return _select_events(eqn, [pred, *cases], ctx)

@@ -28,10 +28,11 @@ from ..kinds import (
     varied,
 )
 from ..places import NONE, Place, union
-from .beside import beside
+from .beside import Put, beside
 from .births import datas, mixed
 from .chosen import bare_terms
 from .contents import arrived, births_in, held_in, loops_of, spikes_in
+from .padding import after_each_other, border, written
 from .products import current
 from .registry import because, parameter_of, rule, shape_of, site_of, whole, windows
 from .sets import values_of
@@ -53,6 +54,9 @@ def _scatter_add(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     terms = _landing(eqn, state, index, updates, ctx)
     if terms:
         return _index_site(eqn, [state, index, updates], ctx, terms)
+    put = _beside(eqn, ins, ctx)
+    if put is not None:
+        return beside(eqn, [state, index, updates], ctx, put)
     scale = _landed_scale(state, updates)
     if scale is not None:
         return _landed_events(eqn, state, index, updates, scale)
@@ -63,6 +67,18 @@ def _scatter_add(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     kept = frozenset(t for t in (state.terms if isinstance(state, Data) else NONE) if t.counted)
     out = out.but(terms=kept | bare_terms([state, updates]))
     return found.but(outs=[out], lost=_lost(eqn, values, updates, ctx))
+
+
+def _beside(eqn: Any, ins: Sequence[Value], ctx: Context) -> Put | None:
+    """How products stand beside others that are not summed yet, where they are added to zeros."""
+    if "sub" in eqn.primitive.name or not ins[2].opened:
+        return None
+    there, shape = written(eqn, ins, ctx), ins[0].axes.shape
+    if there is None:
+        return None
+    zeros = tuple((n, n) for n in shape) if ins[0].constant == 0 else border(ins[0], ctx)
+    along = after_each_other(shape, there, zeros)
+    return Put((0, 2), along, (ins[1],), over=True) if along else None
 
 
 def _landed_region(eqn: Any, values: Sequence[Data]) -> dict[str, Any]:
@@ -260,13 +276,22 @@ def _scatter(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     parameters=_scattered_parameters,
 )
 def _scatter_other(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
-    """Other combinations at indices: no sums, so no synapses are lost."""
+    """Other combinations at indices: no sums, so no synapses are lost but in products."""
     values = [whole(ins[i], eqn.invars[i]) for i in (0, 2)]
     data = datas(values)
     found = united(ZERO, *map(values_of, values))
     if found is None or not is_simple(found) or any(d.travels for d in data):
         region = _landed_region(eqn, data) if data else {}
-        return mixed(eqn, data or datas(ins), ctx, "values combined at indices", **region)
+        found = mixed(eqn, data or datas(ins), ctx, "values combined at indices", **region)
+        return found.but(lost=_multiplied(eqn, values))
     known: dict[str, Any] = dict(births=births_in(data), nonneg=is_nonnegative(found))
     cause = because(eqn, "events combined at indices")
     return Found([Events(values[0].axes, cause=cause, values=found, **known)])
+
+
+def _multiplied(eqn: Any, values: Sequence[Value]) -> str | None:
+    """Products of weights and data at indices, which nobody follows."""
+    weights = [v for v in values if isinstance(v, Parameter) and v.leaves and not v.is_mask]
+    products = bool(weights and datas(values)) or any(v.opened for v in values)
+    text = "weights × data, multiplied at indices"
+    return text if products and "mul" in eqn.primitive.name else None

@@ -1,5 +1,6 @@
 """Zeros that a program puts around data by hand: they are padding, no synapses."""
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,16 +26,33 @@ _THRESHOLDS = ("gt", "max")
 
 def border(value: Value, ctx: Context) -> Border:
     """How many zeros stand at both ends of each axis of a value, as far as the program says."""
-    rank = len(value.axes)
-    known = ctx.concrete(value) if isinstance(value, Parameter) else None
-    if known is not None and known.ndim == rank:
-        return tuple(_ends(known != 0, a) for a in range(rank))
-    made = ctx.maker(value.number)
+    notes = ctx.notes(value.number)
+    if "border" not in notes:
+        notes["border"] = _border(value, ctx)
+    return notes["border"]
+
+
+def _border(value: Value, ctx: Context) -> Border:
+    rank, made = len(value.axes), ctx.maker(value.number)
+    if isinstance(value, Parameter) and rank and (value.is_mask or not value.leaves):
+        known = ctx.concrete(value)
+        if known is not None and known.ndim == rank:
+            return tuple(_ends(known != 0, a) for a in range(rank))
     if made is None:
         return ((0, 0),) * rank
     eqn, ins = made
     found = _RULES.get(eqn.primitive.name, _none)(eqn, ins, ctx)
     return found if found is not None and len(found) == rank else ((0, 0),) * rank
+
+
+def after_each_other(shape: Sequence[int], a: Border, b: Border) -> tuple[int, ...]:
+    """Axes along which two arrays of one shape have zeros wherever the other one has none."""
+    ends = zip(shape, a, b, strict=True)
+    return tuple(
+        axis
+        for axis, (n, p, q) in enumerate(ends)
+        if n > 1 and any(x and y and x + y >= n for x, y in ((p[0], q[1]), (q[0], p[1])))
+    )
 
 
 def inside(zeros: Border, axes: Sequence[int], shape: Sequence[int]) -> np.ndarray | None:
@@ -61,7 +79,7 @@ def _same(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border:
 def _product(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border:
     """Zero where either factor is."""
     both = zip(*(border(i, ctx) for i in ins if len(i.axes)), strict=True)
-    return tuple((max(a for a, _ in ends), max(b for _, b in ends)) for ends in both)
+    return tuple(functools.reduce(_larger, ends) for ends in both)
 
 
 def _threshold(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border | None:
@@ -88,14 +106,14 @@ def _beside(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border:
     """Parts beside each other: whole parts of zeros at the ends, and what the next one has."""
     axis: int = eqn.params["dimension"]
     sizes = [v.aval.shape[axis] for v in eqn.invars]
-    each = [_all(i, axis, n, ctx) for i, n in zip(ins, sizes, strict=True)]
+    each = [_all(i, ctx) for i in ins]
     low = _leading([b[axis][0] for b in each], sizes)
     high = _leading([b[axis][1] for b in each[::-1]], sizes[::-1])
     rest = [(min(b[a][0] for b in each), min(b[a][1] for b in each)) for a in range(len(each[0]))]
     return tuple((low, high) if a == axis else ends for a, ends in enumerate(rest))
 
 
-def _all(value: Value, axis: int, size: int, ctx: Context) -> Border:
+def _all(value: Value, ctx: Context) -> Border:
     """The border of a part; a part of zeros is nothing else, along every axis."""
     if value.constant == 0:
         return tuple((n, n) for n in value.axes.shape)
@@ -111,15 +129,31 @@ def _leading(zeros: Sequence[int], sizes: Sequence[int]) -> int:
     return found
 
 
+def _added(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border:
+    """A sum is zero where both are."""
+    each = [_all(i, ctx) for i in ins if len(i.axes)]
+    scalars = [i for i in ins if not len(i.axes) and i.constant != 0]
+    return ((0, 0),) * len(each[0]) if scalars else _common(each)
+
+
+def _common(each: Sequence[Border]) -> Border:
+    """Zeros that all of some arrays of one shape have."""
+    pairs = (zip(*ends, strict=True) for ends in zip(*each, strict=True))
+    return tuple((min(low), min(high)) for low, high in pairs)
+
+
 def _multiplied(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border:
     """A matrix product: zero where a row of the first or a column of the second is."""
-    (contracted, batch), known = eqn.params["dimension_numbers"], [border(i, ctx) for i in ins]
-    shared = [[own[a] for a in axes] for own, axes in zip(known, batch, strict=True)]
-    both = [(max(p[0], q[0]), max(p[1], q[1])) for p, q in zip(*shared, strict=True)]
-    gone = [{*c, *b} for c, b in zip(contracted, batch, strict=True)]
-    pairs = zip(known, gone, strict=True)
-    alone = [ends for own, g in pairs for a, ends in enumerate(own) if a not in g]
-    return (*both, *alone)
+    (contracted, batch), (a, b) = eqn.params["dimension_numbers"], (border(i, ctx) for i in ins)
+    both = [_larger(a[int(m)], b[int(n)]) for m, n in zip(*batch, strict=True)]
+    left = [ends for m, ends in enumerate(a) if m not in (*contracted[0], *batch[0])]
+    right = [ends for n, ends in enumerate(b) if n not in (*contracted[1], *batch[1])]
+    return (*both, *left, *right)
+
+
+def _larger(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
+    """Zeros at both ends where either has them."""
+    return max(a[0], b[0]), max(a[1], b[1])
 
 
 def _transposed(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border:
@@ -148,12 +182,18 @@ def _reshaped(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border | None:
 
 
 def _written(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border | None:
-    """Zeros into which data are written at a place that the program knows."""
+    """Data written at a place that the program knows, and what there was before."""
+    there = written(eqn, ins, ctx)
+    return None if there is None else _common([there, _all(ins[0], ctx)])
+
+
+def written(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border | None:
+    """What an equation leaves of an array, at the ends of its axes, where it writes into it."""
     state, *rest = ins
     is_slice = eqn.primitive.name == "dynamic_update_slice"
     new, index = (rest[0], rest[1:]) if is_slice else (rest[1], rest[:1])
     places = [ctx.concrete(i) for i in index]
-    if state.constant != 0 or any(p is None for p in places) or math.prod(state.axes.shape) > MOST:
+    if any(p is None for p in places) or math.prod(state.axes.shape) > MOST:
         return None
     with jax.ensure_compile_time_eval():
         zeros = jnp.zeros(state.axes.shape, eqn.invars[0].aval.dtype)
@@ -174,6 +214,7 @@ _RULES: dict[str, Callable[[Any, Sequence[Value], Context], Border | None]] = {
     **dict.fromkeys(_THRESHOLDS, _threshold),
     **dict.fromkeys(("reshape", "expand_dims", "squeeze"), _reshaped),
     "mul": _product,
+    **dict.fromkeys(("add", "add_any", "sub"), _added),
     "dot_general": _multiplied,
     "pad": _padded,
     "concatenate": _beside,

@@ -91,24 +91,45 @@ def leaving(info: Value, path: Path) -> Value:
         place = info.place.left(frozenset((path,)))
         return info.but(place=place, number=-1, form=None)
     assert isinstance(info, Data)
-    rows = frozenset(_behind(t, path) for t in info.terms if path in t.stored)
+    rows = frozenset(_behind(t, path) for t in info.terms if _stays(t, path))
     return _left(info, path).but(number=-1, form=None, terms=rows, source=-1, place=Place())
 
 
+def _stays(term: Term, path: Path) -> bool:
+    """Whether a product is in a state as it was made: in a buffer, or put in place of the last."""
+    return path in term.stored or (term.is_open and path in term.carried)
+
+
 def _behind(term: Term, path: Path) -> Term:
-    """A product in a buffer behind the loop that has filled it."""
-    loop = frozenset((path,))
-    return in_buffer(term, loop).but(stored=term.stored - loop, carried=term.carried - loop)
+    """A product in a state behind the loop: of all steps in a buffer, else of the last one."""
+    loop, layer = frozenset((path,)), term.weight.layer
+    weight = dataclasses.replace(term.weight, layer=None if layer and layer.path == path else layer)
+    out = in_buffer(term.but(weight=weight), loop)
+    return out.but(stored=term.stored - loop, still=term.still - loop)
 
 
-def in_buffer(term: Term, loops: Paths) -> Term:
-    """A product that loops have put at a place of its own in every step."""
+def in_buffer(term: Term, loops: Paths, still: Paths = NONE) -> Term:
+    """A product that loops have put at a place of its own in every step; in some it is `still`."""
     weight = dataclasses.replace(term.weight, place=term.weight.place.left(loops))
     return term.but(
         weight=weight,
         place=term.place.left(loops),
         stored=term.stored | loops,
+        still=term.still | still,
         carried=term.carried - loops,
+    )
+
+
+def _replacing(old: Value, info: Value, state: Path) -> Value:
+    """What a step makes of a state, where nothing of it is in that: products stay products.
+
+    A constant may be what the state is before the first step alone.
+    """
+    if not (isinstance(old, Data) and isinstance(info, Data)) or state in info.held:
+        return info
+    loop, still = frozenset((state[:-1],)), frozenset(t for t in info.terms if t.is_open)
+    return info.but(
+        terms=info.terms - still | frozenset(t.but(carried=t.carried | loop) for t in still)
     )
 
 
@@ -118,10 +139,10 @@ def entering(info: Value, path: Path, k: int) -> Value:
         return info
     loop, state = frozenset((path,)), (*path, k)
     terms = frozenset(
-        t.but(counted=True, carried=t.carried | loop)
+        _read_back(t, loop) if _stays(t, path) else t.but(counted=True, carried=t.carried | loop)
         for t in info.terms
-        if path in t.weight.place.loops and path in t.place.loops and path not in t.stored
-    ) | frozenset(_read_back(t, loop) for t in info.terms if path in t.stored)
+        if _stays(t, path) or path in t.weight.place.loops & t.place.loops
+    )
     fresh: dict[str, Any] = dict(number=-1, form=None, source=-1, place=Place(), terms=terms)
     if isinstance(info, Events):
         piled = info.piled | (loop if state in info.running else NONE)
@@ -131,33 +152,37 @@ def entering(info: Value, path: Path, k: int) -> Value:
 
 
 def _read_back(term: Term, loop: Paths) -> Term:
-    """A product in a buffer, in a later step: other elements than those of this step."""
-    weight = dataclasses.replace(term.weight, place=term.weight.place.walked(loop))
+    """A product in a state, in a later step: other elements than those of this step."""
+    walked = term.weight.place.walked(loop & term.stored - term.still)
+    weight = dataclasses.replace(term.weight, place=walked)
     return term.but(weight=weight, place=term.place.walked(loop), carried=term.carried | loop)
 
 
 def rejoined(path: Path, old: list[Value], new: list[Value]) -> list[Value]:
     """States that may be those of the start or those of any step."""
     pairs = enumerate(zip(old, new, strict=True))
-    return [_again(path, k, a, b) for k, (a, b) in pairs]
+    return [_again(path, k, a, _replacing(a, b, (*path, k))) for k, (a, b) in pairs]
 
 
 def _again(path: Path, k: int, old: Value, new: Value) -> Value:
     if isinstance(old, Parameter) and isinstance(new, Parameter):
         return _again_parameter(path, old, new)
     old, new = entering(old, path, k), entering(new, path, k)
-    found = entering(join(_without_counted(old, new), new), path, k)
+    found = entering(join(_corrected(old, new), new), path, k)
     if isinstance(found, Events) and not is_simple(found.values):
         found = found.but(values=None)
     return found
 
 
-def _without_counted(old: Value, new: Value) -> Value:
-    """A state without products that, as a later walk has found, stand in a record."""
+def _corrected(old: Value, new: Value) -> Value:
+    """A state without products of which a later walk says more: in a record, or carried as made."""
     if not (isinstance(old, Data) and isinstance(new, Data)):
         return old
-    known = {t.factors for t in new.terms if t.counted} - {t.factors for t in new.opened}
-    return old.but(terms=frozenset(t for t in old.terms if t.counted or t.factors not in known))
+    opened = {t.factors for t in new.opened}
+    known = {t.factors for t in new.terms if t.counted} - opened
+    made = {t.factors for t in new.opened if t.carried and not t.stored}
+    said = (t for t in old.terms if t.factors in (made if t.counted else known))
+    return old.but(terms=old.terms - frozenset(said))
 
 
 def _again_parameter(path: Path, old: Parameter, new: Parameter) -> Parameter:

@@ -74,9 +74,9 @@ def _sum(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     found = straight_through(eqn, ins, form, ctx) or _with_zero(eqn, ins, form, minus)
     if found is not None:
         return found
-    along = None if minus else never_meet(ins, ctx)
-    if along is not None:
-        return beside(eqn, ins, ctx, along)
+    put = None if minus else never_meet(ins, ctx)
+    if put is not None:
+        return beside(eqn, ins, ctx, put)
     found = merged_terms(eqn, ins, ctx)
     if found is None and all(isinstance(i, Events | Parameter) for i in ins):
         found = _of_events(eqn, ins, ctx, -1 if minus else 1)
