@@ -47,7 +47,7 @@ def _join_start(p: Parameter, d: Data) -> Data:
     axes = either(d.axes, p.axes)
     own = d.weight if d.weight and p.leaves else None
     weight = None if own is None else dataclasses.replace(own, leaves=own.leaves | p.leaves)
-    d = d.but(axes=axes, weight=weight, number=-1, form=None)
+    d = d.anew(axes=axes, weight=weight)
     if not isinstance(d, Events):
         return d
     both = united(p.values, d.values)

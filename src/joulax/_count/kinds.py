@@ -125,6 +125,10 @@ class Value:
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
 
+    def anew(self: V, **changes: Any) -> V:
+        """Another value like it: with a number of its own, and no form that is known."""
+        return self.but(**{"number": -1, "form": None, **changes})
+
     @property
     def travels(self) -> bool:
         """Whether anything travels beside the value: events, products not yet summed."""

@@ -114,9 +114,7 @@ def beside(eqn: Any, ins: Sequence[Value], ctx: Context, put: Put | None = None)
     if isinstance(joined, Events) and not all(map(_like_spikes, values)):
         joined = data_of(mixed(eqn, values, ctx, "spikes are put beside other values"))
     assert isinstance(joined, Data)
-    out = joined.but(
-        number=-1,
-        form=None,
+    out = joined.anew(
         weight=None,
         terms=frozenset(map(put.held, _beside_terms(eqn, values, put.along))),
         **_rearranged(eqn, values, put),

@@ -172,9 +172,9 @@ def _either(eqn: Any, options: Sequence[Value], index: Data | None) -> Value:
         return options[0]
     terms = NONE if index is None else chosen_terms(options, index)
     if isinstance(out, Data):
-        return out.but(number=-1, form=None, terms=terms if index else out.terms)
+        return out.anew(terms=terms if index else out.terms)
     if index is None:
-        return out.but(number=-1, form=None)
+        return out.anew()
     return _chosen_parameter(eqn, options, out, terms)
 
 

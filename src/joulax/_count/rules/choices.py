@@ -198,7 +198,7 @@ def _gated(eqn: Any, ins: Sequence[Value], ctx: Context, chosen: int) -> Found:
     assert isinstance(pred, Events)
     assert isinstance(weight, Parameter)
     axes = elementwise_axes(eqn, [i for i in ins if len(i.axes)])
-    out = pred.but(
+    out = pred.anew(
         axes=axes,
         **(
             dict(values=weight.values or None, scale=UNIT, nonneg=True)
@@ -206,8 +206,6 @@ def _gated(eqn: Any, ins: Sequence[Value], ctx: Context, chosen: int) -> Found:
             else dict(values=None, scale=(1.0, (weight.number,)), nonneg=False)
         ),
         beside=not weight.is_mask,
-        number=-1,
-        form=None,
         terms=scaled_terms(eqn, [pred, weight], False),
         weight=provenance([pred, weight], axes, ctx),
     )
@@ -293,7 +291,7 @@ def _chosen_events(ops: Operands) -> Array:
 @rule("select_if_vmap", elementwise=True)
 def _select_if_vmap(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Equinox's loops: the first value, or under `vmap` whichever the predicate says."""
-    out = join(ins[1], ins[2]).but(number=-1, form=None)
+    out = join(ins[1], ins[2]).anew()
     if not (isinstance(out, Events) and out.beside):
         return Found([out])
     return Found(

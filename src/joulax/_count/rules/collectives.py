@@ -46,11 +46,11 @@ def _extreme(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
 def _travelled(eqn: Any, info: Value, variable: Any) -> Value:
     shape = shape_of(variable)
     axes = info.axes if info.axes.shape == shape else varied(shape)
-    changes: dict[str, Any] = dict(axes=axes, number=-1, form=None)
+    changes: dict[str, Any] = dict(axes=axes)
     if isinstance(info, Data):
         changes |= dict(terms=NONE, weight=None, source=-1)
         changes |= dict(cause=info.cause or because(eqn, f"`{eqn.primitive.name}` of data"))
-    return info.but(**changes)
+    return info.anew(**changes)
 
 
 def _found(eqn: Any, outs: Sequence[Value]) -> Found:

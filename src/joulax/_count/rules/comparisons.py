@@ -21,7 +21,7 @@ def _converted(eqn: Any, ins: Sequence[Value]) -> list[Value]:
     if eqn.params["new_dtype"] == jnp.bool_:
         return [p.but(values=mapped(bool, p.values) or SPIKE)]
     exact = _is_whole(p.values) or jnp.issubdtype(eqn.params["new_dtype"], jnp.inexact)
-    return [p if exact else p.but(values=None, number=-1, form=None)]
+    return [p if exact else p.anew(values=None)]
 
 
 @rule("convert_element_type", parameters=_converted, elementwise=True)
@@ -46,8 +46,8 @@ def _is_whole(values: Values | None) -> bool:
 
 def _any_event(spikes: Events) -> Events:
     """Whether there is any event: one spike."""
-    fresh: dict[str, Any] = dict(terms=NONE, number=-1, form=None)
-    return spikes.but(values=SPIKE, scale=UNIT, nonneg=True, beside=False, loose=False, **fresh)
+    one: dict[str, Any] = dict(values=SPIKE, scale=UNIT, nonneg=True, beside=False, loose=False)
+    return spikes.anew(terms=NONE, **one)
 
 
 _COMPARE: dict[str, Callable[[float, float], float]] = {

@@ -54,7 +54,7 @@ def _unchanged(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
         return declared(eqn, ins[0], ctx)
     if name == "joulax.synapses":
         return declared_synapses(eqn, ins[0], ctx)
-    outs = [i.but(number=-1, form=i.linear if i.number >= 0 else i.form) for i in ins]
+    outs = [i.anew(form=i.linear if i.number >= 0 else i.form) for i in ins]
     if not any(o.travels for o in outs):
         return Found(outs)
     return Found(outs, events=lambda ops: [ops.companions(k) for k in range(len(ins))])
@@ -176,7 +176,7 @@ def _clipped(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
 def _between(i: int, s: Events, low: float, high: float) -> Found:
     """Events between two limits: of counts, those that are left."""
     low, whole = 0.0 if s.nonneg else low, s.scale == UNIT and {low, high} <= WHOLE
-    out = s.but(values=None, number=-1, form=None, nonneg=low == 0)
+    out = s.anew(values=None, nonneg=low == 0)
     if whole and math.isfinite(low + high) and not s.opened:
         return Found([out.but(values=few(v for v in TERNARY if low <= v <= high), beside=False)])
     if s.scale == UNIT and s.plain and out.nonneg and high in WHOLE:
@@ -261,11 +261,10 @@ def _of_counts(eqn: Any, x: Events, ctx: Context) -> Found | None:
         return found
     if name == "sign" and not x.opened:
         values = SPIKE if x.nonneg else TERNARY
-        fresh: dict[str, Any] = dict(number=-1, form=None, beside=False, loose=False)
-        return Found([x.but(values=values, scale=UNIT, **fresh)])
+        return Found([x.anew(values=values, scale=UNIT, beside=False, loose=False)])
     if name in ROUNDS and x.scale != UNIT:
         return None
-    out = x.but(values=None, beside=True, number=-1, form=None, nonneg=name == "abs")
+    out = x.anew(values=None, beside=True, nonneg=name == "abs")
     return Found([out], events=lambda ops: [{EVENTS: ops.events(0)}])
 
 

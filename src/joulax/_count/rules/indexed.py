@@ -47,7 +47,7 @@ def _picked_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
     fill = eqn.params.get("fill_value")
     values = None if p.values is None else p.values | ({0.0} if fill in (0, None) else NONE)
     axes = varied(shape_of(eqn.outvars[0]))
-    return [p.but(axes=axes, place=place, values=values, number=-1, form=None)]
+    return [p.anew(axes=axes, place=place, values=values)]
 
 
 @rule("gather", "dynamic_slice", parameters=_picked_parameters)
@@ -83,7 +83,7 @@ def _moved_pick(eqn: Any, info: Data, index: Sequence[Value], ctx: Context) -> F
         for t in info.terms
     )
     fewer = axes.size(IDLE) < info.axes.size(IDLE) and not datas(index)
-    out = info.but(
+    out = info.anew(
         axes=axes,
         terms=terms,
         source=info.root,
@@ -91,8 +91,6 @@ def _moved_pick(eqn: Any, info: Data, index: Sequence[Value], ctx: Context) -> F
         size=min(info.size, float(axes.size(IDLE))),
         **_taken(eqn, info, index, key if fewer else None, ctx),
         weight=None,
-        number=-1,
-        form=None,
     )
     if isinstance(out, Events):
         out = out.but(values=united(out.values, ZERO), nan_test=False)
@@ -254,7 +252,7 @@ def _order(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
         info = ins[k] if k < len(ins) else None
         axes = varied(shape_of(v))
         if isinstance(info, Events) and not info.beside:
-            outs.append(info.but(axes=axes, number=-1, form=None, terms=NONE, weight=None))
+            outs.append(info.anew(axes=axes, terms=NONE, weight=None))
         else:
             known = info if isinstance(info, Data) else Analog(axes, births=by)
             outs.append(Analog(axes, cause=cause, random=known.random, births=known.births))

@@ -49,9 +49,8 @@ def carried(eqn: Any, axes: Axes, new: int, k: int = 0) -> Axes:
 def _moved_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
     p = ins[0]
     assert isinstance(p, Parameter)
-    changes: dict[str, Any] = dict(number=-1, form=None)
     return [
-        p.but(axes=carried(eqn, p.axes, 0, k), place=_placed(eqn, p.place, p.axes, k), **changes)
+        p.anew(axes=carried(eqn, p.axes, 0, k), place=_placed(eqn, p.place, p.axes, k))
         for k in range(len(eqn.outvars))
     ]
 
@@ -128,7 +127,7 @@ def moved_value(eqn: Any, info: Data, k: int = 0) -> Data:
     """A value whose elements only change place: movement never enlarges its population."""
     axes = carried(eqn, info.axes, COPIED if info.feeds or info.births else 0, k)
     same_elements = eqn.primitive.name in ("reshape", "squeeze", "expand_dims", "broadcast_in_dim")
-    changes: dict[str, Any] = dict(number=-1, form=None)
+    changes = dict[str, Any]()
     weight = info.weight
     if weight is not None:
         weight = weight.__class__(weight.leaves, carried(eqn, weight.axes, 0, k), weight.place)
@@ -138,7 +137,7 @@ def moved_value(eqn: Any, info: Data, k: int = 0) -> Data:
             changes["pair"] = info.pair.moved(lambda own: carried(eqn, own, 0, k))
     neurons, steps = (_cut(eqn, info, k, idle=idle) for idle in (False, True))
     size = info.size if same_elements else min(info.size, float(axes.size(IDLE)))
-    return info.but(
+    return info.anew(
         axes=axes,
         terms=frozenset(_moved_term(eqn, t, k) for t in info.terms),
         weight=weight,

@@ -96,7 +96,7 @@ def _part(whole: Value, i: int, like: Value) -> Value:
     axes = varied(like.axes.shape)
     if isinstance(whole, Parameter):
         place = whole.place if whole.constant is not None else whole.place.at(("part", i))
-        return whole.but(axes=axes, place=place, number=-1, form=None)
+        return whole.anew(axes=axes, place=place)
     assert isinstance(whole, Data)
-    apart: dict[str, Any] = dict(number=-1, form=None, terms=NONE, weight=None, source=-1)
-    return whole.but(axes=like.axes.only(IDLE | VARIES), place=Place(), **apart)
+    apart: dict[str, Any] = dict(terms=NONE, weight=None, source=-1)
+    return whole.anew(axes=like.axes.only(IDLE | VARIES), place=Place(), **apart)

@@ -27,8 +27,8 @@ def permuted(eqn: Any, ins: Sequence[Value], ctx: Context, g: Geometry, w: int) 
     if not _selects(eqn, ctx.concrete(kernel), g, w):
         return None
     axes = _moved_axes(eqn, data, g, w)
-    fresh: dict[str, Any] = dict(number=-1, form=None, source=-1, weight=None, terms=NONE)
-    out = data.but(axes=axes, size=min(data.size, float(axes.size(IDLE))), **fresh)
+    fresh: dict[str, Any] = dict(source=-1, weight=None, terms=NONE)
+    out = data.anew(axes=axes, size=min(data.size, float(axes.size(IDLE))), **fresh)
     if isinstance(out, Events):
         values = united(out.values, ZERO)
         out = out.but(values=values, nan_test=False, poly=None)

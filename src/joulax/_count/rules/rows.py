@@ -100,7 +100,7 @@ def settled(k: int, out: Value, sites: Sequence[RowSite]) -> Value:
     terms = frozenset(t.but(counted=True) if t.key in keys else t for t in out.terms)
     feeds = out.feeds | {s.site.path for s in own}
     size = max(out.size, *(s.site.neurons for s in own))
-    return out.but(feeds=feeds, size=size, terms=terms, number=-1, form=None)
+    return out.anew(feeds=feeds, size=size, terms=terms)
 
 
 def with_rows(

@@ -124,14 +124,12 @@ def _scaled(
     axes = elementwise_axes(eqn, ins)
     values = mapped(_ratio if divide else operator.mul, s.values, p.values)
     poly = None if divide else multiplied(ins)
-    changes: dict[str, Any] = dict(
-        axes=axes, values=values, number=-1, form=None, nan_test=False, poly=poly
-    )
+    changes: dict[str, Any] = dict(axes=axes, values=values, nan_test=False, poly=poly)
     changes["terms"] = scaled_terms(eqn, ins, divide)
     if not p.is_mask or divide:
         changes |= _rescaled(s, p, values, divide)
         changes["weight"] = provenance(ins, axes, ctx)
-    out = s.but(**changes)
+    out = s.anew(**changes)
     if p.constant == 1:
         out = out.but(number=s.number if s.axes.shape == axes.shape else -1, form=s.form)
     if not out.beside:

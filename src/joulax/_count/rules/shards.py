@@ -93,9 +93,9 @@ def _block(info: Value, shape: tuple[int, ...]) -> Value:
     """A value cut into shards, or put together again."""
     if info.axes.shape == shape:
         return info
-    changes: dict[str, Any] = dict(axes=info.axes.resized(shape), number=-1, form=None)
+    changes: dict[str, Any] = dict(axes=info.axes.resized(shape))
     if isinstance(info, Data):
         changes |= dict(terms=NONE, weight=None, source=-1)
         if info.feeds or info.births:
             changes["size"] = float(info.axes.resized(shape).size(IDLE))
-    return info.but(**changes)
+    return info.anew(**changes)

@@ -79,7 +79,7 @@ def piece(eqn: Any, info: Data, k: int, ctx: Context) -> Value | None:
         found = _without_events(found)
     if eqn.primitive.name == "unstack":
         axis = int(eqn.params["axis"])
-        return found.but(axes=found.axes.without((axis,)), number=-1, form=None)
+        return found.anew(axes=found.axes.without((axis,)))
     return found
 
 
@@ -190,15 +190,14 @@ def _reshaped(pack: Pack, shape: tuple[int, ...]) -> Pack | None:
 def _relabelled(value: Value, axes: Axes) -> Value:
     """The same elements with other axes."""
     apart = dict[str, Any](terms=NONE, weight=None) if isinstance(value, Data) else {}
-    return value.but(axes=axes, number=-1, form=None, **apart)
+    return value.anew(axes=axes, **apart)
 
 
 def _without_events(value: Value) -> Value:
     """A part of an array beside which its events do not travel."""
     assert isinstance(value, Data)
     known: dict[str, Any] = {f.name: getattr(value, f.name) for f in dataclasses.fields(Data)}
-    known |= {"terms": NONE, "number": -1, "form": None}
-    return Analog(**known)
+    return Analog(**known).anew(terms=NONE)
 
 
 def taken(eqn: Any, axis: int, size: int, k: int) -> tuple[int, int, int]:

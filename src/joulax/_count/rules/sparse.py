@@ -106,8 +106,7 @@ def _format(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     outs: list[Value] = []
     for k, v in enumerate(eqn.outvars):
         if k == 0 and isinstance(first, Events) and not first.beside:
-            fresh: dict[str, Any] = dict(number=-1, form=None, terms=NONE, weight=None)
-            outs.append(first.but(axes=varied(shape_of(v)), **fresh))
+            outs.append(first.anew(axes=varied(shape_of(v)), terms=NONE, weight=None))
         else:
             outs.append(Analog(varied(shape_of(v)), cause=cause))
     open_terms = any(i.opened for i in ins)

@@ -15,13 +15,12 @@ def sliced(info: Value, path: Path, length: int) -> Value:
     """What a scan hands to one step."""
     loop = frozenset((path,))
     axes = info.axes.without((0,))
-    fresh: dict[str, Any] = dict(axes=axes, number=-1, form=None)
     if isinstance(info, Parameter):
         layer = info.layer or (Layer(path, length) if info.leaves else None)
-        return info.but(**fresh, layer=layer, place=info.place.walked(loop))
+        return info.anew(axes=axes, layer=layer, place=info.place.walked(loop))
     assert isinstance(info, Data)
-    return info.but(
-        **fresh,
+    return info.anew(
+        axes=axes,
         source=info.root,
         place=info.place.walked(loop),
         terms=frozenset(_sliced_term(t, loop) for t in info.terms),
@@ -41,24 +40,20 @@ def _sliced_term(term: Term, loop: Paths) -> Term:
 
 def stacked(info: Value, path: Path, length: int, others: bool = False) -> Value:
     """What a scan collects over its steps: the new axis is time, or `others`' neurons."""
-    fresh: dict[str, Any] = dict(number=-1, form=None)
     if isinstance(info, Parameter):
-        return info.but(
-            axes=info.axes.inserted(0, length, VARIES), layer=None, place=Place(), **fresh
-        )
+        return info.anew(axes=info.axes.inserted(0, length, VARIES), layer=None, place=Place())
     assert isinstance(info, Data)
     region = REPEATED if (info.feeds or info.births) and not others else 0
     out = _left(info, path)
     axes = info.axes.inserted(0, length, VARIES | region)
     out = out.but(size=min(out.size * length, float(axes.size(IDLE)))) if others else out
-    return out.but(
+    return out.anew(
         axes=axes,
         terms=frozenset(_stacked_term(t, path, length) for t in info.terms),
         source=-1,
         place=Place(),
         origin=info.root,
         weight=None,
-        **fresh,
     )
 
 
@@ -89,10 +84,10 @@ def leaving(info: Value, path: Path) -> Value:
     """A state after the loop."""
     if isinstance(info, Parameter):
         place = info.place.left(frozenset((path,)))
-        return info.but(place=place, number=-1, form=None)
+        return info.anew(place=place)
     assert isinstance(info, Data)
     rows = frozenset(_behind(t, path) for t in info.terms if _stays(t, path))
-    return _left(info, path).but(number=-1, form=None, terms=rows, source=-1, place=Place())
+    return _left(info, path).anew(terms=rows, source=-1, place=Place())
 
 
 def _stays(term: Term, path: Path) -> bool:
@@ -143,12 +138,12 @@ def entering(info: Value, path: Path, k: int) -> Value:
         for t in info.terms
         if _stays(t, path) or path in t.weight.place.loops & t.place.loops
     )
-    fresh: dict[str, Any] = dict(number=-1, form=None, source=-1, place=Place(), terms=terms)
+    fresh: dict[str, Any] = dict(source=-1, place=Place(), terms=terms)
     if isinstance(info, Events):
         piled = info.piled | (loop if state in info.running else NONE)
         fresh |= dict(piled=piled, running=_outside(info.running, path), poly=None)
     held = _outside(info.held, path) | {state}
-    return info.but(held=held, turns=NONE, **fresh)
+    return info.anew(held=held, turns=NONE, **fresh)
 
 
 def _read_back(term: Term, loop: Paths) -> Term:
@@ -189,7 +184,7 @@ def _again_parameter(path: Path, old: Parameter, new: Parameter) -> Parameter:
     """A parameter that each step may change: of its values, few and simple ones are known."""
     if old.number == new.number and old.number >= 0:
         return old
-    both = join(old.but(number=-1, form=None), new.but(number=-1, form=None))
+    both = join(old.anew(), new.anew())
     assert isinstance(both, Parameter)
     values = both.values if is_simple(both.values) else None
     return both.but(values=values, place=Place(("state",), both.place.loops | {path}))

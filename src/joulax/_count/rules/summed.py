@@ -101,9 +101,8 @@ def _added(eqn: Any, info: Data, axes: Sequence[int]) -> Found:
     """A sum that brings no products together: of events it is events."""
     size = math.prod(info.axes.shape[a] for a in axes) if "axes" in eqn.params else 1
     terms = frozenset(_summed_term(eqn, t, axes, size) for t in info.terms)
-    out = info.but(
-        axes=reduced_axes(eqn, info.axes), number=-1, form=None, terms=terms, weight=None, source=-1
-    )
+    left: dict[str, Any] = dict(axes=reduced_axes(eqn, info.axes), terms=terms)
+    out = info.anew(**left, weight=None, source=-1)
     reduced = ("reduced",) if "axes" in eqn.params else ()
     out = out.but(size=min(out.size, float(out.axes.size(IDLE))), part=(*info.part, *reduced))
     if not isinstance(out, Events):
@@ -291,8 +290,7 @@ def _extreme(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
         if not (keeps or closed):
             return None
         values = SPIKE if simple else info.values
-        fresh: dict[str, Any] = dict(number=-1, form=None, terms=NONE, nan_test=False)
-        out = info.but(axes=axes, values=values, **fresh)
+        out = info.anew(axes=axes, values=values, terms=NONE, nan_test=False)
         if not info.beside:
             return Found([out])
         return Found([out], events=lambda ops: [{EVENTS: _largest(eqn, ops)}])

@@ -56,7 +56,7 @@ def straight_through(
         value = magnitude(ops.outs[0])
         return value + jax.lax.stop_gradient(jnp.round(value) - value)
 
-    out = root.but(beside=True, form=form, number=-1)
+    out = root.anew(beside=True, form=form)
     return refired(eqn, ctx, out, out.births, events=there)  # with the slope of the surrogate
 
 
