@@ -161,9 +161,7 @@ def test_weights_selected_by_a_comparison():
 
 def test_elementwise_product_is_no_site_unless_declared():
     scale = jnp.full(4, 0.5)
-    assert list(joulax.count(lambda p, v: v - p * spike(v), weights=0)(scale, S - 0.5)[1]) == [
-        "input[0]"
-    ]
+    assert not joulax.count(lambda p, v: v - p * spike(v), weights=0)(scale, S - 0.5)[1]  # a reset
     _, account = joulax.count(lambda p, v: joulax.synapses(p * spike(v)), weights=0)(scale, S - 0.5)
     check(account["p"], ac=3, dense_ac=4, synapses=4)
 

@@ -116,7 +116,8 @@ def argument_values(
                 index = around.new(full, jnp.shape(leaf))
                 found.append(parameter(jnp.shape(leaf), leaves=frozenset((index,))))
             else:
-                found.append(data_value(leaf, marks[place][k], f"argument {place}"))
+                data = data_value(leaf, marks[place][k], f"argument {place}")
+                found.append(data.but(given=frozenset(((len(found),),))))
     return found
 
 

@@ -160,6 +160,7 @@ class Birth:
     turns: Turns = NONE  # of its steps or samples
     held: Paths = NONE  # states of loops that it is made of
     fired: Paths = NONE  # spikes of its population that it has taken back
+    given: Paths = NONE  # analog arguments that were compared
     layer: Path | None = None
     complement: bool = False  # where its parents are not
     left: bool = False  # its parents were born in a custom derivative, and leave it here

@@ -96,6 +96,7 @@ def _common(a: Data, b: Data) -> dict[str, Any]:
         origin=a.origin if a.origin == b.origin else -1,
         held=a.held | b.held,
         fired=a.fired | b.fired,
+        given=a.given | b.given,
         random=a.random and b.random,
     )
 

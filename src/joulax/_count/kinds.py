@@ -202,7 +202,9 @@ class Data(Value):
     origin: int = -1  # number of the value that a loop has stacked
     held: Paths = NONE  # states of loops that it comes from: the loop and the number of the state
     fired: Paths = NONE  # spikes of its own population that it has taken back
+    given: Paths = NONE  # analog arguments that it is made of, element by element
     random: bool = False  # random draws and parameters alone
+    last: bool = False  # the last state of a loop
 
     @property
     def travels(self) -> bool:

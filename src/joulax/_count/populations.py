@@ -7,7 +7,7 @@ from typing import Any
 
 from .axes import IDLE, REPEATED
 from .findings import Population, Site
-from .kinds import Turns
+from .kinds import Data, Events, Turns
 from .places import NONE, Path, Paths, stands_in, union
 from .plan import Claim, Group, Tables
 from .steps import chain, moved, record_of, same_step, steps_without_sites
@@ -43,6 +43,21 @@ def origins(tables: Tables, birth: Path) -> Paths:
         seen |= more
         queue += more
     return found
+
+
+def leave(tables: Tables, outs: Sequence[Data]) -> None:
+    """What reaches the outputs: spikes leave.
+
+    In a membrane, and in the last state of a loop, are spikes that nobody else may have counted:
+    resets, latches and traces are of neurons whose spikes leave or arrive anyway.
+    """
+    tables.leaving = union(o.births for o in outs if isinstance(o, Events) and not o.last)
+    known = union(origins(tables, b) for b in tables.living())
+    states = union(o.births for o in outs if isinstance(o, Events))
+    for birth in union(o.births for o in outs):
+        own = origins(tables, birth)
+        if not own & known and (own or birth in states):
+            tables.leaving |= {birth}
 
 
 def claim(tables: Tables, population: Population, frame: Path) -> None:

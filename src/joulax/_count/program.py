@@ -19,8 +19,8 @@ from .events import pruning
 from .kinds import Data
 from .layers import Layers
 from .names import Leaves, Same, is_array, leaves_with_paths, structure_of
-from .places import union
 from .plan import Plan
+from .populations import leave
 from .resolution import Resolution
 from .run import Runner
 from .walker import Walker
@@ -75,8 +75,7 @@ class Program:
 
     def _finish(self) -> None:
         """Spikes that reach the outputs leave."""
-        outs = [o for o in self.plan.outs if isinstance(o, Data)]
-        self.walker.tables.leaving = union(o.births for o in outs)
+        leave(self.walker.tables, [o for o in self.plan.outs if isinstance(o, Data)])
 
     def _counted(self, *leaves: Any) -> tuple[list[Any], Account]:
         """Outputs and account; called while tracing."""

@@ -70,7 +70,7 @@ def common(eqn: Any, ins: Sequence[Value], ctx: Context) -> dict[str, Any]:
     data = datas(ins)
     fed = [d for d in data if d.feeds]
     feeds, births = feeds_in(fed), births_in(data)
-    axes, own = elementwise_axes(eqn, ins), ctx.own(births, feeds)
+    axes, own = elementwise_axes(eqn, ins), ctx.own(births, feeds) | _resets(data, ctx)
     return dict(
         axes=axes,
         feeds=feeds,
@@ -81,9 +81,17 @@ def common(eqn: Any, ins: Sequence[Value], ctx: Context) -> dict[str, Any]:
         weight=provenance(ins, axes, ctx),
         held=held_in(data),
         fired=union(d.fired for d in data) | own,
+        given=union(d.given for d in data),
         random=all(d.random for d in data),
         **same_source(data),
     )
+
+
+def _resets(data: Sequence[Data], ctx: Context) -> Paths:
+    """Comparisons of arguments that meet the arguments themselves: a state that came as one."""
+    given = union(d.given for d in data if isinstance(d, Analog))
+    known = ctx.births(births_in(data)) if given else []
+    return frozenset(b.path for b in known if not b.feeds and b.given & given)
 
 
 def mixed(
@@ -162,7 +170,8 @@ def _size(spikes: Data) -> float:
 def _entering(eqn: Any, data: Sequence[Data], ctx: Context, values: dict[str, Any]) -> Feed | None:
     """Spikes that are added to a region one to one, unless they are its own."""
     strong = [d for d in spikes_in(data) if not d.weak]
-    foreign = [d for d in strong if not d.births or d.births - ctx.own(d.births, values["feeds"])]
+    own = ctx.own(births_in(strong), values["feeds"]) | _resets(data, ctx)
+    foreign = [d for d in strong if not d.births or d.births - own]
     if not foreign:
         return None
     leaves = union(t.weight.leaves for d in foreign for t in d.terms)
@@ -204,7 +213,8 @@ def born(
     made["axes"] = _competing(made["axes"], made["size"]) if weak else made["axes"]
     feeds = made["feeds"] | frozenset(f.path for f in found.feeds)
     where = {k: made[k] for k in ("part", "turns", "held", "fired")}
-    birth = birth_at(eqn, ctx, made["axes"], feeds, parents, made["births"], weak, **where)
+    more = where | dict(given=made["given"])
+    birth = birth_at(eqn, ctx, made["axes"], feeds, parents, made["births"], weak, **more)
     kept = {k: made[k] for k in ("axes", "held", "random")} | same_source(datas(ins))
     values: dict[str, Any] = {"values": SPIKE, "nonneg": True, **kept, **fields}
     spikes = Events(
@@ -261,7 +271,8 @@ def same_where(births: Sequence[Birth]) -> dict[str, Any]:
     """Which part of a population fired, at which of its steps."""
     part = shared(b.part for b in births)
     return dict(
-        part=() if part is None else part, **united_fields(("turns", "held", "fired"), births)
+        part=() if part is None else part,
+        **united_fields(("turns", "held", "fired", "given"), births),
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..axes import IDLE, VARIES
-from ..kinds import Data, Pack, Parameter, Value, varied
+from ..kinds import Analog, Data, Pack, Parameter, Value, varied
 from ..places import NONE, Place
 from .slices import is_read_apart, is_shifted, pack_of
 from .states import entering, leaving, rejoined
@@ -65,10 +65,23 @@ class Packed:
 
     def joined(self, old: list[Value], new: list[Value]) -> list[Value]:
         """States that may be those of the start or those of any step; of new parts the start."""
-        first, path = len(self._start), self._ctx.path
+        first = len(self._start)
         if len(old) == len(new):
-            return rejoined(path, old, new)
-        return [*rejoined(path, old[:first], new[:first]), *self._entering(self._parts, first)]
+            return self._joined(old, new)
+        states = self._joined(old[:first], new[:first])
+        return [*states, *self._entering(self._parts, first)]
+
+    def _joined(self, old: list[Value], new: list[Value]) -> list[Value]:
+        states = rejoined(self._ctx.path, old, new)
+        return [self._taken_back(s, n) for s, n in zip(states, new, strict=True)]
+
+    def _taken_back(self, state: Value, new: Value) -> Value:
+        """A state without spikes of its own neurons, of which an earlier walk did not know that."""
+        if not (isinstance(state, Analog) and isinstance(new, Data)):
+            return state
+        sites = frozenset(f for f in state.feeds if self._ctx.site(f) is not None)
+        own = self._ctx.own(state.births, sites) - new.births
+        return state.but(births=state.births - own, fired=state.fired | own)
 
     def _is_packed(self, k: int, pack: Pack) -> bool:
         """Whether several values are put together, and the next step takes them apart again."""

@@ -87,7 +87,7 @@ def leaving(info: Value, path: Path) -> Value:
         return info.anew(place=place)
     assert isinstance(info, Data)
     rows = frozenset(_behind(t, path) for t in info.terms if _stays(t, path))
-    return _left(info, path).anew(terms=rows, source=-1, place=Place())
+    return _left(info, path).anew(terms=rows, source=-1, place=Place(), last=True)
 
 
 def _stays(term: Term, path: Path) -> bool:
