@@ -62,7 +62,11 @@ def _firing(labels: int) -> int:
 
 def _regions(data: list[Data]) -> list[Data]:
     """Values that say what is batch and time: regions of neurons, else spikes, else all."""
-    return [d for d in data if d.feeds] or [d for d in data if d.births] or data
+    fed = [d for d in data if d.feeds]
+    own = [
+        d for d in fed if not any(d.axes.flags(COPIED))
+    ]  # what is shared by neurons is no neuron
+    return own or fed or [d for d in data if d.births] or data
 
 
 def common(eqn: Any, ins: Sequence[Value], ctx: Context) -> dict[str, Any]:
@@ -224,7 +228,9 @@ def born(
         weak=weak,
         **values,
     )
-    here = Population(feeds, spikes.size, shape_of(eqn.outvars[0]), made["axes"], **where)
+    shape = shape_of(eqn.outvars[0])
+    shape = _once_each(shape, made["axes"]) if weak else shape
+    here = Population(feeds, spikes.size, shape, made["axes"], **where)
     seen = here if feeds and not ctx.backward else None
     birth = dataclasses.replace(birth, here=seen if weak else None)
     return Found(
@@ -236,6 +242,11 @@ def born(
         neurons=() if weak or seen is None or ctx.own_echo(feeds) else (seen,),
         met=found.met,
     )
+
+
+def _once_each(shape: tuple[int, ...], axes: Axes) -> tuple[int, ...]:
+    """The shape in which neurons compete, for however many places."""
+    return tuple(1 if copied else n for n, copied in zip(shape, axes.flags(COPIED), strict=True))
 
 
 def _competing(axes: Axes, size: float) -> Axes:

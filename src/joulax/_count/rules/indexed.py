@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..axes import IDLE, PICKED, REPEATED, SOURCE, VARIES, WEIGHT, Axes, Chosen
+from ..axes import COPIED, IDLE, PICKED, REPEATED, SOURCE, VARIES, WEIGHT, Axes, Chosen
 from ..events import existing
 from ..findings import Companions, Context, Found, Operands, Site, Tap
 from ..kinds import (
@@ -29,7 +29,16 @@ from ..places import NONE, Paths, union
 from .births import datas, mixed, placed_births
 from .combined import firing
 from .contents import arrived, births_in
-from .registry import because, data_of, parameter_of, rule, shape_of, site_of, travelling
+from .registry import (
+    because,
+    data_of,
+    is_integer,
+    parameter_of,
+    rule,
+    shape_of,
+    site_of,
+    travelling,
+)
 
 
 def _index_key(ins: Sequence[Value]) -> tuple[Any, ...]:
@@ -238,6 +247,17 @@ def _lookup_site(
     )
 
 
+def _ranked(ins: Sequence[Value], variable: Any) -> dict[str, Any]:
+    """Places in an order are where neurons of the region that was ordered fire, perhaps."""
+    first = ins[0]
+    if not (isinstance(first, Analog) and first.feeds and is_integer(variable)):
+        return {}
+    shape = shape_of(variable)
+    among = [a for a, n in enumerate(first.axes.shape) if n != shape[a]]
+    axes = first.axes.resized(shape).marked(COPIED, among)
+    return dict(axes=axes, feeds=first.feeds, size=first.size, held=first.held)
+
+
 def _sorted_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
     return [parameter_of(ins[:1], shape_of(v)) for v in eqn.outvars]
 
@@ -255,6 +275,8 @@ def _order(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
             outs.append(info.anew(axes=axes, terms=NONE, weight=None))
         else:
             known = info if isinstance(info, Data) else Analog(axes, births=by)
-            outs.append(Analog(axes, cause=cause, random=known.random, births=known.births))
+            region = _ranked(ins, v) if known.births == by else {}
+            fields = dict[str, Any](axes=axes, random=known.random, births=known.births) | region
+            outs.append(Analog(cause=cause, **fields))
     open_terms = any(i.opened for i in ins)
     return Found(outs, uncounted=True, lost="weights × data, sorted" if open_terms else None)

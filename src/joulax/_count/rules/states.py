@@ -195,6 +195,18 @@ def _walks(term: Term, path: Path) -> bool:
     return path in (term.weight.place.loops & term.place.loops) | term.stored
 
 
+def _neurons_of(ctx: Any, info: Analog) -> float:
+    """Neurons whose state this may be: of weights that change, those that they drive.
+
+    What nothing but data that met data deliver is learned too.
+    """
+    sites = [s for s in map(ctx.site, info.feeds) if s is not None]
+    layers = [s.neurons for s in sites if s.leaves or not s.pair]
+    if len(sites) == len(info.feeds) and not layers:
+        return 0.0
+    return min([info.size, *layers]) if info.weight is not None else info.size
+
+
 def claim_states(ctx: Any, frame: Path, states: Sequence[Value], path: Path) -> None:
     """A state that is carried on from itself makes its region a population of neurons."""
     for info in states:
@@ -202,5 +214,6 @@ def claim_states(ctx: Any, frame: Path, states: Sequence[Value], path: Path) -> 
             continue
         if any(t.counted and _walks(t, path) for t in info.terms):
             continue  # a weighted sum that the loop adds up term by term
-        if info.feeds and any(s[:-1] == path for s in info.held):
-            ctx.claim(population(info, info.axes.shape, state=True), frame)
+        size = _neurons_of(ctx, info)
+        if size and info.feeds and any(s[:-1] == path for s in info.held):
+            ctx.claim(population(info.but(size=size), info.axes.shape, state=True), frame)
