@@ -116,6 +116,8 @@ def _logic(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
         simple = all((v := values_of(i)) is not None and v <= SPIKE for i in ins)
         if simple and len(ins) == 2:
             return kept(eqn, ins, ctx, _LOGIC[eqn.primitive.name])
+        if eqn.primitive.name == "and" and any(i.constant == 1 for i in ins):
+            return born(eqn, ins, ctx, "a bit of a number", weak=True)
         found = mixed(eqn, ins, ctx, f"`{eqn.primitive.name}` of data")
         return found.but(lost="weights and data packed in bits") if _outer(ins) else found
     name = eqn.primitive.name

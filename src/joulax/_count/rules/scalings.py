@@ -24,6 +24,7 @@ from ..places import NONE, Paths, union
 from ..polynomial import multiplied
 from .births import datas, elementwise_axes, mixed
 from .combined import logical
+from .contents import spikes_in
 from .made import provenance
 from .pairs import pair_of
 from .registry import data_of, parameter_of, rule, shape_of, spikes_of, travelling
@@ -51,10 +52,16 @@ def _product(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     found = mixed(eqn, ins, ctx, text, enters=False, terms=terms)
     out = data_of(found)
     out = out.but(form=None if divide else _multiple(ins), **_source(ins, divide))
-    if not out.random:  # a mask that is drawn at random says nothing
-        out = out.but(births=out.births - union(d.births for d in datas(ins) if d.random))
+    out = out.but(births=out.births - _masking(ins))
     events = travelling(out, lambda ops: thinned(ops, out))
     return found.but(outs=[out], events=events, gated=_gated(ins))
+
+
+def _masking(ins: Sequence[Value]) -> Paths:
+    """Spikes that only mask what they meet: comparisons of integers, and draws beside data."""
+    data = datas(ins)
+    drawn = [] if all(d.random for d in data) else [d for d in data if d.random]
+    return union(d.births for d in (*drawn, *(s for s in spikes_in(ins) if s.weak)))
 
 
 def _gated(ins: Sequence[Value]) -> Paths:
