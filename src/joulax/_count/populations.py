@@ -7,7 +7,7 @@ from typing import Any
 
 from .axes import IDLE, REPEATED
 from .findings import Population, Site
-from .kinds import Data, Events, Turns
+from .kinds import Data, Events, Turns, is_simple
 from .places import NONE, Path, Paths, stands_in, union
 from .plan import Claim, Group, Tables
 from .steps import chain, moved, record_of, same_step, steps_without_sites
@@ -51,13 +51,18 @@ def leave(tables: Tables, outs: Sequence[Data]) -> None:
     In a membrane, and in the last state of a loop, are spikes that nobody else may have counted:
     resets, latches and traces are of neurons whose spikes leave or arrive anyway.
     """
-    tables.leaving = union(o.births for o in outs if isinstance(o, Events) and not o.last)
+    tables.leaving = union(o.births for o in outs if isinstance(o, Events) and _are_spikes(o))
     known = union(origins(tables, b) for b in tables.living())
     states = union(o.births for o in outs if isinstance(o, Events))
     for birth in union(o.births for o in outs):
         own = origins(tables, birth)
         if not own & known and (own or birth in states):
             tables.leaving |= {birth}
+
+
+def _are_spikes(events: Events) -> bool:
+    """Whether events leave as spikes do: not as the last state of a loop, nor as many values."""
+    return is_simple(events.values) and not events.last
 
 
 def claim(tables: Tables, population: Population, frame: Path) -> None:

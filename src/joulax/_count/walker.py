@@ -169,7 +169,7 @@ class Walker:
         if not found.births or self._starting:
             return None
         known = self.values.get(self._numbers.get(_key(eqn, ctx.path, ins, 0), -1))
-        if not isinstance(known, Events):
+        if not isinstance(known, Events) or known.births <= births_in(ins):
             return None
         births = [self.tables.births.get(p) for p in known.births - {ctx.path}]
         feeds = union(b.feeds for b in found.births)

@@ -175,11 +175,16 @@ def _entering(eqn: Any, data: Sequence[Data], ctx: Context, values: dict[str, An
     """Spikes that are added to a region one to one, unless they are its own."""
     strong = [d for d in spikes_in(data) if not d.weak]
     own = ctx.own(births_in(strong), values["feeds"]) | _resets(data, ctx)
-    foreign = [d for d in strong if not d.births or d.births - own]
+    foreign = [d for d in strong if not _is_total(d) and (not d.births or d.births - own)]
     if not foreign:
         return None
     leaves = union(t.weight.leaves for d in foreign for t in d.terms)
     return Feed(ctx.path, births_in(foreign), leaves, scope_of(eqn), source_of(eqn))
+
+
+def _is_total(spikes: Events) -> bool:
+    """Whether these are sums of spikes over an axis: what gates or scales is nobody's input."""
+    return is_reduced(spikes.part) and not spikes.held
 
 
 def population(value: Data, shape: tuple[int, ...], *, state: bool = False) -> Population:

@@ -1,0 +1,318 @@
+"""States that come as arguments or are returned, plastic weights, gates, winners of an order.
+
+Spikes are counted where they leave as spikes; a reset, a latch or a timer that a state holds is
+none, and no second population.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+import joulax
+
+T, B, N, H, M = 7, 3, 5, 11, 2
+RNG = np.random.default_rng(0)
+W = jnp.asarray(RNG.normal(size=(N, H)) * 0.8, jnp.float32)
+R = jnp.asarray(RNG.normal(size=(H, M)), jnp.float32)
+P = {"w": W}
+X = jnp.asarray(RNG.random((T, B, N)) < 0.4, jnp.float32)
+Z = jnp.zeros((B, H), jnp.float32)
+NEVER = jnp.zeros((B, H), bool)
+
+
+def fire(v, threshold=1.0):
+    return (v > threshold).astype(jnp.float32)
+
+
+def count(f, *args, spikes=1, **options):
+    """The account of a program, whose results are unchanged."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        out, account = joulax.count(f, weights=0, spikes=spikes, **options)(*args)
+        same = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+        jax.tree.map(same, out, f(*args))
+    return out, account
+
+
+def one_population(account, spikes, steps=T):
+    """One layer of H neurons, all of whose spikes are these."""
+    (record,) = account.values()
+    assert float(record.spikes) == float(np.sum(spikes))
+    assert (float(record.neurons), float(record.updates)) == (H, H * B * steps)
+
+
+# -- states as arguments, and returned: (p, state, x) → (state, spikes) ---------------------------
+
+
+def reset_first(p, v, x):
+    """As snnTorch does: the reset at the beginning of the step, by the last state."""
+    v = (0.9 * v + x @ p["w"]) * (1 - fire(v))
+    return v, fire(v)
+
+
+def subtract_first(p, v, x):
+    v = 0.9 * v + x @ p["w"] - fire(v)
+    return v, fire(v)
+
+
+def reset_last(p, v, x):
+    v = 0.9 * v + x @ p["w"]
+    s = fire(v)
+    return v * (1 - s), s
+
+
+def crossing(p, v, x):
+    after = 0.9 * v + x @ p["w"]
+    return after, ((after > 1) & (v <= 1)).astype(jnp.float32)
+
+
+def first_spikes(p, state, x):
+    v, fired = state
+    v = v + x @ p["w"]
+    s = (v > 1) & ~fired
+    return (v, fired | s), s.astype(jnp.float32)
+
+
+def refractory_flag(p, state, x):
+    v, k = state
+    v = 0.9 * v + x @ p["w"]
+    s = (v > 1) & ~k
+    return (jnp.where(s, 0.0, v), s), s.astype(jnp.float32)
+
+
+def refractory_timer(p, state, x):
+    v, k = state
+    v = jnp.where(k > 0, 0.0, 0.9 * v + x @ p["w"])
+    s = fire(v)
+    return (v * (1 - s), jnp.where(s > 0, 2.0, jnp.maximum(k - 1.0, 0.0))), s
+
+
+def refractory_counter(p, state, x):
+    v, k = state
+    v = jnp.where(k == 0, 0.9 * v + x @ p["w"], v)
+    s = (v > 1) & (k == 0)
+    k = jnp.where(s, 2, jnp.maximum(k - 1, 0))
+    return (jnp.where(s, 0.0, v), k), s.astype(jnp.float32)
+
+
+def set_to_one(p, state, x):
+    v, trace = state
+    v = 0.9 * v + x @ p["w"]
+    s = fire(v)
+    return (v - s, jnp.where(s > 0, 1.0, 0.8 * trace)), s
+
+
+def time_of_the_first(p, state, x):
+    v, times = state
+    v = v + x @ p["w"]
+    s = fire(v) * (times < 0)
+    return (v, jnp.where(s > 0, 1.0, times)), s
+
+
+def ever_fired(p, state, x):
+    v, ever = state
+    v = 0.9 * v + x @ p["w"]
+    s = fire(v)
+    return (v - s, jnp.maximum(ever, s)), s
+
+
+STEPS = [
+    (reset_first, Z),
+    (subtract_first, Z),
+    (reset_last, Z),
+    (crossing, Z),
+    (first_spikes, (Z, NEVER)),
+    (refractory_flag, (Z, NEVER)),
+    (refractory_timer, (Z, Z)),
+    (refractory_counter, (Z, jnp.zeros((B, H), jnp.int32))),
+    (set_to_one, (Z, Z)),
+    (time_of_the_first, (Z, Z - 1)),
+    (ever_fired, (Z, Z)),
+]
+IDS = [step.__name__ for step, _ in STEPS]
+
+
+@pytest.mark.parametrize(("step", "state"), STEPS, ids=IDS)
+def test_a_state_that_is_an_argument_and_returned(step, state):
+    chunk = lambda p, state, x: lax.scan(lambda c, x: step(p, c, x), state, x)
+    (_, spikes), account = count(chunk, P, state, X, spikes=2)
+    one_population(account, spikes)
+
+
+@pytest.mark.parametrize(("step", "state"), STEPS, ids=IDS)
+def test_a_state_that_begins_at_rest_and_is_returned(step, state):
+    run = lambda p, x: lax.scan(lambda c, x: step(p, c, x), state, x)
+    (_, spikes), account = count(run, P, X)
+    one_population(account, spikes)
+
+
+@pytest.mark.parametrize(("step", "state"), STEPS[:5], ids=IDS[:5])
+def test_samples_of_a_state(step, state):
+    chunk = lambda p, state, x: lax.scan(lambda c, x: step(p, c, x), state, x)
+    mapped = jax.vmap(chunk, (None, 0, 1), (0, 1))
+    (_, spikes), account = count(mapped, P, state, X, spikes=2)
+    one_population(account, spikes)
+
+
+@pytest.mark.parametrize(("step", "state"), STEPS[:3], ids=IDS[:3])
+def test_one_step(step, state):
+    (_, spikes), account = count(step, P, state + 0.9, X[0], spikes=2)
+    one_population(account, spikes, steps=1)
+
+
+LATCHES = ("crossing", "first_spikes", "time_of_the_first", "ever_fired")
+WRITTEN_OUT = [n for n in IDS if n not in LATCHES]  # which are forms of spikes there
+
+
+@pytest.mark.parametrize("name", WRITTEN_OUT)
+def test_a_loop_written_out_that_returns_its_state(name):
+    step, start = STEPS[IDS.index(name)]
+
+    def run(p, x):
+        state, spikes = start, []
+        for t in range(T):
+            state, s = step(p, state, x[t])
+            spikes.append(s)
+        return jnp.stack(spikes), state
+
+    (spikes, _), account = count(run, P, X)
+    one_population(account, spikes)
+
+
+# -- weights that change are no neurons ------------------------------------------------------------
+
+
+def lif(v, current):
+    v = 0.9 * v + current
+    s = fire(v)
+    return v - s, s
+
+
+def stdp(p, x):
+    def step(c, x):
+        w, v, trace = c
+        v, s = lif(v, x @ w)
+        trace = 0.8 * trace + x
+        return (w + 0.01 * trace.T @ s / B, v, trace), s
+
+    return lax.scan(step, (p["w"], Z, jnp.zeros((B, N), jnp.float32)), x)[1]
+
+
+def eligibility(p, x):
+    def step(c, x):
+        v, g = c
+        v, s = lif(v, x @ p["w"])
+        return (v, g + jnp.einsum("bi,bh->ih", x, v)), s
+
+    return lax.scan(step, (Z, jnp.zeros((N, H), jnp.float32)), x)
+
+
+@pytest.mark.parametrize("rule", [stdp, eligibility])
+def test_what_learns_is_no_population(rule):
+    _, account = count(rule, P, X)
+    neurons = {name: float(r.neurons) for name, r in account.items() if r.neurons is not None}
+    assert neurons == {"w": H}
+    assert float(account["w"].updates) == H * B * T
+
+
+def test_training_steps_in_a_scan():
+    def loss(p, x):
+        def step(c, x):
+            v, u = c
+            v = 0.9 * v + x @ p["w"]
+            s = jax.nn.sigmoid(5 * (v - 1))
+            s = s + lax.stop_gradient(fire(v) - s)
+            u = 0.8 * u + s @ p["o"]
+            return (v - s, u), u
+
+        return (lax.scan(step, (Z, jnp.zeros((B, M), jnp.float32)), x)[1] ** 2).mean()
+
+    def epoch(p, xs):
+        step = lambda p, x: (jax.tree.map(lambda a, g: a - 0.1 * g, p, jax.grad(loss)(p, x)), None)
+        return lax.scan(step, p, xs)[0]
+
+    _, account = count(epoch, {"w": W, "o": R}, jnp.stack([X] * 3))
+    neurons = {name: float(r.neurons) for name, r in account.items() if r.neurons is not None}
+    assert neurons == {"w": H, "o": M}
+
+
+# -- gates and gains -----------------------------------------------------------------------------
+
+SHARED = {
+    "divided": lambda p, x: (x @ p["w"]) / (1 + x.sum(-1, keepdims=True)),
+    "squashed": lambda p, x: (x @ p["w"]) * jnp.tanh(x.mean(-1, keepdims=True)),
+    "gated": lambda p, x: jnp.where(x.sum(-1, keepdims=True) > 2, x @ p["w"], 0.0),
+    "masked": lambda p, x: (x @ p["w"]) * (x.sum(-1, keepdims=True) > 2),
+}
+
+
+@pytest.mark.parametrize("form", SHARED)
+def test_what_all_neurons_share_is_no_population(form):
+    run = lambda p, x: lax.scan(lambda v, x: lif(v, SHARED[form](p, x)), Z, x)[1]
+    spikes, account = count(run, P, X)
+    one_population({"w": account["w"]}, spikes)
+    assert all(r.neurons is None for name, r in account.items() if name != "w")
+
+
+def test_a_chosen_branch_of_each_sample_is_a_gate():
+    def sample(p, x):
+        def step(v, x):
+            current = lax.cond(x.sum() > 2, lambda x: x @ p["w"], lambda x: Z[0], x)
+            return lif(v, current)
+
+        return lax.scan(step, Z[0], x)[1]
+
+    spikes, account = count(jax.vmap(sample, (None, 1)), P, X)
+    one_population(account, spikes)
+
+
+def test_lengths_mask_currents():
+    """A comparison of integers that multiplies is no spike."""
+
+    def run(p, x, lengths):
+        def step(v, tx):
+            t, x = tx
+            return lif(v, (x @ p["w"]) * (t < lengths)[:, None])
+
+        return lax.scan(step, Z, (jnp.arange(T), x))[1]
+
+    spikes, account = count(run, P, X, jnp.asarray([7, 3, 5]))
+    one_population(account, spikes)
+
+
+# -- winners of an order ---------------------------------------------------------------------------
+
+WINNERS = {
+    "one-hot": lambda v: jax.nn.one_hot(lax.top_k(v, 3)[1], H, dtype=v.dtype).sum(-2),
+    "put": lambda v: jnp.zeros_like(v).at[jnp.arange(B)[:, None], lax.top_k(v, 3)[1]].set(1.0),
+}
+
+
+@pytest.mark.parametrize("form", WINNERS)
+def test_the_largest_fire_in_their_population(form):
+    def run(p, x):
+        def step(v, x):
+            v = 0.9 * v + x @ p["w"]
+            s = WINNERS[form](v)
+            return v * (1 - s), s @ p["o"]
+
+        return lax.scan(step, Z, x)[1]
+
+    _, account = count(run, {"w": W, "o": R}, X)
+    one_population({"w": account["w"]}, 3 * B * T)
+    assert set(account.layers) == {"w", "o"}
+    assert float(account["o"].ac) == 3 * B * T * M
+
+
+# -- bits ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [jnp.uint8, jnp.int32])
+def test_bits_are_spikes(dtype):
+    numbers = jnp.asarray(RNG.integers(0, 256, size=(B, N)), dtype)
+    planes = jnp.arange(8, dtype=dtype)[:, None, None]
+    bits = lambda n: ((n[None] >> planes) & 1).astype(jnp.float32)
+    _, account = count(lambda p, n: bits(n) @ p["w"], P, numbers, spikes=None)
+    assert float(account["w"].ac) == H * float(bits(numbers).sum())
+    assert float(account["input[0]"].spikes) == float(bits(numbers).sum())
