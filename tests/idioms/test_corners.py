@@ -468,3 +468,21 @@ def test_heads_and_the_whole_weight_in_one_program():
     record = count(f, HEADS, S[0], spikes=1)["p"]
     assert float(record.ac) == 2 * 6 * events(S[0])
     assert float(record.synapses) == 36
+
+
+def test_scalars_are_added_in_a_loop():
+    """A penalty that is summed up beside the states."""
+
+    def run(p, x):
+        def step(c, x):
+            v, cost = c
+            v = 0.9 * v + x @ p
+            s = (v > 0.5).astype(jnp.float32)
+            return (v - s, cost + s.sum() + (v**2).sum(-1).mean()), s
+
+        (_, cost), spikes = lax.scan(step, (jnp.zeros((2, 3), jnp.float32), jnp.float32(0)), x)
+        return spikes.sum() + cost
+
+    account = count(run, W, jnp.stack([S[:2], T[:2]]), spikes=1)
+    (record,) = account.values()
+    assert (float(record.neurons), float(record.updates)) == (3, 12)

@@ -4,6 +4,7 @@ Spikes are counted where they leave as spikes; a reset, a latch or a timer that 
 none, and no second population.
 """
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -235,6 +236,56 @@ def test_training_steps_in_a_scan():
     _, account = count(epoch, {"w": W, "o": R}, jnp.stack([X] * 3))
     neurons = {name: float(r.neurons) for name, r in account.items() if r.neurons is not None}
     assert neurons == {"w": H, "o": M}
+
+
+def running_mean(p, x):
+    """Statistics over samples of a `vmap`, and a state of them."""
+
+    def sample(x):
+        def step(c, x):
+            v, mean = c
+            current = x @ p["w"]
+            here = lax.pmean(current, "batch")
+            v, s = lif(v, current - here)
+            return (v, 0.9 * mean + 0.1 * here), s
+
+        return lax.scan(step, (Z[0], Z[0]), x)
+
+    return jax.vmap(sample, 1, axis_name="batch")(x)
+
+
+def test_running_statistics_are_no_neurons():
+    (_, spikes), account = count(running_mean, P, X)
+    one_population(account, spikes)
+
+
+class Normalised(eqx.Module):
+    """A layer behind a batch norm, in every step."""
+
+    w: eqx.nn.Linear
+    norm: eqx.nn.BatchNorm
+
+    def __init__(self):
+        self.w = eqx.nn.Linear(N, H, key=jax.random.key(0), dtype=jnp.float32)
+        self.norm = eqx.nn.BatchNorm(H, "batch", mode="batch", dtype=jnp.float32)
+
+    def __call__(self, x, state):
+        def step(c, x):
+            v, state = c
+            current, state = self.norm(self.w(x), state)
+            v, s = lif(v, current)
+            return (v, state), s
+
+        (_, state), spikes = lax.scan(step, (Z[0], state), x)
+        return spikes, state
+
+
+def test_a_batch_norm_in_every_step():
+    model, state = eqx.nn.make_with_state(Normalised)()
+    run = lambda m, x, s: jax.vmap(m, (1, None), (0, None), axis_name="batch")(x, s)
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        (spikes, _), account = joulax.count(run, weights=0, spikes=1)(model, X, state)
+    one_population(account, spikes)
 
 
 # -- gates and gains -----------------------------------------------------------------------------

@@ -86,7 +86,7 @@ def _common(a: Data, b: Data) -> dict[str, Any]:
         cause=a.cause or b.cause,
         feeds=a.feeds | b.feeds,
         size=max(a.size, b.size),
-        part=a.part if a.part == b.part else (),
+        part=shared(d.part for d in _regions(a, b)) or (),
         turns=a.turns | b.turns,
         births=a.births | b.births,
         terms=a.terms | b.terms,
@@ -101,9 +101,14 @@ def _common(a: Data, b: Data) -> dict[str, Any]:
     )
 
 
+def _regions(a: Data, b: Data) -> list[Data]:
+    """Those that neurons may be in; both, where nothing is known of either."""
+    return [d for d in (a, b) if d.feeds] or [a, b]
+
+
 def _join_axes(a: Data, b: Data) -> Axes:
     """Repeated where every region that has neurons says so."""
-    regions = [d for d in (a, b) if d.feeds] or [a, b]
+    regions = _regions(a, b)
     repeated = combined(regional, *(d.axes.only(IDLE) for d in regions))
     varies = either(a.axes.only(VARIES | OWN), b.axes.only(VARIES | OWN))
     return either(repeated, varies)

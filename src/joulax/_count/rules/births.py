@@ -121,6 +121,8 @@ def _one_part(data: Sequence[Data]) -> tuple[Any, ...]:
     """The part of a region that a combination is: sums and what other sites feed say nothing."""
     data = [d for d in data if not is_reduced(d.part)] or data
     found = {d.part for d in data}
+    if all(map(is_reduced, found)):
+        return min(found, key=len, default=())
     if any(a.feeds & b.feeds for a, b in itertools.combinations(data, 2)):
         return found.pop() if len(found) == 1 else ()
     found.discard(())

@@ -7,6 +7,7 @@ from ..findings import EVENTS, Context, Found
 from ..kinds import Data, Events, Value, varied
 from ..places import NONE
 from .registry import because, rule, shape_of
+from .summed import sum_over
 
 ADDED = "psum psum_invariant psum2 reduce_scatter".split()
 MOVED = "all_gather all_gather_invariant all_gather_reduced all_to_all ppermute pbroadcast".split()
@@ -15,7 +16,13 @@ EXTREMA = "pmax pmin".split()
 
 @rule(*ADDED)
 def _summed(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
-    """A sum over shards: events add up, and weights × data that are added here are lost."""
+    """A sum over shards: events add up, and weights × data that are added here are lost.
+
+    Of samples of a `vmap` with a named axis it is a sum like others.
+    """
+    axes = eqn.params.get("axes", ())
+    if len(ins) == 1 and axes and all(isinstance(a, int) for a in axes):
+        return sum_over(eqn, ins[0], ctx, axes)
     open_terms = any(i.opened for i in ins)
     lost = "products of weights and data, added over shards" if open_terms else None
     outs = [_travelled(eqn, i, v).but(**_as_sum(i)) for i, v in zip(ins, eqn.outvars, strict=True)]

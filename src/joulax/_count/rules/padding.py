@@ -129,11 +129,11 @@ def _leading(zeros: Sequence[int], sizes: Sequence[int]) -> int:
     return found
 
 
-def _added(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border:
+def _added(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border | None:
     """A sum is zero where both are."""
-    each = [_all(i, ctx) for i in ins if len(i.axes)]
-    scalars = [i for i in ins if not len(i.axes) and i.constant != 0]
-    return ((0, 0),) * len(each[0]) if scalars else _common(each)
+    if any(not len(i.axes) and i.constant != 0 for i in ins):
+        return None
+    return _common([_all(i, ctx) for i in ins if len(i.axes)])
 
 
 def _common(each: Sequence[Border]) -> Border:
