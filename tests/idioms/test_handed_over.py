@@ -367,3 +367,69 @@ def test_bits_are_spikes(dtype):
     _, account = count(lambda p, n: bits(n) @ p["w"], P, numbers, spikes=None)
     assert float(account["w"].ac) == H * float(bits(numbers).sum())
     assert float(account["input[0]"].spikes) == float(bits(numbers).sum())
+
+
+# -- encoders whose spikes a state takes up ----------------------------------------------------------
+
+SIGNAL = jnp.asarray(RNG.normal(size=(T, N)), jnp.float32)
+REST = jnp.zeros(N, jnp.float32)
+
+
+def delta_modulated(p, x):
+    def step(c, a):
+        held, u = c
+        spikes = fire(a - held, 0.3) - fire(held - a, 0.3)
+        return (held + 0.3 * spikes, 0.9 * u + spikes @ p["w"]), None
+
+    return lax.scan(step, (REST, Z[0]), x)[0]
+
+
+def test_what_an_encoder_takes_back_is_no_other_encoder():
+    def spikes(x):
+        step = lambda held, a: (lambda s: (held + 0.3 * s, s))(
+            fire(a - held, 0.3) - fire(held - a, 0.3)
+        )
+        return lax.scan(step, REST, x)[1]
+
+    fired = float(jnp.abs(spikes(SIGNAL)).sum())
+    _, account = count(delta_modulated, P, SIGNAL, spikes=None)
+    (encoder,) = (r for name, r in account.items() if name != "w")
+    assert float(encoder.spikes) == fired
+    assert float(account["w"].ac) == H * fired
+
+
+def test_spikes_that_leave_in_a_trace_alone():
+    trace = lambda p, x: lax.scan(lambda tr, a: (0.9 * tr + fire(a, 0.3), None), REST, x)[0]
+    _, account = count(trace, P, SIGNAL, spikes=None)
+    assert float(account["input[0]"].spikes) == float((SIGNAL > 0.3).sum())
+
+
+# -- pools that fire -----------------------------------------------------------------------------------
+
+
+def test_the_majority_of_a_group_is_a_neuron():
+    """A comparison of a pool feeds a layer: spikes of neurons, one for each group."""
+    p = {"w": W[:2], "o": W}
+    majority = lambda p, x: fire(x.reshape(B, 2, 3).sum(-1)) @ p["w"]
+    x = jnp.asarray(RNG.random((B, 6)) < 0.5, jnp.float32)
+    _, account = count(majority, p, x)
+    fired = float(fire(x.reshape(B, 2, 3).sum(-1)).sum())
+    (pool,) = (r for name, r in account.items() if name != "w")
+    assert float(pool.spikes) == fired
+    assert float(pool.updates) == B * 2
+    assert float(account["w"].ac) == H * fired
+
+
+def test_a_memory_of_pairs_is_summed_by_nobody_else():
+    """What the first step alone would bring together, before the memory has leaked."""
+
+    def run(p, x):
+        def step(memory, s):
+            q, k = fire(s @ p["q"], 0.3), fire(s @ p["k"], 0.3)
+            memory = 0.9 * memory + k[:, None] * q[None]
+            return memory, (q[:, None] * memory).sum(0)
+
+        return lax.scan(step, jnp.zeros((3, 3), jnp.float32), x)[1]
+
+    _, account = count(run, {"q": W[:, :3], "k": W[:, 3:6]}, X[:, 0])
+    assert set(account.layers) == {"q", "k"}

@@ -222,6 +222,7 @@ class Found:
     arrived: Paths = frozenset()  # spikes that have reached a site or a population
     picked: Paths = frozenset()  # look-ups that turned out to be synapses
     statistics: tuple[Paths, float] = (frozenset(), 0.0)  # regions whose reductions come back
+    gates: Paths = frozenset()  # feeds of gates that all neurons share: no population's
     met: tuple[tuple[Path, Any, Any], ...] = ()  # parts of a region that meet: one population
     gated: Paths = frozenset()  # feeds of regions that multiply each other
     lost: str | None = None  # synapses that stand in no record

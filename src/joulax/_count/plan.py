@@ -203,13 +203,18 @@ class Tables:
         self.feeds[feed.path] = dataclasses.replace(feed, births=births, leaves=leaves)
 
     def stale(self, before: "Tables", outside: "Tables") -> tuple[Paths, Paths]:
-        """Births and feeds of earlier walks of a loop that the last one has not found again."""
+        """Births and feeds of earlier walks of a loop that the last one has not found again.
+
+        Such sites are forgotten at once.
+        """
 
         def kept(now: Any, old: Any, around: Any) -> Paths:
             return frozenset(p for p, x in now.items() if old.get(p) is x and p not in around)
 
         births = kept(self.births, before.births, outside.births)
-        return births, kept(self.feeds, before.feeds, outside.feeds)
+        sites = kept(self.sites, before.sites, outside.sites)
+        self.sites = {p: s for p, s in self.sites.items() if p not in sites}
+        return births, kept(self.feeds, before.feeds, outside.feeds) | sites
 
     def enter(self, births: Paths) -> bool:
         """Whether any of these spikes enter a region one to one."""

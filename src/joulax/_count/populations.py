@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from .axes import IDLE, REPEATED
-from .findings import Population, Site
+from .findings import Found, Population, Site
 from .kinds import Data, Events, Turns, is_simple
 from .places import NONE, Path, Paths, stands_in, union
 from .plan import Claim, Group, Tables
@@ -52,12 +52,11 @@ def leave(tables: Tables, outs: Sequence[Data]) -> None:
     resets, latches and traces are of neurons whose spikes leave or arrive anyway.
     """
     tables.leaving = union(o.births for o in outs if isinstance(o, Events) and _are_spikes(o))
-    known = union(origins(tables, b) for b in tables.living())
-    states = union(o.births for o in outs if isinstance(o, Events))
-    for birth in union(o.births for o in outs):
-        own = origins(tables, birth)
-        if not own & known and (own or birth in states):
-            tables.leaving |= {birth}
+    living = tables.living()
+    known = union(origins(tables, b) for b in living)
+    others = union(o.births for o in outs)
+    told = (b for b in others if origins(tables, b) & known or tables.ancestors(b) & living)
+    tables.leaving |= others - frozenset(told)
 
 
 def _are_spikes(events: Events) -> bool:
@@ -237,10 +236,11 @@ def _replace(tables: Tables, old: Claim, new: Claim) -> None:
     tables.elsewhere |= {k: new for k, c in tables.elsewhere.items() if c == old}
 
 
-def unclaim(tables: Tables, feeds: Paths, size: float) -> None:
-    """A mean or variance of a region, brought back to it, is no population of its own."""
-    claims = tables.claims
+def unclaim(tables: Tables, found: Found) -> None:
+    """A mean or variance of a region, brought back to it, is no population, nor is a gate."""
+    claims, (feeds, size) = tables.claims, found.statistics
     gone = {c for c in tables.driven(feeds) if (c.neurons < size or c.reduced) and not c.state}
+    gone |= {c for c in tables.driven(found.gates) if not c.state}
     for p in [p for p, c in claims.items() if c in gone]:
         del claims[p]
 

@@ -133,7 +133,7 @@ class Walker:
             tables.uncounted[ctx.path] = _work(eqn, "")
         if found.lost is not None:
             tables.lost[ctx.path] = _work(eqn, found.lost)
-        populations.unclaim(tables, *found.statistics)
+        populations.unclaim(tables, found)
         for population in found.neurons:
             self.claim(population, ctx.frame)
 

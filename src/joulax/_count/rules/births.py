@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from .contents import (
     spikes_in,
     united_fields,
 )
+from .gates import resets
 from .made import provenance
 from .registry import because, data_of, scope_of, shape_of, source_of, spikes_of, travelling
 
@@ -74,7 +76,7 @@ def common(eqn: Any, ins: Sequence[Value], ctx: Context) -> dict[str, Any]:
     data = datas(ins)
     fed = [d for d in data if d.feeds]
     feeds, births = feeds_in(fed), births_in(data)
-    axes, own = elementwise_axes(eqn, ins), ctx.own(births, feeds) | _resets(data, ctx)
+    axes, own = elementwise_axes(eqn, ins), ctx.own(births, feeds) | resets(data, ctx)
     return dict(
         axes=axes,
         feeds=feeds,
@@ -89,13 +91,6 @@ def common(eqn: Any, ins: Sequence[Value], ctx: Context) -> dict[str, Any]:
         random=all(d.random for d in data),
         **same_source(data),
     )
-
-
-def _resets(data: Sequence[Data], ctx: Context) -> Paths:
-    """Comparisons of arguments that meet the arguments themselves: a state that came as one."""
-    given = union(d.given for d in data if isinstance(d, Analog))
-    known = ctx.births(births_in(data)) if given else []
-    return frozenset(b.path for b in known if not b.feeds and b.given & given)
 
 
 def mixed(
@@ -176,17 +171,12 @@ def _size(spikes: Data) -> float:
 def _entering(eqn: Any, data: Sequence[Data], ctx: Context, values: dict[str, Any]) -> Feed | None:
     """Spikes that are added to a region one to one, unless they are its own."""
     strong = [d for d in spikes_in(data) if not d.weak]
-    own = ctx.own(births_in(strong), values["feeds"]) | _resets(data, ctx)
-    foreign = [d for d in strong if not _is_total(d) and (not d.births or d.births - own)]
+    own = ctx.own(births_in(strong), values["feeds"]) | resets(data, ctx)
+    foreign = [d for d in strong if not d.births or d.births - own]
     if not foreign:
         return None
     leaves = union(t.weight.leaves for d in foreign for t in d.terms)
     return Feed(ctx.path, births_in(foreign), leaves, scope_of(eqn), source_of(eqn))
-
-
-def _is_total(spikes: Events) -> bool:
-    """Whether these are sums of spikes over an axis: what gates or scales is nobody's input."""
-    return is_reduced(spikes.part) and not spikes.held
 
 
 def population(value: Data, shape: tuple[int, ...], *, state: bool = False) -> Population:
@@ -220,8 +210,9 @@ def born(
     """Spikes are born here, of the region that was compared."""
     found = mixed(eqn, ins, ctx, text)
     made = common(eqn, ins, ctx)
+    copied = made["axes"].wholly(COPIED)
     made["axes"] = made["axes"].relabelled(_firing)
-    made["axes"] = _competing(made["axes"], made["size"]) if weak else made["axes"]
+    made["axes"] = _competing(made["axes"], made["size"], copied) if weak else made["axes"]
     feeds = made["feeds"] | frozenset(f.path for f in found.feeds)
     where = {k: made[k] for k in ("part", "turns", "held", "fired")}
     more = where | dict(given=made["given"])
@@ -235,9 +226,7 @@ def born(
         weak=weak,
         **values,
     )
-    shape = shape_of(eqn.outvars[0])
-    shape = _once_each(shape, made["axes"]) if weak else shape
-    here = Population(feeds, spikes.size, shape, made["axes"], **where)
+    here = Population(feeds, spikes.size, shape_of(eqn.outvars[0]), made["axes"], **where)
     seen = here if feeds and not ctx.backward else None
     birth = dataclasses.replace(birth, here=seen if weak else None)
     return Found(
@@ -251,14 +240,17 @@ def born(
     )
 
 
-def _once_each(shape: tuple[int, ...], axes: Axes) -> tuple[int, ...]:
-    """The shape in which neurons compete, for however many places."""
-    return tuple(1 if copied else n for n, copied in zip(shape, axes.flags(COPIED), strict=True))
+def _competing(axes: Axes, size: float, copied: Sequence[bool]) -> Axes:
+    """Where winners are told, if a number was compared: `argmax(v)[:, None] == arange(n)`.
 
-
-def _competing(axes: Axes, size: float) -> Axes:
-    """Where winners are told, if a number was compared: `argmax(v)[:, None] == arange(n)`."""
-    return axes.competing(size) if axes.size(IDLE) < size else axes
+    Places in an order are no samples: each neuron is at one of them, or at none.
+    """
+    if axes.size(IDLE) >= size:
+        return axes
+    told = axes.competing(size)
+    places = [c and not v for c, v in zip(copied, told.flags(VARIES), strict=True)]
+    dims = zip(told.dims, places, strict=True)
+    return Axes(tuple(((math.prod(n for n, _ in d), 0),) if p else d for d, p in dims))
 
 
 def birth_at(

@@ -36,6 +36,7 @@ from .births import elementwise_axes, mixed
 from .chosen import chosen_terms, rows_lost
 from .combined import logical, refired
 from .contents import spikes_in
+from .gates import gates, is_shared
 from .made import provenance
 from .pairs import pair_in
 from .registry import parameter_of, rule, shape_of, spikes_of, travelling
@@ -94,12 +95,12 @@ def _select_analog(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
     found = mixed(eqn, [*cases, *_firing(pred, ctx)], ctx, "data select", terms=terms)
     out = found.outs[0].but(**_choice_axes(eqn, ins))
     beside = travelling(out, lambda ops: _chosen_terms(ops, out))
-    return found.but(outs=[out], events=beside, lost=lost)
+    return found.but(outs=[out], events=beside, lost=lost, gates=gates([pred], ctx))
 
 
 def _firing(pred: Value, ctx: Context) -> list[Value]:
     """A predicate that is spikes of neurons enters the region; a mask does not."""
-    if not isinstance(pred, Events) or pred.weak:
+    if not isinstance(pred, Events) or pred.weak or is_shared(pred, ctx):
         return []
     return [pred] if any(b.feeds for b in ctx.births(pred.births)) else []
 

@@ -100,6 +100,7 @@ def _moved_pick(eqn: Any, info: Data, index: Sequence[Value], ctx: Context) -> F
         size=min(info.size, float(axes.size(IDLE))),
         **_taken(eqn, info, index, key if fewer else None, ctx),
         weight=None,
+        given=NONE,
     )
     if isinstance(out, Events):
         out = out.but(values=united(out.values, ZERO), nan_test=False)
@@ -275,7 +276,9 @@ def _order(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
             outs.append(info.anew(axes=axes, terms=NONE, weight=None))
         else:
             known = info if isinstance(info, Data) else Analog(axes, births=by)
-            region = _ranked(ins, v) if known.births == by else {}
+            region = (
+                {} if isinstance(info, Data) or eqn.primitive.name == "sort" else _ranked(ins, v)
+            )
             fields = dict[str, Any](axes=axes, random=known.random, births=known.births) | region
             outs.append(Analog(cause=cause, **fields))
     open_terms = any(i.opened for i in ins)

@@ -15,7 +15,7 @@ from ..kinds import (
     Term,
     Value,
 )
-from ..places import Place
+from ..places import NONE, Place
 from .registry import rule, shape_of
 from .slices import piece, taken
 from .summed import again
@@ -144,6 +144,7 @@ def moved_value(eqn: Any, info: Data, k: int = 0) -> Data:
         source=info.root,
         place=_placed(eqn, info.place, info.axes, k),
         size=size,
+        given=info.given if same_elements else NONE,
         **info.cut(neurons, steps),
         **changes,
     )

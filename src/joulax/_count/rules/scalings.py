@@ -25,6 +25,7 @@ from ..polynomial import multiplied
 from .births import datas, elementwise_axes, mixed
 from .combined import logical
 from .contents import spikes_in
+from .gates import gates, is_shared
 from .made import provenance
 from .pairs import pair_of
 from .registry import data_of, parameter_of, rule, shape_of, spikes_of, travelling
@@ -52,16 +53,18 @@ def _product(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     found = mixed(eqn, ins, ctx, text, enters=False, terms=terms)
     out = data_of(found)
     out = out.but(form=None if divide else _multiple(ins), **_source(ins, divide))
-    out = out.but(births=out.births - _masking(ins))
+    out = out.but(births=out.births - _masking(ins, ctx))
     events = travelling(out, lambda ops: thinned(ops, out))
-    return found.but(outs=[out], events=events, gated=_gated(ins))
+    return found.but(outs=[out], events=events, gated=_gated(ins), gates=gates(ins, ctx))
 
 
-def _masking(ins: Sequence[Value]) -> Paths:
-    """Spikes that only mask what they meet: comparisons of integers, and draws beside data."""
+def _masking(ins: Sequence[Value], ctx: Context) -> Paths:
+    """Spikes that only mask: comparisons of integers, draws beside data, gates that are shared."""
     data = datas(ins)
     drawn = [] if all(d.random for d in data) else [d for d in data if d.random]
-    return union(d.births for d in (*drawn, *(s for s in spikes_in(ins) if s.weak)))
+    return union(
+        d.births for d in (*drawn, *(s for s in spikes_in(ins) if s.weak or is_shared(s, ctx)))
+    )
 
 
 def _gated(ins: Sequence[Value]) -> Paths:

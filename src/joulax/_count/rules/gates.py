@@ -1,0 +1,30 @@
+"""Spikes that are nobody's: a state's own reset, what only gates and scales."""
+
+from collections.abc import Sequence
+
+from ..axes import COPIED
+from ..findings import Context, is_reduced
+from ..kinds import Analog, Data, Events, Value
+from ..places import Paths, union
+from .contents import births_in, spikes_in
+
+
+def resets(data: Sequence[Data], ctx: Context) -> Paths:
+    """Comparisons of arguments that meet the arguments themselves: a state that came as one."""
+    given = union(d.given for d in data if isinstance(d, Analog))
+    known = ctx.births(births_in(data)) if given else []
+    return frozenset(b.path for b in known if not b.feeds and b.given & given)
+
+
+def is_shared(spikes: Events, ctx: Context) -> bool:
+    """Whether all neurons along an axis share a gate that is made of nothing but sums of spikes."""
+    known = ctx.births(spikes.births)
+    alone = bool(known) and not any(b.held or b.weak or not is_reduced(b.part) for b in known)
+    sites = (ctx.site(f) for b in known for f in b.feeds)
+    return alone and any(spikes.axes.flags(COPIED)) and all(s is None for s in sites)
+
+
+def gates(ins: Sequence[Value], ctx: Context) -> Paths:
+    """What feeds the gates among some operands: whoever compared them is no neuron."""
+    shared = [s for s in spikes_in(ins) if is_shared(s, ctx)]
+    return union(b.feeds for s in shared for b in ctx.births(s.births))
