@@ -181,7 +181,7 @@ def test_a_loop_written_out_that_returns_its_state(name):
     one_population(account, spikes)
 
 
-# -- weights that change are no neurons ------------------------------------------------------------
+# -- weights that change are no neurons -----------------------------------------------------------
 
 
 def lif(v, current):
@@ -288,7 +288,7 @@ def test_a_batch_norm_in_every_step():
     one_population(account, spikes)
 
 
-# -- gates and gains -----------------------------------------------------------------------------
+# -- gates and gains ------------------------------------------------------------------------------
 
 SHARED = {
     "divided": lambda p, x: (x @ p["w"]) / (1 + x.sum(-1, keepdims=True)),
@@ -332,7 +332,7 @@ def test_lengths_mask_currents():
     one_population(account, spikes)
 
 
-# -- winners of an order ---------------------------------------------------------------------------
+# -- winners of an order --------------------------------------------------------------------------
 
 WINNERS = {
     "one-hot": lambda v: jax.nn.one_hot(lax.top_k(v, 3)[1], H, dtype=v.dtype).sum(-2),
@@ -356,7 +356,7 @@ def test_the_largest_fire_in_their_population(form):
     assert float(account["o"].ac) == 3 * B * T * M
 
 
-# -- bits ------------------------------------------------------------------------------------------
+# -- bits -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [jnp.uint8, jnp.int32])
@@ -369,7 +369,7 @@ def test_bits_are_spikes(dtype):
     assert float(account["input[0]"].spikes) == float(bits(numbers).sum())
 
 
-# -- encoders whose spikes a state takes up ----------------------------------------------------------
+# -- encoders whose spikes a state takes up -------------------------------------------------------
 
 SIGNAL = jnp.asarray(RNG.normal(size=(T, N)), jnp.float32)
 REST = jnp.zeros(N, jnp.float32)
@@ -404,7 +404,7 @@ def test_spikes_that_leave_in_a_trace_alone():
     assert float(account["input[0]"].spikes) == float((SIGNAL > 0.3).sum())
 
 
-# -- pools that fire -----------------------------------------------------------------------------------
+# -- pools that fire ------------------------------------------------------------------------------
 
 
 def test_the_majority_of_a_group_is_a_neuron():
@@ -433,3 +433,68 @@ def test_a_memory_of_pairs_is_summed_by_nobody_else():
 
     _, account = count(run, {"q": W[:, :3], "k": W[:, 3:6]}, X[:, 0])
     assert set(account.layers) == {"q", "k"}
+
+
+# -- what only looks like spikes ------------------------------------------------------------------
+
+
+def test_a_bit_that_picks_a_row_is_no_spike():
+    _, account = count(lambda p, n: p["w"][n & 1], P, jnp.arange(T), spikes=None)
+    assert set(account.layers) == {"w"}
+    assert float(account["w"].lookups) == T * H
+
+
+def test_a_number_put_together_of_its_bits_is_a_number():
+    def rebuilt(p, n):
+        bits = (n[..., None] >> jnp.arange(8)) & 1
+        return (bits * 2 ** jnp.arange(8)).sum(-1).astype(jnp.float32) @ p["w"]
+
+    numbers = jnp.asarray(RNG.integers(0, 256, size=(B, N)), jnp.int32)
+    _, account = count(rebuilt, P, numbers, spikes=None)
+    assert account["w"].ac is None
+    assert float(account["w"].mac) == H * np.count_nonzero(numbers)
+
+
+def test_steps_that_fade_at_once_are_a_trace():
+    """A sum of events at different scales is analog, whichever way it is written."""
+    fading = lambda p, x: (x * (0.9 ** jnp.arange(T)[::-1])[:, None]).sum(0) @ p["w"]
+    even = lambda p, x: (x * 0.9).sum(0) @ p["w"]
+    _, account = count(fading, P, X[:, 0])
+    assert account["w"].ac is None
+    _, account = count(even, P, X[:, 0])
+    assert float(account["w"].ac) == H * float(X[:, 0].sum())
+
+
+def test_a_latch_that_is_all_that_is_returned():
+    def run(p, x):
+        def step(c, x):
+            v, latch = c
+            v = v + x @ p["w"]
+            s = fire(v) * (1 - latch)
+            return (v, jnp.maximum(latch, s)), None
+
+        return lax.scan(step, (Z, Z), x)[0][1]
+
+    latch, account = count(run, P, X)
+    one_population(account, latch)
+
+
+SHIFTS = {
+    "padded, then cut": lambda d: jnp.pad(d, ((1, 0), (0, 0)))[:-1],
+    "rolled, then cleared": lambda d: jnp.roll(d, 1, 0).at[0].set(0.0),
+}
+
+
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_spikes_are_added_where_a_shift_has_left_room(shift):
+    def run(p, x):
+        def step(line, s):
+            line = SHIFTS[shift](line) + jnp.pad(s[None], ((0, 2), (0, 0)))
+            return line, jnp.einsum("ki,ih->h", line, p["w"])
+
+        return lax.scan(step, jnp.zeros((3, N), jnp.float32), x)[1]
+
+    x = X[:, 0]
+    seen = sum(float(x[max(t - 2, 0) : t + 1].sum()) for t in range(T))
+    _, account = count(run, P, x)
+    assert float(account["w"].ac) == H * seen

@@ -51,12 +51,20 @@ def leave(tables: Tables, outs: Sequence[Data]) -> None:
     In a membrane, and in the last state of a loop, are spikes that nobody else may have counted:
     resets, latches and traces are of neurons whose spikes leave or arrive anyway.
     """
-    tables.leaving = union(o.births for o in outs if isinstance(o, Events) and _are_spikes(o))
+    spikes = [o for o in outs if isinstance(o, Events) and _are_spikes(o)]
+    tables.leaving = _made_of(tables, union(o.births for o in spikes))
     living = tables.living()
     known = union(origins(tables, b) for b in living)
-    others = union(o.births for o in outs)
+    others = _made_of(tables, union(o.births for o in outs))
     told = (b for b in others if origins(tables, b) & known or tables.ancestors(b) & living)
     tables.leaving |= others - frozenset(told)
+
+
+def _made_of(tables: Tables, births: Paths) -> Paths:
+    """Spikes, and of latches and running sums, which are made of themselves, what enters them."""
+    latches = frozenset(b for b in births if b in tables.births[b].parents)
+    inside = union(tables.births[b].parents for b in latches) - latches
+    return births - latches | inside if inside else births
 
 
 def _are_spikes(events: Events) -> bool:

@@ -46,7 +46,9 @@ from .terms import scaled_terms
 
 
 def _selected(eqn: Any, ins: Sequence[Value]) -> list[Value]:
-    return [parameter_of(ins[1:], shape_of(eqn.outvars[0]), values=_all_values(ins[1:]))]
+    shape = shape_of(eqn.outvars[0])
+    chosen = parameter_of(ins[1:], shape, values=_all_values(ins[1:]))
+    return [chosen.but(axes=parameter_of(ins, shape).axes)]  # it varies where the choice does
 
 
 @rule("select_n", parameters=_selected, elementwise=True)

@@ -207,8 +207,13 @@ def _look_up(eqn: Any, table: Parameter, index: Sequence[Value], ctx: Context) -
         taps=(_read(ctx, shape),),
         sites=(site,),
         events=lambda ops: [{term.key: _again(eqn, existing(ops.values[0]), ops)}],
-        arrived=arrived(ctx, births_in(index)),
+        arrived=arrived(ctx, _choosing(index, ctx)),
     )
+
+
+def _choosing(index: Sequence[Value], ctx: Context) -> Paths:
+    """Spikes that pick rows: comparisons of integers, and bits, are none that arrive."""
+    return frozenset(b.path for b in ctx.births(births_in(index)) if not b.weak or b.feeds)
 
 
 def _read(ctx: Context, shape: tuple[int, ...]) -> Tap:

@@ -171,6 +171,15 @@ def _broadcast(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border:
     return tuple(found)
 
 
+def _sliced(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border | None:
+    """What is left of zeros at the ends."""
+    p, known = eqn.params, border(ins[0], ctx)
+    if p["strides"] is not None and any(s != 1 for s in p["strides"]):
+        return None
+    sizes = zip(ins[0].axes.shape, p["start_indices"], p["limit_indices"], known, strict=True)
+    return tuple((max(lo - at, 0), max(hi - (n - end), 0)) for n, at, end, (lo, hi) in sizes)
+
+
 def _reshaped(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border | None:
     """Axes of length one that come and go."""
     shape, known = shape_of(eqn.outvars[0]), border(ins[0], ctx)
@@ -183,12 +192,24 @@ def _reshaped(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border | None:
 
 def _written(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border | None:
     """Data written at a place that the program knows, and what there was before."""
-    there = written(eqn, ins, ctx)
-    return None if there is None else _common([there, _all(ins[0], ctx)])
+    there, before = _places_written(eqn, ins, ctx), _all(ins[0], ctx)
+    if there is None:
+        return None
+    new = ins[1] if eqn.primitive.name == "dynamic_update_slice" else ins[2]
+    if new.constant == 0 and "add" not in eqn.primitive.name:
+        left = (_ends(there == 0, a) for a in range(there.ndim))
+        return tuple(map(_larger, left, before))
+    return _common([_ends_of(there), before])
 
 
 def written(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border | None:
     """What an equation leaves of an array, at the ends of its axes, where it writes into it."""
+    there = _places_written(eqn, ins, ctx)
+    return None if there is None else _ends_of(there)
+
+
+def _places_written(eqn: Any, ins: Sequence[Value], ctx: Context) -> np.ndarray | None:
+    """1 where an equation writes into an array, if the program knows the place."""
     state, *rest = ins
     is_slice = eqn.primitive.name == "dynamic_update_slice"
     new, index = (rest[0], rest[1:]) if is_slice else (rest[1], rest[:1])
@@ -199,7 +220,10 @@ def written(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border | None:
         zeros = jnp.zeros(state.axes.shape, eqn.invars[0].aval.dtype)
         ones, where = jnp.ones(new.axes.shape, zeros.dtype), [jnp.asarray(p) for p in places]
         operands = [ones, *where] if is_slice else [*where, ones]
-        there = np.asarray(eqn.primitive.bind(zeros, *operands, **eqn.params))
+        return np.asarray(eqn.primitive.bind(zeros, *operands, **eqn.params))
+
+
+def _ends_of(there: np.ndarray) -> Border:
     return tuple(_ends(there, a) for a in range(there.ndim))
 
 
@@ -219,6 +243,7 @@ _RULES: dict[str, Callable[[Any, Sequence[Value], Context], Border | None]] = {
     "pad": _padded,
     "concatenate": _beside,
     "transpose": _transposed,
+    "slice": _sliced,
     **dict.fromkeys("dynamic_update_slice scatter scatter-add scatter_add".split(), _written),
     "broadcast_in_dim": _broadcast,
 }

@@ -114,7 +114,8 @@ def _masked_events(eqn: Any, a: Events, b: Events, ctx: Context) -> Found:
     terms, nonneg = scaled_terms(eqn, ins, False), a.nonneg and b.nonneg
     kept: dict[str, Any] = dict(terms=terms, pair=pair_of(a, b, ctx))
     out = spikes_of(found).but(beside=not plain, nonneg=nonneg, **kept)
-    return found.but(outs=[out], events=_both if out.beside else None)
+    events = _both if out.beside else None
+    return found.but(outs=[out], events=events, gates=gates(ins, ctx))
 
 
 def _one_scale(a: Events, b: Events) -> Scale | None:

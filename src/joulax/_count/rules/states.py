@@ -22,7 +22,6 @@ def sliced(info: Value, path: Path, length: int) -> Value:
     return info.anew(
         axes=axes,
         source=info.root,
-        given=NONE,  # each step has elements of its own
         place=info.place.walked(loop),
         terms=frozenset(_sliced_term(t, loop) for t in info.terms),
         weight=None,

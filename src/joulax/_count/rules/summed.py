@@ -8,11 +8,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array
 
-from ..axes import IDLE, WEIGHT, Axes, delivered
+from ..axes import IDLE, VARIES, WEIGHT, Axes, delivered
 from ..events import mask
 from ..exact import MANY
 from ..findings import EVENTS, Companions, Context, Found, Operands, Site, Tap
-from ..kinds import SPIKE, ZERO, Analog, Data, Events, Term, Value, varied
+from ..kinds import SPIKE, ZERO, Analog, Data, Events, Parameter, Term, Value, varied
 from ..pair import Pair
 from ..places import NONE, union
 from .births import mixed
@@ -91,10 +91,26 @@ def sum_over(eqn: Any, info: Value, ctx: Context, axes: Sequence[int]) -> Found:
     if found:
         return hand_sum(eqn, info, ctx, found)
     added = _added(eqn, info, axes)
+    if isinstance(info, Events) and _is_uneven(info, axes, ctx):
+        cause = because(eqn, "events at different scales are summed")
+        out = data_of(added)
+        strong = frozenset(b.path for b in ctx.births(out.births) if not b.weak)
+        fields: dict[str, Any] = dict(births=strong, held=out.held, size=out.size)
+        return Found([Analog(out.axes, cause=cause, part=out.part, random=out.random, **fields)])
     pair = info.pair if isinstance(info, Events) and "axes" in eqn.params else None
     if pair is not None and pair.meets(info.axes.shape, axes):
         return _pair_sum(eqn, info, pair, ctx, axes, added)
     return added
+
+
+def _is_uneven(info: Events, axes: Sequence[int], ctx: Context) -> bool:
+    """Whether a constant that differs along axes that are summed has scaled the events."""
+    made = ctx.maker(info.number)
+    if made is None or made[0].primitive.name not in ("mul", "div"):
+        return False
+    scales = [i for i in made[1] if isinstance(i, Parameter) and not (i.leaves or i.is_mask)]
+    sized = (s for s in scales if len(s.axes) == len(info.axes))
+    return any(s.constant is None and s.axes.has_any(axes, VARIES) for s in sized)
 
 
 def _added(eqn: Any, info: Data, axes: Sequence[int]) -> Found:
