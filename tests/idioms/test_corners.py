@@ -486,3 +486,16 @@ def test_scalars_are_added_in_a_loop():
     account = count(run, W, jnp.stack([S[:2], T[:2]]), spikes=1)
     (record,) = account.values()
     assert (float(record.neurons), float(record.updates)) == (3, 12)
+
+
+def test_long_chains_are_followed_some_way_back():
+    """Hundreds of products of data or of constants, one of the other, before a sum."""
+
+    def run(p, s):
+        v, fade = s @ p, jnp.ones((4, 3), jnp.float32)
+        for _ in range(600):
+            v, fade = v * 0.999, fade * 0.999
+        return fade * v + v
+
+    (record,) = count(run, W, S, spikes=1).values()
+    assert float(record.ac) == W.shape[1] * events(S)

@@ -11,6 +11,7 @@ from jax.extend.core import Jaxpr
 from .run import evaluate_one
 
 LARGEST = 2**20  # elements; larger constants are not computed
+DEEPEST = 100  # equations, one made of the other
 
 
 class Constants:
@@ -30,20 +31,25 @@ class Constants:
         """Output `k` of an equation of this jaxpr, whose operands may be constants."""
         self._made.setdefault(number, (jaxpr, eqn, operands, k))
 
-    def value(self, number: int) -> np.ndarray | None:
-        """The constant, or `None` where it depends on arguments, draws numbers, or is large."""
+    def value(self, number: int, deep: int = 0) -> np.ndarray | None:
+        """The constant, or `None` where it depends on arguments, draws numbers, or is large.
+
+        So it is where `deep` equations made it, one of the other.
+        """
         if number not in self._known:
-            self._known[number] = self._computed(number)
+            if deep > DEEPEST:
+                return None
+            self._known[number] = self._computed(number, deep)
         found = self._known[number]
         return None if found is None else np.asarray(found)
 
-    def _computed(self, number: int) -> Any:
+    def _computed(self, number: int, deep: int) -> Any:
         if number not in self._made:
             return None
         jaxpr, eqn, operands, k = self._made[number]
         if eqn.effects or any(_elements(v) > LARGEST for v in (*eqn.invars, *eqn.outvars)):
             return None
-        values = [self.value(n) for n in operands]
+        values = [self.value(n, deep + 1) for n in operands]
         if any(v is None for v in values):
             return None
         with jax.ensure_compile_time_eval():

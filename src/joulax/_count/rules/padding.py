@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import jax
@@ -14,6 +15,8 @@ from ..kinds import Parameter, Value
 from .registry import shape_of
 
 MOST = 2**20  # elements of an array whose zeros are looked for by writing into it
+DEEPEST = 50  # equations back, in which zeros are looked for
+_DEPTH: ContextVar[int] = ContextVar("depth", default=0)
 Border = tuple[tuple[int, int], ...]  # zeros at the beginning and end of each axis
 
 # Of zero, these make zero; the others of their operands may be anything.
@@ -26,9 +29,15 @@ _THRESHOLDS = ("gt", "max")
 
 def border(value: Value, ctx: Context) -> Border:
     """How many zeros stand at both ends of each axis of a value, as far as the program says."""
-    notes = ctx.notes(value.number)
+    notes, depth = ctx.notes(value.number), _DEPTH.get()
     if "border" not in notes:
-        notes["border"] = _border(value, ctx)
+        if depth > DEEPEST:
+            return ((0, 0),) * len(value.axes)
+        token = _DEPTH.set(depth + 1)
+        try:
+            notes["border"] = _border(value, ctx)
+        finally:
+            _DEPTH.reset(token)
     return notes["border"]
 
 
