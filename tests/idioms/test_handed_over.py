@@ -498,3 +498,24 @@ def test_spikes_are_added_where_a_shift_has_left_room(shift):
     seen = sum(float(x[max(t - 2, 0) : t + 1].sum()) for t in range(T))
     _, account = count(run, P, x)
     assert float(account["w"].ac) == H * seen
+
+
+def test_two_populations_on_one_current_are_counted_each():
+    """One whose spikes leave, and one whose spikes a returned counter has added up."""
+
+    def run(p, x):
+        def step(c, x):
+            v, u, fired = c
+            current = x @ p["w"]
+            v, s = lif(v, current)
+            u = 0.5 * u + current
+            z = fire(u, 0.5)
+            return (v, u * (1 - z), fired + z), s
+
+        (_, _, fired), spikes = lax.scan(step, (Z, Z, Z), x)
+        return spikes, fired
+
+    (spikes, fired), account = count(run, P, X)
+    (record,) = account.values()
+    assert float(record.spikes) == float(spikes.sum() + fired.sum())
+    assert (float(record.neurons), float(record.updates)) == (2 * H, 2 * H * B * T)

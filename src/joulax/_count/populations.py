@@ -54,10 +54,19 @@ def leave(tables: Tables, outs: Sequence[Data]) -> None:
     spikes = [o for o in outs if isinstance(o, Events) and _are_spikes(o)]
     tables.leaving = _made_of(tables, union(o.births for o in spikes))
     living = tables.living()
-    known = union(origins(tables, b) for b in living)
     others = _made_of(tables, union(o.births for o in outs))
-    told = (b for b in others if origins(tables, b) & known or tables.ancestors(b) & living)
-    tables.leaving |= others - frozenset(told)
+    told = frozenset(b for b in others if any(_is_told(tables, b, other) for other in living))
+    tables.leaving |= others - told
+
+
+def _is_told(tables: Tables, birth: Path, other: Path) -> bool:
+    """Whether spikes are of neurons whose spikes are counted: not of others on the same current."""
+    if other in tables.ancestors(birth):
+        return True
+    pair = [tables.births[b] for b in (birth, other)]
+    driven = all(b.feeds & tables.sites.keys() and b.held for b in pair)
+    apart = driven and not pair[0].held & pair[1].held
+    return bool(origins(tables, birth) & origins(tables, other)) and not apart
 
 
 def _made_of(tables: Tables, births: Paths) -> Paths:
