@@ -156,7 +156,7 @@ def test_samples_of_a_state(step, state):
     one_population(account, spikes)
 
 
-@pytest.mark.parametrize(("step", "state"), STEPS[:3], ids=IDS[:3])
+@pytest.mark.parametrize(("step", "state"), STEPS[:4], ids=IDS[:4])
 def test_one_step(step, state):
     (_, spikes), account = count(step, P, state + 0.9, X[0], spikes=2)
     one_population(account, spikes, steps=1)

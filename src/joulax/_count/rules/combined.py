@@ -34,12 +34,13 @@ def logical(
     strong = [d for d in spikes if not d.weak]
     kept = strong if masks and strong else spikes
     births = _masked(kept, strong, ctx) if masks else births_in(kept)
-    out = _combined(eqn, spikes, strong, births, ctx, values).but(**fields)
+    before = _of_states(births, ctx) if masks else NONE
+    out = _combined(eqn, spikes, strong, births - before, ctx, values).but(**fields)
     pooled = any(is_reduced(s.part) for s in spikes)  # they have fired before
     fires = is_simple(values) and not pooled and not _are_pairs(ins, spikes, out)
-    if fires and (other or _meets(spikes, kept, out, ctx)):
-        forms = births_in(ins) & births
-        return refired(eqn, ctx, out, forms or births, complement=other)
+    if fires and (other or before or _meets(spikes, kept, out, ctx)):
+        forms = births_in(ins) & out.births
+        return refired(eqn, ctx, out, forms or out.births, complement=other)
     return Found([out])
 
 
@@ -48,6 +49,13 @@ def _masked(kept: Sequence[Events], strong: Sequence[Events], ctx: Context) -> P
     births = births_in(kept)
     births = births if ctx.one_population(births) else firing(births, ctx)
     return births if all(d.births for d in strong) else _driven(births, ctx)
+
+
+def _of_states(births: Paths, ctx: Context) -> Paths:
+    """Comparisons of a state that came as an argument, beside spikes of the neurons it is of."""
+    known = ctx.births(births)
+    own = union(b.given for b in known if b.feeds)
+    return frozenset(b.path for b in known if not b.feeds and b.given & own)
 
 
 def _driven(births: Paths, ctx: Context) -> Paths:
