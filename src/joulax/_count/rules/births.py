@@ -65,10 +65,8 @@ def _firing(labels: int) -> int:
 def _regions(data: list[Data]) -> list[Data]:
     """Values that say what is batch and time: regions of neurons, else spikes, else all."""
     fed = [d for d in data if d.feeds]
-    own = [
-        d for d in fed if not any(d.axes.flags(COPIED))
-    ]  # what is shared by neurons is no neuron
-    return own or fed or [d for d in data if d.births] or data
+    whole = [d for d in fed if not any(d.axes.flags(COPIED))]  # shared by no neurons
+    return whole or fed or [d for d in data if d.births] or data
 
 
 def common(eqn: Any, ins: Sequence[Value], ctx: Context) -> dict[str, Any]:

@@ -55,17 +55,15 @@ def _selected(eqn: Any, ins: Sequence[Value]) -> list[Value]:
 def _select(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """A choice: by parameters a mask, by spikes a product or a reset."""
     pred, *cases = ins
-    if _all_same(cases):
-        return same(cases[-1], len(cases))
-    decided = _decided(pred, cases)
+    decided = len(cases) - 1 if _all_same(cases) else _decided(pred, cases)
     if decided is not None:
         return same(cases[decided], 1 + decided)
     if all(isinstance(c, Parameter) for c in cases):
         return _select_parameters(eqn, ins, ctx)
     if isinstance(pred, Parameter) and len(cases) == 2 and any(c.opened for c in cases):
         return put_beside(eqn, ins, ctx, chosen_by(pred, (1, 2)))
-    cases = [_levels(c) for c in cases]
-    if all(_around_zero(c) for c in cases) or are_events(_all_values(cases)):
+    cases = list(map(_levels, cases))
+    if all(map(_around_zero, cases)) or are_events(_all_values(cases)):
         return _select_events(eqn, [pred, *cases], ctx)
     return _select_analog(eqn, ins, ctx)
 

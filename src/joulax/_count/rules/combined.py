@@ -33,22 +33,27 @@ def logical(
     spikes = spikes_in((*ins, *gates))
     strong = [d for d in spikes if not d.weak]
     kept = strong if masks and strong else spikes
-    births = _masked(kept, strong, ctx) if masks else births_in(kept)
-    before = _of_states(births, ctx) if masks else NONE
-    out = _combined(eqn, spikes, strong, births - before, ctx, values).but(**fields)
-    pooled = any(is_reduced(s.part) for s in spikes)  # they have fired before
-    fires = is_simple(values) and not pooled and not _are_pairs(ins, spikes, out)
-    if fires and (other or before or _meets(spikes, kept, out, ctx)):
+    births, before = _masked(kept, strong, ctx) if masks else (births_in(kept), NONE)
+    out = _combined(eqn, spikes, strong, births, ctx, values).but(**fields)
+    again = other or before or _meets(spikes, kept, out, ctx)
+    if again and is_simple(values) and not _have_fired(ins, spikes, out):
         forms = births_in(ins) & out.births
         return refired(eqn, ctx, out, forms or out.births, complement=other)
     return Found([out])
 
 
-def _masked(kept: Sequence[Events], strong: Sequence[Events], ctx: Context) -> Paths:
-    """Spikes that are left of some that multiply each other."""
+def _masked(kept: Sequence[Events], strong: Sequence[Events], ctx: Context) -> tuple[Paths, Paths]:
+    """Spikes that are left of some that multiply each other, and what states say among them."""
     births = births_in(kept)
     births = births if ctx.one_population(births) else firing(births, ctx)
-    return births if all(d.births for d in strong) else _driven(births, ctx)
+    births = births if all(d.births for d in strong) else _driven(births, ctx)
+    before = _of_states(births, ctx)
+    return births - before, before
+
+
+def _have_fired(ins: Sequence[Value], spikes: Sequence[Events], out: Events) -> bool:
+    """Whether spikes fire nowhere else than before: pooled, or in pairs."""
+    return any(is_reduced(s.part) for s in spikes) or _are_pairs(ins, spikes, out)
 
 
 def _of_states(births: Paths, ctx: Context) -> Paths:

@@ -10,7 +10,7 @@ from jaxtyping import Array
 from ..axes import VARIES, WEIGHT, Axes
 from ..events import magnitude, mask
 from ..findings import EVENTS, Context, Found, Operands
-from ..kinds import SPIKE, TERNARY, UNIT, Analog, Events, Parameter, Value, few, varied
+from ..kinds import SPIKE, TERNARY, UNIT, Analog, Events, Parameter, Scale, Value, few, varied
 from .births import born, datas, fires, mixed
 from .chosen import through
 from .combined import logical
@@ -183,7 +183,12 @@ def _between(i: int, s: Events, low: float, high: float) -> Found:
         return Found([out.but(values=few(v for v in TERNARY if low <= v <= high), beside=False)])
     if s.scale == UNIT and s.plain and out.nonneg and high in WHOLE:
         return Found([out])
-    each = s.scale[0] if s.scale and not s.scale[1] else None
+    return _cut(i, out, s.scale)
+
+
+def _cut(i: int, out: Events, scale: Scale | None) -> Found:
+    """Events that a limit may have cut, of this scale before."""
+    each = scale[0] if scale and not scale[1] else None
     return Found([out.but(beside=True)], events=lambda ops: [{EVENTS: _left(ops, i, each)}])
 
 
