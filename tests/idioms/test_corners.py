@@ -499,3 +499,25 @@ def test_long_chains_are_followed_some_way_back():
 
     (record,) = count(run, W, S, spikes=1).values()
     assert float(record.ac) == W.shape[1] * events(S)
+
+
+def test_gains_at_indices_are_no_synapses():
+    """One-to-one use of a leaf is arithmetic, wherever it stands."""
+
+    def run(p, a):
+        return a.at[:, jnp.asarray([0, 2])].multiply(p["g"]) @ p["w"]
+
+    account = count(run, {"w": W, "g": jnp.full((4, 2), 0.5, jnp.float32)}, A)
+    assert float(account["w"].mac) == W.shape[1] * np.count_nonzero(A)
+
+
+def test_a_power_of_zero_leaves_no_zeros():
+    """`x⁰` is one in the padding too: a sum with it is one plus a spike, and analog."""
+
+    def run(w, s, t):
+        ones = lax.integer_pow(jnp.pad(s, ((0, 0), (0, 6))), 0)
+        return (ones + 0.5 * jnp.pad(t, ((0, 0), (6, 0)))) @ jnp.concatenate([w, w])
+
+    (record,) = count(run, W, S, T, spikes=(1, 2)).values()
+    assert record.ac is None
+    assert float(record.mac) == 4 * 12 * W.shape[1]

@@ -276,22 +276,13 @@ def _scatter(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     parameters=_scattered_parameters,
 )
 def _scatter_other(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
-    """Other combinations at indices: no sums, so no synapses are lost but in products."""
+    """Other combinations at indices: no sums, so no synapses are lost."""
     values = [whole(ins[i], eqn.invars[i]) for i in (0, 2)]
     data = datas(values)
     found = united(ZERO, *map(values_of, values))
     if found is None or not is_simple(found) or any(d.travels for d in data):
         region = _landed_region(eqn, data) if data else {}
-        found = mixed(eqn, data or datas(ins), ctx, "values combined at indices", **region)
-        return found.but(lost=_multiplied(eqn, values))
+        return mixed(eqn, data or datas(ins), ctx, "values combined at indices", **region)
     known: dict[str, Any] = dict(births=births_in(data), nonneg=is_nonnegative(found))
     cause = because(eqn, "events combined at indices")
     return Found([Events(values[0].axes, cause=cause, values=found, **known)])
-
-
-def _multiplied(eqn: Any, values: Sequence[Value]) -> str | None:
-    """Products of weights and data at indices, which nobody follows."""
-    weights = [v for v in values if isinstance(v, Parameter) and v.leaves and not v.is_mask]
-    products = bool(weights and datas(values)) or any(v.opened for v in values)
-    text = "weights × data, multiplied at indices"
-    return text if products and "mul" in eqn.primitive.name else None

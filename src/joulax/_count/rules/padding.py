@@ -81,8 +81,9 @@ def _none(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border | None:
     return None
 
 
-def _same(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border:
-    return border(ins[0], ctx)
+def _same(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border | None:
+    """What stays zero; nothing to the power of nothing is one."""
+    return border(ins[0], ctx) if eqn.params.get("y", 1) > 0 else None
 
 
 def _product(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border:
