@@ -187,8 +187,8 @@ def objective(new, w, kappa, energies, group, hard):
 @pytest.mark.parametrize("hard", [False, True])
 @pytest.mark.parametrize("group", ["synapse", "neuron", "kernel"])
 def test_the_step_minimises_what_it_says(group, hard):
-    w, energies = array(5, 4, 3), jnp.abs(array(5, 4, 3))
-    w = w.at[2].mul(0.01)  # one group that goes, whatever the grouping
+    w, energies = 2 * array(5, 4, 3), jnp.abs(array(5, 4, 3)) + 0.2
+    w = w.at[2].mul(0.005)  # one group that goes, whatever the grouping
     step = joulax.proximal(0.3, group=group, hard=hard)
     with jax.numpy_rank_promotion("allow"):
         update, _ = step.update(0 * w, step.init(w), w, energies=energies, price=1.5)

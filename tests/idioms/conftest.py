@@ -40,18 +40,6 @@ def fields(record: Activity) -> dict:
     return found
 
 
-STARTS: dict[str, dict] = {}
-
-
-@pytest.fixture(autouse=True)
-def same_draws(request):
-    """Every test draws the same numbers, whichever tests have run before it."""
-    generator = getattr(request.module, "RNG", None)
-    if generator is not None:
-        state = generator.bit_generator.state
-        generator.bit_generator.state = STARTS.setdefault(request.module.__name__, state)
-
-
 @pytest.fixture(autouse=True)
 def on_record(request, monkeypatch):
     """All accounts that a test has seen are those of the record, in their order."""
