@@ -521,3 +521,24 @@ def test_a_power_of_zero_leaves_no_zeros():
     (record,) = count(run, W, S, T, spikes=(1, 2)).values()
     assert record.ac is None
     assert float(record.mac) == 4 * 12 * W.shape[1]
+
+
+def test_shifted_parts_of_themselves_written_out():
+    """Each of 40 steps holds slices of the last one twice: what they are is found in one way."""
+    x = jnp.asarray(RNG.random((40, 6)) < 0.1, jnp.float32)
+
+    def run(w, x):
+        line, out = jnp.zeros((5, 6), jnp.float32), 0.0
+        for now in x:
+            line = jnp.concatenate([now[None], line[:-1]])
+            line = jnp.maximum(line, jnp.pad(line[:-1], ((1, 0), (0, 0))))
+            out = out + line[-1] @ w
+        return out
+
+    line, met = np.zeros((5, 6)), 0.0
+    for now in np.asarray(x):
+        line = np.concatenate([now[None], line[:-1]])
+        line = np.maximum(line, np.pad(line[:-1], ((1, 0), (0, 0))))
+        met += line[-1].sum()
+    account = count(run, W, x, spikes=1)
+    assert (float(account["w"].ac), float(account["w"].dense_ac)) == (3 * met, 40 * 18)

@@ -1,5 +1,6 @@
 """Where a value stands: in the program, and which elements of an array it is."""
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -33,9 +34,19 @@ class Layer:
 
 @dataclass(frozen=True)
 class Several:
-    """Slices of several values, or several of one, that were combined element by element."""
+    """Slices of several values, or several of one, that were combined element by element.
+
+    Those of a long sum hold each other many times over: a hash is found once.
+    """
 
     slices: tuple[Any, ...]
+
+    @functools.cached_property
+    def _hash(self) -> int:
+        return hash(self.slices)
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 @dataclass(frozen=True)
