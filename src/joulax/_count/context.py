@@ -149,7 +149,7 @@ class Around(Context):
 
     def claim(self, population: Population, frame: Path) -> None:
         """A carried state: the population is updated once in each step."""
-        self._walker.claim(population, frame)
+        self._walker.claim(population, frame, self.path)
 
     def used(self, frames: Iterable[Path]) -> bool:
         """Whether any population is updated in these frames."""

@@ -29,6 +29,7 @@ class Claim:
 
     owner: Path
     frame: Path
+    at: Path  # the equation that showed them
     neurons: float  # without batch and time
     repeats: float  # batch and time in one run of the frame
     shape: tuple[int, ...]
@@ -232,13 +233,20 @@ class Tables:
         weak = frozenset(b for b in self.leaving if not self.births[b].weak)
         soft = weak | self._with_others(self._others(weak))
         left = (strong | soft) - self._earlier(strong | soft, strong)
-        silent = {b for b in left if self.births[b].complement and self.births[b].parents & left}
-        return left - silent
+        return left - {b for b in left if self._is_silent(b, left)}
+
+    def _is_silent(self, birth: Path, fired: Paths) -> bool:
+        """Whether neurons are told here that have not fired, in this step or ever."""
+        known = self.births[birth]
+        if known.complement:
+            return bool(known.parents & fired)
+        now = self._made_of(birth) - {birth}
+        others = [self.births[b] for b in now]
+        return bool(others) and all(b.complement and b.parents & fired for b in others)
 
     def _earlier(self, found: Paths, strong: Paths) -> set[Path]:
-        """Earlier forms of births, and all that they are made of where it only leaves."""
-        forms = {p for b in found for p in self.forms(b) if b in strong or p not in strong}
-        return forms | {p for b in found for p in self._before(b, self._made_of) if p not in strong}
+        """Earlier forms of births; what arrives is one of what arrives alone."""
+        return {p for b in found for p in self.forms(b) if b in strong or p not in strong}
 
     def _others(self, births: Iterable[Path]) -> Paths:
         own = ((b, a) for b in births for a in (b, *self.forms(b)))
@@ -263,9 +271,10 @@ class Tables:
         return found
 
     def _made_of(self, birth: Path) -> Paths:
-        """Births that a birth is made of; a complement is of other neurons than fire."""
+        """Births that one is made of in its step; a complement is of other neurons than fire."""
         known = self.births[birth]
-        return NONE if known.complement else known.parents
+        older = (p for p in known.parents if self.is_older(self.births[p], known))
+        return NONE if known.complement else known.parents - set(older)
 
     def taken_back(self, birth: Path) -> set[Path]:
         """Spikes that the neurons of a birth have taken back before, in all their forms."""
@@ -282,16 +291,10 @@ class Tables:
         return next(left, birth)
 
     def forms(self, birth: Path) -> set[Path]:
-        """Births that are earlier forms of the same spikes: no complement, no older step."""
+        """Births that are earlier forms of the same spikes."""
+        return self._before(birth, self._made_of)
 
-        def same(b: Path) -> Paths:
-            known = self.births[b]
-            older = (p for p in known.parents if self._is_older(self.births[p], known))
-            return NONE if known.complement else known.parents - set(older)
-
-        return self._before(birth, same)
-
-    def _is_older(self, parent: Birth, birth: Birth) -> bool:
+    def is_older(self, parent: Birth, birth: Birth) -> bool:
         """Whether spikes are of an earlier step than those made of them, in an unrolled loop."""
         if parent.turns and self._latest(parent.turns) < self._latest(birth.turns):
             return True
@@ -332,7 +335,14 @@ class Tables:
         if known in self.claims:
             return self.claims[known].record
         claimed = [self.claims[f].owner for f in birth.feeds if f in self.claims]
-        return min(claimed or birth.feeds, default=None, key=self.first)
+        feeds = NONE if self._is_encoder(birth) else birth.feeds
+        return min(claimed or feeds, default=None, key=self.first)
+
+    def _is_encoder(self, birth: Birth) -> bool:
+        """Whether nothing but the spikes themselves comes back to what fires."""
+        own = {birth.path, *self.ancestors(birth.path), *self.taken_back(birth.path)}
+        feeds = [self.feeds.get(f) for f in birth.feeds]
+        return all(f is not None and f.births and f.births <= own for f in feeds)
 
     def first(self, feed: Path) -> tuple[bool, Path]:
         """Order of feeds: sites come before one-to-one connections."""

@@ -60,20 +60,29 @@ def leave(tables: Tables, outs: Sequence[Data]) -> None:
 
 
 def _is_told(tables: Tables, birth: Path, other: Path) -> bool:
-    """Whether spikes are of neurons whose spikes are counted: not of others on the same current."""
+    """Whether spikes are of neurons whose spikes are counted: not of others on the same current,
+    nor of an earlier step alone.
+    """
     if other in tables.ancestors(birth):
         return True
     pair = [tables.births[b] for b in (birth, other)]
+    if tables.is_older(pair[1], pair[0]):
+        return False
     driven = all(b.feeds & tables.sites.keys() and b.held for b in pair)
     apart = driven and not pair[0].held & pair[1].held
     return bool(origins(tables, birth) & origins(tables, other)) and not apart
 
 
 def _made_of(tables: Tables, births: Paths) -> Paths:
-    """Spikes, and of latches and running sums, which are made of themselves, what enters them."""
-    latches = frozenset(b for b in births if b in tables.births[b].parents)
-    inside = union(tables.births[b].parents for b in latches) - latches
-    return births - latches | inside if inside else births
+    """Spikes, and of latches and running sums, which are made of themselves, what enters them.
+
+    Into one that goes out (has not fired yet) enters where the spikes are not.
+    """
+    known = tables.births
+    latches = frozenset(b for b in births if b in known[b].parents)
+    inside = union(known[b].parents for b in latches) - latches
+    fired = union(known[b].parents if known[b].complement else frozenset((b,)) for b in inside)
+    return births - latches | fired if fired else births
 
 
 def _are_spikes(events: Events) -> bool:
@@ -81,7 +90,7 @@ def _are_spikes(events: Events) -> bool:
     return is_simple(events.values) and not events.last
 
 
-def claim(tables: Tables, population: Population, frame: Path) -> None:
+def claim(tables: Tables, population: Population, frame: Path, at: Path) -> None:
     """The region fed by these sites is a population of neurons.
 
     The first feeder keeps its record.
@@ -91,7 +100,7 @@ def claim(tables: Tables, population: Population, frame: Path) -> None:
     if population.held and population.state and not population.is_reduced:
         _carry(tables, population, frame)
     most = sum(_delivered(tables.sites[f], frame) for f in population.feeds & tables.sites.keys())
-    new = _claim(population, frame, min(population.feeds, key=tables.first), most)
+    new = _claim(population, frame, at, min(population.feeds, key=tables.first), most)
     again = _turned(tables, population, new)
     where = _elsewhere(tables, population, frame, again)
     if where:
@@ -163,7 +172,7 @@ def _claim_elsewhere(tables: Tables, new: Claim, feed: Path, where: str) -> None
         tables.elsewhere[owner, new.frame] = made
 
 
-def _claim(population: Population, frame: Path, owner: Path, most: float) -> Claim:
+def _claim(population: Population, frame: Path, at: Path, owner: Path, most: float) -> Claim:
     """These neurons, not more than what their sites deliver, if they have any."""
     axes = population.axes
     here = float(axes.size(IDLE))
@@ -173,7 +182,7 @@ def _claim(population: Population, frame: Path, owner: Path, most: float) -> Cla
         for n, labels in dim:
             repeats *= n if labels & REPEATED else 1
     fields = (population.shape, axes, population.state, population.is_reduced, population.part)
-    return Claim(owner, frame, neurons, repeats, *fields)
+    return Claim(owner, frame, at, neurons, repeats, *fields)
 
 
 def _elsewhere(tables: Tables, population: Population, frame: Path, again: Sequence[Path]) -> str:
@@ -275,7 +284,7 @@ def _settle_winners(tables: Tables) -> None:
     for path in sorted(tables.living()):
         birth = tables.births[path]
         if birth.here is not None and not any(f in tables.claims for f in birth.feeds):
-            claim(tables, birth.here, birth.frame)
+            claim(tables, birth.here, birth.frame, path)
 
 
 def _settle_parts(tables: Tables) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from .findings import Population
+from .findings import Birth, Population
 from .places import Path, Paths, union
 from .plan import Claim, Tables
 
@@ -18,9 +18,11 @@ def same_step(
         return None
     feeds = population.feeds | population.chain
     known = _alike(tables, feeds, new)
-    fired = _fired(tables, new.frame, feeds, frozenset(free))
+    fired = _fired(tables, new, feeds, frozenset(free))
     if fired:
-        known = [c for c in known if c.owner not in fired]
+        last = max(b.path for b in fired)
+        ended = union(b.feeds for b in fired)
+        known = [c for c in known if c.owner not in ended and c.at > last]
     elif not population.chain or _driven_before(tables, population, free) >= len(known):
         known = []
     return max(known, key=lambda c: c.owner, default=None)
@@ -32,11 +34,11 @@ def _alike(tables: Tables, feeds: Iterable[Path], new: Claim) -> list[Claim]:
     return [c for c in known if c.frame == new.frame and c.neurons == new.neurons]
 
 
-def _fired(tables: Tables, frame: Path, feeds: Paths, free: Paths) -> Paths:
-    """Currents, and spikes one to one, with which neurons have fired before these came."""
-    births = (b for b in tables.births.values() if b.frame == frame and not b.weak)
-    driven = (b.feeds for b in births if not b.feeds & free)
-    return union(f for f in driven if f & tables.sites.keys() <= feeds)
+def _fired(tables: Tables, new: Claim, feeds: Paths, free: Paths) -> list[Birth]:
+    """Spikes of neurons that some currents, and spikes one to one, drove before these came."""
+    births = [b for b in tables.births.values() if b.frame == new.frame and b.path < new.at]
+    driven = [b for b in births if not (b.weak or b.feeds & free)]
+    return [b for b in driven if b.feeds & tables.sites.keys() <= feeds]
 
 
 def _driven_before(tables: Tables, population: Population, free: Sequence[Path]) -> int:

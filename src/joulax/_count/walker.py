@@ -135,7 +135,7 @@ class Walker:
             tables.lost[ctx.path] = _work(eqn, found.lost)
         populations.unclaim(tables, found)
         for population in found.neurons:
-            self.claim(population, ctx.frame)
+            self.claim(population, ctx.frame, ctx.path)
 
     # -- numbers of values ------------------------------------------------------
 
@@ -222,8 +222,7 @@ class Walker:
                 pairs = zip(new, [*start, *new[len(start) :]], strict=True)
                 state = [s if isinstance(s, Parameter) else old for s, old in pairs]
                 continue
-            # sites, births and feeds keep their places from walk to walk, and the new state may
-            # name them
+            # sites, births and feeds keep their places from walk to walk: the new state names them
             kept = {n: getattr(self.tables, n) for n in ("sites", "births", "feeds", "order")}
             self.tables = dataclasses.replace(before, **kept)
             state = new
@@ -288,9 +287,9 @@ class Walker:
         """Sites that feed the region that fired."""
         return populations.origins(self.tables, birth)
 
-    def claim(self, population: Population, frame: Path) -> None:
+    def claim(self, population: Population, frame: Path, at: Path) -> None:
         """The region fed by these sites is a population of neurons."""
-        populations.claim(self.tables, population, frame)
+        populations.claim(self.tables, population, frame, at)
 
     def settle(self) -> None:
         """What is known at the end: populations in several parts, and at several turns."""
@@ -396,5 +395,6 @@ def _without(state: Value, births: Paths, feeds: Paths) -> Value:
     """A state that names neither some spikes nor some feeds."""
     if not isinstance(state, Data):
         return state
-    fired = state.fired - births
-    return state.but(births=state.births - births, feeds=state.feeds - feeds, fired=fired)
+    left = state.feeds - feeds
+    gone = dict[str, Any](size=0.0) if state.feeds and not left else {}
+    return state.but(births=state.births - births, feeds=left, fired=state.fired - births, **gone)

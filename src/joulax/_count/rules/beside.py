@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -99,7 +100,7 @@ def _put(eqn: Any, ins: Sequence[Value]) -> Put:
     """How an equation puts its operands together."""
     places = data_places(eqn, ins)
     index = tuple(i for k, i in enumerate(ins) if k not in places)
-    return Put(tuple(places), _along(eqn), index, eqn.primitive.name in BUFFERS)
+    return Put(tuple(places), along(eqn), index, eqn.primitive.name in BUFFERS)
 
 
 def beside(eqn: Any, ins: Sequence[Value], ctx: Context, put: Put | None = None) -> Found:
@@ -116,7 +117,7 @@ def beside(eqn: Any, ins: Sequence[Value], ctx: Context, put: Put | None = None)
     assert isinstance(joined, Data)
     out = joined.anew(
         weight=None,
-        terms=frozenset(map(put.held, _beside_terms(eqn, values, put.along))),
+        terms=_beside_terms(eqn, values, put),
         **_rearranged(eqn, values, put),
         held=joined.held - put.gone(values) | kept,
         feeds=feeds_in(values),
@@ -140,7 +141,7 @@ def _rearranged(eqn: Any, values: Sequence[Value], put: Put) -> dict[str, Any]:
     return dict(source=source, place=Place((moved,), loops))
 
 
-def _along(eqn: Any) -> tuple[int, ...]:
+def along(eqn: Any) -> tuple[int, ...]:
     """Axes along which a part is not where the others are."""
     p: dict[str, Any] = eqn.params
     if "padding_config" in p:
@@ -189,20 +190,61 @@ def _windowed(eqn: Any, axes: Axes, shape: tuple[int, ...], labels: int) -> Axes
     return axes.moved(put).broadcast(shape, windows(eqn, len(shape)), labels)
 
 
-def _beside_terms(eqn: Any, values: Sequence[Value], along: tuple[int, ...]) -> frozenset[Term]:
+def _beside_terms(eqn: Any, values: Sequence[Value], put: Put) -> frozenset[Term]:
     """Terms of the parts; along the axis of the parts they vary where the parts differ."""
-    parts = [(v, t) for v in values if isinstance(v, Data) for t in v.terms]
-    counted = {t.factors for _, t in parts if t.counted}
-    parts = [(v, t) for v, t in parts if not (_is_former(t) and t.factors in counted)]
+    given = [(v, t) for v in values if isinstance(v, Data) for t in v.terms]
+    alone = len({v.number for v, _ in given}) == 1 and _among_zeros(values)
+    parts = list(zip(values, put.places, strict=True))
+    moved = [(v, t) for v, i in parts for t in placed_terms(eqn, v, i, put, moves=alone)]
+    new = {t.factors for v, t in moved if v is not values[0] or t.stored}
+    counted = {t.factors for _, t in moved if t.counted}
+    moved = [(v, t) for v, t in moved if not (_is_former(t) and t.factors in counted)]
     merged: dict[Any, Term] = {}
-    for v, t in parts:  # one term a leaf and source
-        axes = _fitted(eqn, t.axes, 0)
-        if _meets(v, t, parts):
-            axes = axes.marked(WEIGHT | SOURCE, along)
+    for v, t in moved:  # one term a leaf and source
+        if _meets(v, t, moved):
+            t = t.but(axes=t.axes.marked(WEIGHT | SOURCE, put.along))
         key = (t.weight.leaves, t.source, t.spiking, t.counted)
         old = merged.get(key)
-        merged[key] = t.but(axes=axes) if old is None else old.but(axes=either(old.axes, axes))
-    return frozenset(merged.values())
+        merged[key] = t if old is None else _united(old, t)
+    return frozenset(put.held(t) if t.factors in new else t for t in merged.values())
+
+
+def _united(old: Term, new: Term) -> Term:
+    """Products of one leaf and source, in two parts of one array."""
+    many = old.positions if old.carried or new.carried else old.positions + new.positions
+    return old.but(axes=either(old.axes, new.axes), positions=min(many, 1.0))
+
+
+def _among_zeros(values: Sequence[Value]) -> bool:
+    return all(isinstance(v, Data) or v.constant == 0 for v in values)
+
+
+def placed_terms(eqn: Any, value: Value, i: int, put: Put, *, moves: bool) -> list[Term]:
+    """Terms of operand i where it is put, among zeros that `moves` them to another place."""
+    if not isinstance(value, Data):
+        return []
+    share = 1.0  # of the elements; all of them if a loop or data say where
+    if not (put.walked or datas(put.index)):
+        share = eqn.invars[i].aval.size / max(math.prod(shape_of(eqn.outvars[0])), 1)
+    key = (eqn.primitive.name, str(eqn.params), i, *(v.number for v in put.index))
+    found: list[Term] = []
+    for t in value.terms:
+        t = t.but(axes=_fitted(eqn, t.axes, 0))
+        if not t.carried:
+            t = t.but(positions=t.positions * share)
+            t = _elsewhere(t, put.along, key) if moves else t
+        found.append(t)
+    return found
+
+
+def _elsewhere(term: Term, along: Sequence[int], key: Any) -> Term:
+    """A term whose factors stand at another place, along the axes on which they differ."""
+    rank = len(term.axes)
+    own, source = (tuple(a for a in along if term.axes.has(a, s)) for s in (WEIGHT, SOURCE))
+    weight, place = term.weight.place, term.place
+    weight = weight.at(Rearranged(own, rank, key)) if own else weight
+    place = place.at(Rearranged(source, rank, key)) if source else place
+    return term.but(weight=dataclasses.replace(term.weight, place=weight), place=place)
 
 
 def _is_former(term: Term) -> bool:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -28,7 +29,7 @@ from ..kinds import (
 from ..places import NONE, Paths, union
 from .births import datas, mixed, placed_births
 from .combined import firing
-from .contents import arrived, births_in
+from .contents import arrived, births_in, loops_of
 from .registry import (
     because,
     data_of,
@@ -87,10 +88,8 @@ def _moved_pick(eqn: Any, info: Data, index: Sequence[Value], ctx: Context) -> F
     shape = shape_of(eqn.outvars[0])
     axes = _picked_axes(info.axes, shape)
     key, loops = _index_key(index), _loops(index)
-    terms = frozenset(
-        t.but(axes=_picked_axes(t.axes, shape), place=t.place.at(key).walked(loops))
-        for t in info.terms
-    )
+    along = _picked_along(eqn, info.axes.shape)
+    terms = frozenset(_picked_term(t, along, shape, key, loops) for t in info.terms)
     fewer = axes.size(IDLE) < info.axes.size(IDLE) and not datas(index)
     out = info.anew(
         axes=axes,
@@ -105,6 +104,24 @@ def _moved_pick(eqn: Any, info: Data, index: Sequence[Value], ctx: Context) -> F
     if isinstance(out, Events):
         out = out.but(values=united(out.values, ZERO), nan_test=False)
     return Found([out], events=travelling(out, lambda ops: _moved(eqn, ops)))
+
+
+def _picked_along(eqn: Any, shape: tuple[int, ...]) -> list[int]:
+    """Axes of an array along which some of it is picked."""
+    taken: Sequence[int] = eqn.params["slice_sizes"]
+    return [a for a, (n, few) in enumerate(zip(shape, taken, strict=True)) if few < n]
+
+
+def _picked_term(
+    term: Term, along: Sequence[int], shape: tuple[int, ...], key: Any, loops: Paths
+) -> Term:
+    """A product that is picked: of other elements of its leaf and source, as they differ there."""
+    weight, place = term.weight, term.place
+    if term.axes.has_any(along, WEIGHT):
+        weight = replace(weight, place=weight.place.at(key).walked(loops))
+    if term.axes.has_any(along, SOURCE):
+        place = place.at(key).walked(loops)
+    return term.but(axes=_picked_axes(term.axes, shape), place=place, weight=weight)
 
 
 def _moved(eqn: Any, ops: Operands) -> Companions:
@@ -177,7 +194,7 @@ def _look_up(eqn: Any, table: Parameter, index: Sequence[Value], ctx: Context) -
     chosen = datas(index)[0]
     rows = _row_axes(eqn, shape)
     axes = varied(shape)
-    key, loops = _index_key(index), _loops(index)
+    key, loops = _index_key(index), _loops(index) | union(map(loops_of, index))
     place = table.place.at(key).walked(loops)
     own = axes.relabelled(lambda s: WEIGHT if s & VARIES else 0)
     weight = Weight(table.leaves, own, place, table.layer)

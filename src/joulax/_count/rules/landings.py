@@ -1,5 +1,6 @@
 """Sums at indices: synapses by index, histograms, other combinations."""
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +12,7 @@ from jaxtyping import Array
 from ..axes import IDLE, REPEATED, SOURCE, VARIES, WEIGHT, Axes
 from ..events import existing, mask
 from ..exact import LIMIT
-from ..findings import EVENTS, Context, Found, Operands, Site, Tap
+from ..findings import EVENTS, Companions, Context, Found, Operands, Site, Tap
 from ..kinds import (
     UNIT,
     ZERO,
@@ -28,16 +29,25 @@ from ..kinds import (
     varied,
 )
 from ..places import NONE, Place, union
-from .beside import Put, beside
+from .beside import Put, along, beside, placed_terms
 from .births import datas, mixed
 from .chosen import bare_terms
 from .contents import arrived, births_in, held_in, loops_of, spikes_in
 from .padding import after_each_other, border, written
 from .products import current
-from .registry import because, parameter_of, rule, shape_of, site_of, whole, windows
+from .registry import (
+    because,
+    parameter_of,
+    rule,
+    shape_of,
+    site_of,
+    travelling,
+    whole,
+    windows,
+)
 from .sets import values_of
 from .summed import again
-from .terms import at_most, lookups, outermost, positions, real_layer
+from .terms import at_most, broadcast, lookups, merged_terms, outermost, positions, real_layer
 
 
 def _scattered_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
@@ -60,13 +70,51 @@ def _scatter_add(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     scale = _landed_scale(state, updates)
     if scale is not None:
         return _landed_events(eqn, state, index, updates, scale)
+    return _met(eqn, state, index, updates, ctx) or _added(eqn, state, index, updates, ctx)
+
+
+def _met(eqn: Any, state: Value, index: Value, updates: Value, ctx: Context) -> Found | None:
+    """Products added to others of the same leaf that are there already: a sum by hand."""
+    if not (isinstance(updates, Data) and isinstance(state, Data)):
+        return None
+    new = updates.but(axes=state.axes, terms=_placed(eqn, index, updates))
+    return merged_terms(eqn, [state, new], ctx, functools.partial(_put, eqn), (0, 2))
+
+
+def _put(eqn: Any, ops: Operands, i: int, counts: Array | None) -> Array:
+    """Counts of what was there (0), or of what is added (2), at the shape of the result."""
+    out, new = ops.outs[0], ops.values[2]
+    if i == 0:
+        return broadcast(ops, i, counts)
+    if counts is None:
+        counts = jnp.full(jnp.shape(new), out.size / new.size, jnp.float32)
+    return again(eqn, jnp.zeros(out.shape, jnp.float32), ops.values[1], counts)[0]
+
+
+def _placed(eqn: Any, index: Value, updates: Data) -> frozenset[Term]:
+    """Products where they are added, as among zeros."""
+    put = Put((0, 2), along(eqn), (index,), over=True)
+    return frozenset(placed_terms(eqn, updates, 2, put, moves=True))
+
+
+def _added(eqn: Any, state: Value, index: Value, updates: Value, ctx: Context) -> Found:
+    """Values added at indices that are no sum by hand yet: products travel on."""
     values = datas((state, updates)) or datas([index])
     found = mixed(eqn, values, ctx, "values are added at indices", **_landed_region(eqn, values))
-    out = found.outs[0]
+    out, lost = found.outs[0], _lost(eqn, values, updates, ctx)
     assert isinstance(out, Data)
-    kept = frozenset(t for t in (state.terms if isinstance(state, Data) else NONE) if t.counted)
-    out = out.but(terms=kept | bare_terms([state, updates]))
-    return found.but(outs=[out], lost=_lost(eqn, values, updates, ctx))
+    terms = state.terms if isinstance(state, Data) else NONE
+    if isinstance(updates, Data) and lost is None:
+        terms |= _placed(eqn, index, updates)
+    terms = frozenset(t for t in terms if t.counted or lost is None)
+    out = out.but(terms=terms | bare_terms([state, updates]))
+
+    def travel(ops: Operands) -> list[Companions]:
+        keys = {t.key for t in out.pending}
+        own = {k: (ops.term(0, k), ops.term(2, k)) for k in keys}
+        return [{k: again(eqn, a, ops.values[1], b)[0] for k, (a, b) in own.items()}]
+
+    return found.but(outs=[out], lost=lost, events=travelling(out, lambda ops: travel(ops)[0]))
 
 
 def _beside(eqn: Any, ins: Sequence[Value], ctx: Context) -> Put | None:
@@ -77,8 +125,8 @@ def _beside(eqn: Any, ins: Sequence[Value], ctx: Context) -> Put | None:
     if there is None:
         return None
     zeros = tuple((n, n) for n in shape) if ins[0].constant == 0 else border(ins[0], ctx)
-    along = after_each_other(shape, there, zeros)
-    return Put((0, 2), along, (ins[1],), over=True) if along else None
+    apart = after_each_other(shape, there, zeros)
+    return Put((0, 2), apart, (ins[1],), over=True) if apart else None
 
 
 def _landed_region(eqn: Any, values: Sequence[Data]) -> dict[str, Any]:

@@ -127,7 +127,7 @@ def _weighted(
         spiking=is_spiking(data),
         cause=data.cause,
         dense=g.dense,
-        synapses=_distinct(ins[w], g.synapses[w], w, g),
+        synapses=_walked(ctx, weight, _distinct(ins[w], g.synapses[w], w, g)),
         neurons=float(min(g.neurons[w], axes.size(IDLE))),
         inputs=g.inputs[w],
         operands=(known_by(data),),
@@ -162,6 +162,15 @@ def _distinct(weight: Value, synapses: float, w: int, g: Geometry) -> float:
     """Distinct positions: a weight that is broadcast along an axis is one."""
     copies = math.prod(weight.axes.shape[a] for a in _copied(weight, g, w))
     return synapses / copies
+
+
+def _walked(ctx: Context, weight: Weight, here: float) -> float:
+    """Distinct positions in all steps of loops that take another part of a weight in each."""
+    loops = weight.place.loops - ({weight.layer.path} if weight.layer else NONE)
+    if not loops:
+        return here
+    steps, whole = ctx.steps(loops), max(here, ctx.elements(weight.leaves))
+    return whole if steps is None else min(here * steps, whole)
 
 
 def _copied(weight: Value, g: Geometry, w: int) -> list[int]:

@@ -208,12 +208,15 @@ def _neurons_of(ctx: Any, info: Analog) -> float:
 
 
 def claim_states(ctx: Any, frame: Path, states: Sequence[Value], path: Path) -> None:
-    """A state that is carried on from itself makes its region a population of neurons."""
+    """A state that is carried on from itself makes its region a population of neurons.
+
+    What spikes alone reach, one to one, is one only if it fires.
+    """
     for info in states:
         if not isinstance(info, Analog) or ctx.backward:
             continue
         if any(t.counted and _walks(t, path) for t in info.terms):
             continue  # a weighted sum that the loop adds up term by term
-        size = _neurons_of(ctx, info)
-        if size and info.feeds and any(s[:-1] == path for s in info.held):
+        size, driven = _neurons_of(ctx, info), any(map(ctx.site, info.feeds))
+        if size and driven and any(s[:-1] == path for s in info.held):
             ctx.claim(population(info.but(size=size), info.axes.shape, state=True), frame)

@@ -18,6 +18,15 @@ from .births import common, datas
 from .contents import births_in
 from .registry import because, part, shape_of, site_of
 
+# counts of an operand at the shape of a sum; `None`: one for each product, on average one
+Put = Callable[[Operands, int, Array | None], Array]
+
+
+def broadcast(ops: Operands, i: int, counts: Array | None) -> Array:
+    """Counts of an operand that is broadcast in a sum, as operands are."""
+    return jnp.broadcast_to(1.0 if counts is None else counts, ops.outs[0].shape)
+
+
 # -- products -------------------------------------------------------------------------
 
 
@@ -155,17 +164,27 @@ def together(t: Term, u: Term) -> bool:
     return weights and t.place.differs(u.place, carried)
 
 
-def merged_terms(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
-    """A weighted sum written by hand with `+`: rows added one by one, stencils, loops."""
+def merged_terms(
+    eqn: Any,
+    ins: Sequence[Value],
+    ctx: Context,
+    put: Put = broadcast,
+    places: Sequence[int] = (0, 1),
+) -> Found | None:
+    """A weighted sum written by hand with `+`: rows added one by one, stencils, loops.
+
+    `put` says how counts of the operands at `places` stand in the result, if not by broadcasting.
+    """
     sides = datas(ins)
     pairs = _meetings(*sides) if len(sides) == 2 else []
     if not pairs:
         return None
     met = [t for pair in pairs for t in pair]
     leaves = union(t.weight.leaves for t in met)
-    new = _opened(sides, leaves)
+    new = [(places[i], t) for i, t in _opened(sides, leaves)]
     axes = _sliced(eqn, pairs)
-    sites, taps = _hand_sites(eqn, ctx, new, axes, union(t.carried ^ u.carried for t, u in pairs))
+    carried = union(t.carried ^ u.carried for t, u in pairs)
+    sites, taps = _hand_sites(eqn, ctx, new, axes, carried, put)
     out = _hand_current(eqn, ins, ctx, sites, axes)
     return Found(
         [out.but(terms=_left_over(sides, pairs, leaves, [t for _, t in new]))],
@@ -203,7 +222,7 @@ def _hand_current(
 
 
 def _hand_sites(
-    eqn: Any, ctx: Context, new: Sequence[tuple[int, Term]], axes: Axes, added: Paths
+    eqn: Any, ctx: Context, new: Sequence[tuple[int, Term]], axes: Axes, added: Paths, put: Put
 ) -> tuple[list[Site], list[Tap]]:
     """A site for each weight and kind among the terms that are added here.
 
@@ -217,7 +236,7 @@ def _hand_sites(
         leaves, layer = terms[0].weight.leaves, real_layer(terms, added)
         site = hand_site(eqn, here, terms[0], leaves, shape, own, axes, layer)
         sites.append(site)
-        taps += _hand_taps(here, site, own, delivered(axes))
+        taps += _hand_taps(here, site, own, delivered(axes), put)
     return sites, taps
 
 
@@ -316,6 +335,8 @@ def positions(
     layers = frozenset((layer.path,)) if layer else NONE
     steps = ctx.steps(union(t.weight.place.loops for t in terms) - layers)
     elements = ctx.elements(union(t.weight.leaves for t in terms))
+    if all(t.lookup and t.name == (-1, -1) for t in terms):
+        return elements
     if steps is None or any(t.lookup for t in terms):
         return max(here, elements)
     return min(here * steps, elements) if all(t.is_row for t in terms) else here * steps
@@ -334,11 +355,11 @@ def current_cause(site: Site) -> Cause:
 
 def at_most(terms: Iterable[Term]) -> float:
     """Operations of one element of some products, at most, as far as the program says."""
-    return sum(t.positions * (MANY if t.spiking else 1.0) for t in terms)
+    return sum(math.ceil(t.positions) * (MANY if t.spiking else 1.0) for t in terms)
 
 
 def _hand_taps(
-    ctx: Context, site: Site, new: Sequence[tuple[int, Term]], axes: Axes
+    ctx: Context, site: Site, new: Sequence[tuple[int, Term]], axes: Axes, put: Put
 ) -> tuple[Tap, ...]:
     """Counts of the terms that are added here."""
     each, within = at_most(t for _, t in new), ctx.within_steps()
@@ -347,25 +368,27 @@ def _hand_taps(
 
     def summed(make: Callable[[Operands, int, Key], Array]) -> Callable[[Operands], Sum]:
         def count(ops: Operands) -> Sum:
-            shape = ops.outs[0].shape
-            parts = [jnp.broadcast_to(make(ops, i, key), shape) for i, key in keys]
-            return ctx.resolution.summed(
-                sum(parts, jnp.zeros(shape, jnp.float32)), repeated, within, each
-            )
+            parts = [make(ops, i, key) for i, key in keys]
+            total = sum(parts, jnp.zeros(ops.outs[0].shape, jnp.float32))
+            return ctx.resolution.summed(total, repeated, within, each)
 
         return count
 
     many = {(i, t.key): t.positions for i, t in new}
 
     def ones(ops: Operands, i: int, key: Key) -> Array:
-        return jnp.full((), many[i, key], jnp.float32)
+        return put(ops, i, None) * many[i, key]
+
+    def there(ops: Operands, i: int, key: Key) -> Array:
+        return put(ops, i, ops.term(i, key))
+
+    def graded(ops: Operands, i: int, key: Key) -> Array:
+        return put(ops, i, mask(ops.term(i, key)))
 
     kind = "ac" if site.spiking else "mac"
     dense = site.dense if ctx.resolution.total else summed(ones)
     found = [Tap(site.path, f"dense_{kind}", dense)]
-    found.append(Tap(site.path, kind, summed(Operands.term)))
+    found.append(Tap(site.path, kind, summed(there)))
     if site.spiking:
-        found.append(
-            Tap(site.path, "ac_graded", summed(lambda ops, i, key: mask(ops.term(i, key))))
-        )
+        found.append(Tap(site.path, "ac_graded", summed(graded)))
     return tuple(found)
