@@ -146,10 +146,9 @@ OPTIONS = {
     "steps": dict(steps=STEPS),
     "both": dict(neurons=True, steps=STEPS),
 }
-TIMES = ("scan", "learning", "batch")
 
 
-def over_time(p, xs, time, sites=SITES):
+def over_time(p, xs, time, sites):
     """Every site in every step."""
     layers = lambda p, x: {k: jnp.tanh(sites[k][1](p[k], x)) for k in sites}
     if time == "batch":
@@ -175,18 +174,14 @@ def kept(values, options):
     return values.ravel()
 
 
-@pytest.mark.parametrize("option", OPTIONS)
-@pytest.mark.parametrize("time", TIMES)
-def test_every_site(time, option):
-    """What arrives, by neuron and by step; every other case with spikes."""
-    kind = ("ac", "mac")[([*OPTIONS].index(option) + TIMES.index(time)) % 2]
-    p, xs = {k: w for k, (w, _, _) in SITES.items()}, S if kind == "ac" else A
-    options = OPTIONS[option]
-    model = lambda p, xs: over_time(p, xs, time)
+def check_sites(sites, kind, time, options):
+    """What arrives, by neuron and by step."""
+    p, xs = {k: w for k, (w, _, _) in sites.items()}, S if kind == "ac" else A
+    model = lambda p, xs: over_time(p, xs, time, sites)
     counted = joulax.count(model, weights=0, spikes=1 if kind == "ac" else None, **options)
     _, account = counted(p, jnp.asarray(xs))
     wrong = {}
-    for k, (weight, _, hand) in SITES.items():
+    for k, (weight, _, hand) in sites.items():
         met, every = by_hand(weight, hand, xs)
         want = {kind: met, f"dense_{kind}": every, "updates": np.ones_like(every)}
         want = {f: kept(v, options) for f, v in want.items()}
@@ -195,3 +190,23 @@ def test_every_site(time, option):
             (k, f): (found[f], want[f]) for f in want if not np.array_equal(found[f], want[f])
         }
     assert not wrong
+
+
+@pytest.mark.parametrize("site", SITES)
+@pytest.mark.parametrize("time", ["scan", "batch"])
+def test_a_site(time, site):
+    check_sites({site: SITES[site]}, "ac" if time == "scan" else "mac", time, OPTIONS["both"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "time", "option"),
+    [
+        ("ac", "scan", "total"),
+        ("mac", "scan", "steps"),
+        ("ac", "learning", "neurons"),
+        ("mac", "learning", "steps"),
+        ("ac", "batch", "steps"),
+    ],
+)
+def test_all_sites(kind, time, option):
+    check_sites(SITES, kind, time, OPTIONS[option])
