@@ -212,6 +212,42 @@ def test_a_leaf_that_lands_where_data_say():
     np.testing.assert_array_equal(record.dense_ac, np.bincount(K, minlength=3))
 
 
+ADDED = {  # row by row, where data say
+    "or not": lambda w, v, x: lax.cond(x > 0, lambda: v + w, lambda: v),
+    "or nothing": lambda w, v, x: v + lax.cond(x > 0, lambda: w, lambda: 0.0 * w),
+    "the first branch": lambda w, v, x: lax.cond(x <= 0, lambda: v, lambda: v + w),
+    "one of three": lambda w, v, x: lax.switch(
+        number(x), [lambda: v, lambda: v + w, lambda: v - w]
+    ),
+    "chosen": lambda w, v, x: v + jnp.where(x > 0, w, 0.0),
+    "or what there was": lambda w, v, x: jnp.where(x > 0, v + jnp.where(x > 0, w, 0.0), v),
+    "scaled": lambda w, v, x: v + x * w,
+}
+
+
+def number(x):
+    return x.astype(jnp.int32)
+
+
+@pytest.mark.parametrize("name", ADDED)
+@pytest.mark.parametrize("returned", [True, False])
+def test_rows_that_data_add(name, returned):
+    """A row that is added is an event that arrives; another one is a position alone."""
+
+    def f(w, s):
+        step = lambda v, row: (ADDED[name](row[0], v, row[1]), None)
+        v = lax.scan(step, jnp.zeros(3, jnp.float32), (w, s))[0]
+        return v if returned else jnp.tanh(v)
+
+    there = W.at[1, 1].set(0.0).at[4, 0].set(0.0)
+    for row in (S[0], np.ones(6, np.float32)):
+        (record,) = count(f, there, f32(row), spikes=1).values()
+        found = numbers(record)
+        assert found["ac"] == float(row @ np.count_nonzero(there, 1))
+        assert (found["synapses"], found["dense_ac"]) == (18, 18)
+        assert found.get("updates") == (None if returned else 3)
+
+
 def test_synapses_one_to_one_in_a_batch():
     f = lambda w, s: jnp.tanh(joulax.synapses(w * s))
     (record,) = count(f, W[:, :1].T, f32(S[:2]), spikes=1).values()

@@ -34,6 +34,10 @@ def there():
     return jnp.arange(6) < 4
 
 
+def turned(x):
+    return x.reshape(2, 3).T.reshape(6)
+
+
 APART = {
     "a mask and its rest": lambda x, y: x * f32(here()) + y * (1 - f32(here())),
     "a mask and not": lambda x, y: jnp.where(here(), x, 0) + jnp.where(~here(), y, 0),
@@ -43,6 +47,9 @@ APART = {
     "not not": lambda x, y: x * f32(~~here()) + y * (1 - f32(here())),
     "in another shape": lambda x, y: (
         x * f32(here()).reshape(2, 3).reshape(6) + y * (1 - f32(here()).reshape(2, 3).reshape(6))
+    ),
+    "moved before and behind": lambda x, y: (
+        x * turned(f32(here())) + y * turned(1 - f32(here()))
     ),
     "chosen and multiplied": lambda x, y: jnp.where(here(), x, 0) + y * (1 - f32(here())),
     "one after the other": lambda x, y: (
@@ -62,7 +69,7 @@ MEET = {
     "the rest of another mask": lambda x, y: x * f32(here()) + y * (1 - f32(there())),
     "the rest of both": lambda x, y: x * (1 - f32(here())) + y * (1 - f32(here())),
     "a mask that was moved": lambda x, y: (
-        x * f32(here()).reshape(2, 3).T.reshape(6) + y * (1 - f32(here()))
+        x * turned(f32(here())) + y * (1 - f32(here()))
     ),
     "no mask": lambda x, y: x * f32(here()) + y,
     "half of it": lambda x, y: x * f32(here()) + y * (0.5 - 0.5 * f32(here())),
