@@ -176,7 +176,7 @@ def test_spikes_times_stored_elements(name, transpose, one):
         SPARSE[name].bind(w, INDICES, POINTERS, x, shape=SHAPE, transpose=transpose)[0]
     )
     _, account = joulax.count(f, weights=0)(w, jnp.asarray(x))
-    there = np.asarray(stored(f32(w != 0) * jnp.ones(6), INDICES, POINTERS, SHAPE))
+    there = np.asarray(stored(f32(w != 0) * jnp.ones(6, jnp.float32), INDICES, POINTERS, SHAPE))
     each = x.reshape(n, -1).sum(1)
     ac = float(each @ there.sum(1 if transpose else 0))
     made = dict(neurons=m, updates=m * columns, synapses=6, nonzero=events(there))
