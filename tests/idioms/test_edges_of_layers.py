@@ -51,7 +51,6 @@ TABLE = {  # parts of a layer, each with a nonlinearity of its own; neurons, and
     "with axes of one": (lambda v: [v[:, None, :, None]], 3, 12),
     "put together again": (lambda v: [jnp.concatenate([v[:, 1:], v[:, :1]], 1)], 3, 12),
     "stacked again": (lambda v: [jnp.stack([v[:, 2], v[:, 0], v[:, 1]], 1)], 3, 12),
-    "steps stacked again": (lambda v: [jnp.stack(list(v))], 3, 12),
     "in a mask": (lambda v: [v * f32(np.asarray([1, 0, 1]))[None]], 3, 12),
     "beside zeros": (lambda v: [jnp.pad(v, ((0, 0), (1, 2)))], 3, 12),
     "rolled": (lambda v: [jnp.roll(v, 1, 1)], 3, 12),
