@@ -97,7 +97,7 @@ class Mutant:
 
 
 class Places(ast.NodeVisitor):
-    """Every mutant of one file; annotations, texts and errors are left alone."""
+    """Every mutant of one file; annotations, texts, errors and checks are left alone."""
 
     def __init__(self, path: str, text: str) -> None:
         self.path, self.text, self.found = path, text, []
@@ -193,6 +193,11 @@ class Places(ast.NodeVisitor):
 
     def visit_Raise(self, node: ast.Raise) -> None:
         """The text of an error is no arithmetic."""
+
+    def visit_keyword(self, node: ast.keyword) -> None:
+        """`strict=` checks what a right program never breaks."""
+        if node.arg != "strict":
+            self.generic_visit(node)
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
         """Parts of an f-string have no place of their own in every Python."""

@@ -213,8 +213,6 @@ def _look_up(eqn: Any, table: Parameter, index: Sequence[Value], ctx: Context) -
     out = Analog(
         axes.marked(REPEATED, batch),
         cause=cause,
-        feeds=NONE,
-        size=0.0,
         weight=weight,
         terms=frozenset((term,)),
         held=chosen.held,

@@ -60,7 +60,7 @@ def after_each_other(shape: Sequence[int], a: Border, b: Border) -> tuple[int, .
     return tuple(
         axis
         for axis, (n, p, q) in enumerate(ends)
-        if n > 1 and any(x and y and x + y >= n for x, y in ((p[0], q[1]), (q[0], p[1])))
+        if any(x and y and x + y >= n for x, y in ((p[0], q[1]), (q[0], p[1])))
     )
 
 

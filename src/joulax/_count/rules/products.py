@@ -90,8 +90,7 @@ def bilinear(eqn: Any, ins: Sequence[Value], ctx: Context, geometry: Geometry) -
     if w is None:
         return _pair(eqn, ins, ctx, geometry)
     data = ins[1 - w]
-    if not isinstance(data, Data):
-        return _constant_product(eqn, ins, ctx, geometry, w)
+    assert isinstance(data, Data)
     moved = permuted(eqn, ins, ctx, geometry, w)
     if moved is not None:
         return moved
@@ -103,14 +102,6 @@ def bilinear(eqn: Any, ins: Sequence[Value], ctx: Context, geometry: Geometry) -
                 union(t.weight.leaves for t in found), weight.axes, found[0].weight.place
             )
     return _weighted(eqn, ins, ctx, geometry, w, weight)
-
-
-def _constant_product(
-    eqn: Any, ins: Sequence[Value], ctx: Context, geometry: Geometry, w: int
-) -> Found:
-    """A weight that depends on data, times a parameter: data times that parameter."""
-    swapped = 1 - w
-    return _weighted(eqn, ins, ctx, geometry, swapped, weights_in(ins[swapped]))
 
 
 def _weighted(
