@@ -263,7 +263,6 @@ def check_sites(sites, kind, time, options):
         ("ac", "scan", "both"),
         ("mac", "batch", "both"),
         ("ac", "learning", "neurons"),
-        ("ac", "batch", "steps"),
     ],
 )
 def test_a_site(kind, time, option, site):

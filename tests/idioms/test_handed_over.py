@@ -519,3 +519,32 @@ def test_two_populations_on_one_current_are_counted_each():
     (record,) = account.values()
     assert float(record.spikes) == float(spikes.sum() + fired.sum())
     assert (float(record.neurons), float(record.updates)) == (2 * H, 2 * H * B * T)
+
+
+ENCODERS = {
+    "up": lambda x, v: (lambda s: (v + 0.5 * s, s))((x - v > 0.5).astype(jnp.float32)),
+    "sigma-delta": lambda x, v: (lambda v: (lambda s: (v - s, s))((v > 0.5).astype(jnp.float32)))(
+        v + x
+    ),
+}
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_encoders_that_take_their_spikes_back_start_from_data(encoder):
+    """What nothing but their own spikes comes back to are no neurons, whatever it starts from."""
+    encode = ENCODERS[encoder]
+    xs = jnp.asarray(np.random.default_rng(2).normal(size=(9, 3, 6)), jnp.float32)
+    w = jnp.asarray(np.random.default_rng(3).normal(size=(6, 8)), jnp.float32)
+
+    def run(w, xs):
+        def step(v, x):
+            v, s = encode(x, v)
+            return v, (s @ w, s)
+
+        return jax.lax.scan(step, xs[0], xs[1:])[1]
+
+    (_, spikes), account = joulax.count(run, weights=0)(w, xs)
+    assert set(account) == {"w", "input[0]"}
+    record = account["input[0]"]
+    assert (float(record.spikes), record.neurons, record.updates) == (spikes.sum(), None, None)
+    assert float(account["w"].ac) == 8 * spikes.sum()

@@ -1,8 +1,10 @@
 """Loops that are written out: the neurons of one step are those of the next, and of no other."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 
 import joulax
 
@@ -37,7 +39,8 @@ CURRENTS = {
 def sizes(program, xs=X):
     """Neurons, updates and spikes of all layers together."""
     out, account = joulax.count(program, weights=0, spikes=1)(P, xs)
-    np.testing.assert_allclose(out, program(P, xs), rtol=1e-5, atol=1e-6)
+    same = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    jax.tree.map(same, out, program(P, xs))
     fields = ("neurons", "updates", "spikes")
     every = [[getattr(r, f) for r in account.values()] for f in fields]
     return tuple(sum(float(v) for v in values if v is not None) for values in every)
@@ -219,3 +222,83 @@ def test_currents_that_past_spikes_hold_back_are_those_of_the_scan(counter, recu
     found = sizes(program(False))
     assert found == sizes(program(True))
     assert found[:2] == (N, N * T)
+
+
+def resonator(v, i):
+    a, b = v
+    a, b = a + 0.1 * (-0.5 * a - 2 * b + i), b + 0.1 * (2 * a - 0.5 * b)
+    return (a, b), spike(b - 0.02)
+
+
+def two_synapses(v, i):
+    """The current waits for two steps before it reaches the membrane."""
+    a, b, u = v
+    u = 0.9 * u + b
+    s = spike(u - 0.3)
+    return (0.7 * a + i, 0.8 * b + a, u * (1 - s)), s
+
+
+def trigger(v, i):
+    """On above one limit, off below another."""
+    u, on = v
+    u = 0.9 * u + i
+    on = jnp.where(u > 0.6, 1.0, jnp.where(u < 0.2, 0.0, on))
+    return (u, on), on
+
+
+def once(v, i):
+    u, left = v
+    u = 0.9 * u + i
+    s = spike(u - 0.3) * left
+    return (u, left * (1 - s)), s
+
+
+NEURONS = {
+    "resonator": (resonator, (Z, Z)),
+    "two synapses": (two_synapses, (Z, Z, Z)),
+    "trigger": (trigger, (Z, Z)),
+    "once": (once, (Z, Z + 1)),
+}
+
+
+@pytest.mark.parametrize("states", [False, True], ids=["spikes", "all states"])
+@pytest.mark.parametrize("looped", [True, False], ids=["scan", "written out"])
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_states_that_lag_behind_their_current(neuron, looped, states):
+    """A step ends where neurons fire, though of currents of earlier steps."""
+    step, start = NEURONS[neuron]
+
+    def run(p, xs):
+        def one(v, x):
+            v, s = step(v, x @ p["a"])
+            return v, (v, s) if states else s
+
+        return over_steps(one, start, xs, looped)
+
+    spikes = over_steps(lambda v, x: step(v, x @ P["a"]), start, X, True)
+    assert spikes.sum() > 0
+    assert sizes(run) == (N, N * T, float(spikes.sum()))
+
+
+def test_a_latch_that_goes_out_leaves_its_spikes():
+    """What a loop leaves of `left` is who has not fired: those who have fired in any step."""
+    step = lambda p: lambda v, x: (once(v, x @ p["a"])[0], None)
+    run = lambda p, xs: lax.scan(step(p), (Z, Z + 1), xs)[0][1]
+    fired = over_steps(lambda v, x: once(v, x @ P["a"]), (Z, Z + 1), X, True)
+    assert sizes(run) == (N, N * T, float(fired.sum()))
+
+
+def test_only_the_last_of_several_steps_is_not_told_by_the_others():
+    """Spikes that leave in a sum, most of which have arrived in the next step already."""
+
+    def run(looped):
+        def step(p, c, x):
+            v, s = c
+            v = 0.9 * v + x @ p["a"] + s @ p["r"]
+            s = spike(v - 0.3)
+            return (v - s, s), s
+
+        return lambda p, xs: over_steps(lambda c, x: step(p, c, x), (Z, Z), xs, looped).sum(0)
+
+    fired = float(run(True)(P, X).sum())
+    assert sizes(run(True)) == sizes(run(False)) == (N, N * T, fired)

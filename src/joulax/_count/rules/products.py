@@ -24,7 +24,7 @@ from .contents import arrived
 from .geometry import Geometry
 from .later import Product
 from .permutations import permuted
-from .registry import parameter_of, shape_of, site_of, source_of
+from .registry import because, parameter_of, shape_of, site_of, source_of
 from .terms import brought, current_cause, lookups
 
 
@@ -87,6 +87,10 @@ def bilinear(eqn: Any, ins: Sequence[Value], ctx: Context, geometry: Geometry) -
     """A product of two operands, of which at least one depends on data."""
     ins = [ins[i] for i in geometry.places]
     w = weight_of(ins, geometry)
+    if w is None and not datas(ins):  # stored elements, whose indices alone are data
+        cause = because(eqn, "parameters at places that data say")
+        out = Analog(varied(shape_of(eqn.outvars[0])), cause=cause)
+        return Found([out], lost="two parameters, multiplied at indices that are data")
     if w is None:
         return _pair(eqn, ins, ctx, geometry)
     data = ins[1 - w]

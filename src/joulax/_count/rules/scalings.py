@@ -166,7 +166,7 @@ def _rescaled(s: Events, p: Parameter, values: Values | None, divide: bool) -> d
         return dict(scale=UNIT, beside=False, nonneg=min(values) >= 0 and not s.loose)
     factor, symbols = s.scale
     if not p.constant:
-        symbols = tuple(sorted((*symbols, -p.number if divide else p.number)))
+        symbols = tuple(sorted((*symbols, ~p.number if divide else p.number)))
         return dict(scale=(factor, symbols), beside=True, nonneg=False)
     size = abs(p.constant)
     scale = (factor / size if divide else factor * size, symbols)
