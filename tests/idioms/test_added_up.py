@@ -270,3 +270,42 @@ def test_a_gain_and_its_inverse_are_two_scales():
     run = lambda p, s, t: (s * p["g"] + t / p["g"]) @ p["w"]
     account = count(run, {"g": jnp.full(6, 2.0), "w": P["w"]}, S[:6], S[6:], spikes=(1, 2))
     assert account["w"].ac is None
+
+
+def test_a_kernel_that_is_written_where_events_stand_is_refused():
+    """A sum that is read, grown by a leaf and written back where data say; `.at[…].add` counts."""
+
+    def written(p, at):
+        def event(out, start):
+            piece = lax.dynamic_slice(out, start, (3, 3)) + p["taps"][0]
+            return lax.dynamic_update_slice(out, piece, start), None
+
+        return lax.scan(event, zeros(8, 8), at)[0]
+
+    def added(p, at):
+        window = lambda start: jnp.ix_(start[0] + jnp.arange(3), start[1] + jnp.arange(3))
+        event = lambda out, start: (out.at[window(start)].add(p["taps"][0]), None)
+        return lax.scan(event, zeros(8, 8), at)[0]
+
+    at = jnp.array([[0, 1], [2, 1], [5, 5], [3, 0]])
+    (record,) = count(added, P, at, spikes=None).values()
+    assert float(record.ac) == 4 * 9
+    with pytest.raises(ValueError, match="weights added where data say"):
+        joulax.count(written, weights=0)(P, at)
+
+
+def test_what_one_neuron_of_all_is_given_is_no_weight():
+    """A threshold that grows where a winner has fired: one number, wherever it lands."""
+    p = {"w": P["w"], "more": jnp.float32(0.1)}
+
+    def run(p, xs):
+        def step(limits, x):
+            first = jnp.argmax(x @ p["w"] - limits)
+            more = lax.dynamic_slice(limits, (first,), (1,)) + p["more"]
+            return lax.dynamic_update_slice(limits, more, (first,)), first
+
+        return lax.scan(step, zeros(8), xs)[1]
+
+    account = count(run, p, jnp.ones((5, 6), jnp.float32))
+    assert list(account) == ["w"]
+    assert float(account["w"].ac) == 5 * 48

@@ -548,3 +548,38 @@ def test_encoders_that_take_their_spikes_back_start_from_data(encoder):
     record = account["input[0]"]
     assert (float(record.spikes), record.neurons, record.updates) == (spikes.sum(), None, None)
     assert float(account["w"].ac) == 8 * spikes.sum()
+
+
+DECISIONS = {
+    "the winner": lambda s, y: s.sum(0).argmax(-1),
+    "who is right": lambda s, y: s.sum(0).argmax(-1) == y,
+    "how many are right": lambda s, y: (s.sum(0).argmax(-1) == y).mean(),
+    "one of all": lambda s, y: jax.nn.one_hot(s.sum(0).argmax(-1), 8),
+    "a sign": lambda s, y: jnp.where(s.sum(0).argmax(-1) == y, 1.0, -1.0),
+    "among the best": lambda s, y: (jax.lax.top_k(s.sum(0), 2)[1] == y[:, None]).any(-1),
+    "who is silent": lambda s, y: s.sum((0, 1)) == 0,
+    "who is first": lambda s, y: s.argmax(0).argmin(-1) == y,
+}
+
+
+@pytest.mark.parametrize("decision", DECISIONS)
+def test_spikes_behind_a_decision_that_is_returned_are_counted(decision):
+    decide, y = DECISIONS[decision], jnp.arange(3)
+    xs = jnp.asarray(np.random.default_rng(1).random((9, 3, 6)) < 0.5, jnp.float32)
+    w = jnp.asarray(np.random.default_rng(0).normal(size=(6, 8)), jnp.float32)
+
+    def spikes(w, xs):
+        def step(v, x):
+            v = 0.9 * v + x @ w
+            s = (v > 1).astype(jnp.float32)
+            return v - s, s
+
+        return jax.lax.scan(step, jnp.zeros((3, 8)), xs)[1]
+
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        run = lambda w, xs: decide(spikes(w, xs), y)
+        account = joulax.count(run, weights=0, spikes=1)(w, xs)[1]
+    assert list(account) == ["w"]
+    record = account["w"]
+    assert float(record.spikes) == float(spikes(w, xs).sum())
+    assert (float(record.neurons), float(record.updates)) == (8, 9 * 3 * 8)

@@ -7,7 +7,7 @@ from typing import Any
 
 from .axes import IDLE, REPEATED
 from .findings import Found, Population, Site
-from .kinds import Data, Events, Turns, is_simple
+from .kinds import Turns
 from .places import NONE, Path, Paths, stands_in, union
 from .plan import Claim, Group, Tables
 from .steps import chain, moved, record_of, same_step, steps_without_sites
@@ -43,51 +43,6 @@ def origins(tables: Tables, birth: Path) -> Paths:
         seen |= more
         queue += more
     return found
-
-
-def leave(tables: Tables, outs: Sequence[Data]) -> None:
-    """What reaches the outputs: spikes leave.
-
-    In a membrane, and in the last state of a loop, are spikes that nobody else may have counted:
-    resets, latches and traces are of neurons whose spikes leave or arrive anyway.
-    """
-    spikes = [o for o in outs if isinstance(o, Events) and _are_spikes(o)]
-    tables.leaving = _made_of(tables, union(o.births for o in spikes))
-    living = tables.living()
-    others = _made_of(tables, union(o.births for o in outs))
-    told = frozenset(b for b in others if any(_is_told(tables, b, other) for other in living))
-    tables.leaving |= others - told
-
-
-def _is_told(tables: Tables, birth: Path, other: Path) -> bool:
-    """Whether spikes are of neurons whose spikes are counted: not of others on the same current,
-    nor of an earlier step alone.
-    """
-    if other in tables.ancestors(birth):
-        return True
-    pair = [tables.births[b] for b in (birth, other)]
-    if tables.is_older(pair[1], pair[0]):
-        return False
-    driven = all(b.feeds & tables.sites.keys() and b.held for b in pair)
-    apart = driven and not pair[0].held & pair[1].held
-    return bool(origins(tables, birth) & origins(tables, other)) and not apart
-
-
-def _made_of(tables: Tables, births: Paths) -> Paths:
-    """Spikes, and of latches and running sums, which are made of themselves, what enters them.
-
-    Into one that goes out (has not fired yet) enters where the spikes are not.
-    """
-    known = tables.births
-    latches = frozenset(b for b in births if b in known[b].parents)
-    inside = union(known[b].parents for b in latches) - latches
-    fired = union(known[b].parents if known[b].complement else frozenset((b,)) for b in inside)
-    return births - latches | fired if fired else births
-
-
-def _are_spikes(events: Events) -> bool:
-    """Whether events leave as spikes do: not as the last state of a loop, nor as many values."""
-    return is_simple(events.values) and not events.last
 
 
 def claim(tables: Tables, population: Population, frame: Path, at: Path) -> None:

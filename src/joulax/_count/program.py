@@ -18,9 +18,9 @@ from .arguments import Arguments, Names, argument_values
 from .events import pruning
 from .kinds import Data
 from .layers import Layers
+from .leaving import leave
 from .names import Leaves, Same, is_array, leaves_with_paths, structure_of
 from .plan import Plan
-from .populations import leave
 from .resolution import Resolution
 from .run import Runner
 from .walker import Walker

@@ -55,7 +55,24 @@ def data_places(eqn: Any, ins: Sequence[Value]) -> list[int]:
 @rule("concatenate", "stack", "pad", "dynamic_update_slice", parameters=_combined_parameters)
 def _combine(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Several values side by side; an index made of data makes data of all of them."""
-    return beside(eqn, [*map(whole, ins, eqn.invars)], ctx)
+    found = beside(eqn, [*map(whole, ins, eqn.invars)], ctx)
+    return found.but(lost=PASTED) if _pastes(eqn, ins, ctx) else found
+
+
+PASTED = "weights added where data say, by writing a sum back: add them with .at[…].add"
+
+
+def _pastes(eqn: Any, ins: Sequence[Value], ctx: Context) -> bool:
+    """Whether what is written is what stood there, and a leaf: at a place that data choose."""
+    if eqn.primitive.name != "dynamic_update_slice" or not datas(ins[2:]):
+        return False
+    old, made = ins[0], ctx.maker(ins[1].number)
+    if made is None or made[0].primitive.name != "add":
+        return False
+    leaves = (v.weight for v in made[1] if isinstance(v, Parameter) and not v.is_mask)
+    spread = any(w and w.axes.has_any(range(len(w.axes)), WEIGHT) for w in leaves)
+    before = [ctx.maker(v.number) for v in datas(made[1])]
+    return spread and any(b is not None and b[1][0].number == old.number for b in before)
 
 
 @dataclasses.dataclass(frozen=True)

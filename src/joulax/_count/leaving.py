@@ -1,0 +1,61 @@
+"""What leaves a program: which spikes its outputs hold, and which of them nobody else counts."""
+
+from collections.abc import Sequence
+
+from .kinds import Data, Events, is_simple
+from .places import Path, Paths, union
+from .plan import Tables
+from .populations import origins
+
+
+def leave(tables: Tables, outs: Sequence[Data]) -> None:
+    """What reaches the outputs: spikes leave.
+
+    In a membrane, and in the last state of a loop, are spikes that nobody else may have counted:
+    resets, latches and traces are of neurons whose spikes leave or arrive anyway.
+    """
+    spikes = [o for o in outs if isinstance(o, Events) and _are_spikes(o)]
+    tables.leaving = _made_of(tables, _decided(tables, union(o.births for o in spikes)))
+    living = tables.living()
+    others = _made_of(tables, _decided(tables, union(o.births for o in outs)))
+    told = frozenset(b for b in others if any(_is_told(tables, b, other) for other in living))
+    tables.leaving |= others - told
+
+
+def _is_told(tables: Tables, birth: Path, other: Path) -> bool:
+    """Whether spikes are of neurons whose spikes are counted: not of others on the same current,
+    nor of an earlier step alone.
+    """
+    if other in tables.ancestors(birth):
+        return True
+    pair = [tables.births[b] for b in (birth, other)]
+    if tables.is_older(pair[1], pair[0]):
+        return False
+    driven = all(b.feeds & tables.sites.keys() and b.held for b in pair)
+    apart = driven and not pair[0].held & pair[1].held
+    return bool(origins(tables, birth) & origins(tables, other)) and not apart
+
+
+def _made_of(tables: Tables, births: Paths) -> Paths:
+    """Spikes, and of latches and running sums, which are made of themselves, what enters them.
+
+    Into one that goes out (has not fired yet) enters where the spikes are not.
+    """
+    known = tables.births
+    latches = frozenset(b for b in births if b in known[b].parents)
+    inside = union(known[b].parents for b in latches) - latches
+    fired = union(known[b].parents if known[b].complement else frozenset((b,)) for b in inside)
+    return births - latches | fired if fired else births
+
+
+def _are_spikes(events: Events) -> bool:
+    """Whether events leave as spikes do: not as the last state of a loop, nor as many values."""
+    return is_simple(events.values) and not events.last
+
+
+def _decided(tables: Tables, births: Paths) -> Paths:
+    """Spikes, and of decisions that are none themselves (who is right, who is silent), theirs."""
+    known = tables.births
+    while weak := {b for b in births if known[b].weak and (known[b].arrived or known[b].parents)}:
+        births = births - weak | union(known[b].arrived | known[b].parents for b in weak)
+    return births
