@@ -583,3 +583,23 @@ def test_spikes_behind_a_decision_that_is_returned_are_counted(decision):
     record = account["w"]
     assert float(record.spikes) == float(spikes(w, xs).sum())
     assert (float(record.neurons), float(record.updates)) == (8, 9 * 3 * 8)
+
+
+def test_a_decision_that_a_loop_carries_ends():
+    """Whether a class has ever won is made of itself."""
+    xs = jnp.asarray(np.random.default_rng(1).random((9, 6)) < 0.5, jnp.float32)
+    w = jnp.asarray(np.random.default_rng(0).normal(size=(6, 8)), jnp.float32)
+
+    def run(w, xs):
+        def step(c, x):
+            v, ever = c
+            v = 0.9 * v + x @ w
+            s = (v > 0.5).astype(jnp.float32)
+            return (v - s, ever | (s.argmax() == 3)), s
+
+        (_, ever), s = jax.lax.scan(step, (jnp.zeros(8), jnp.asarray(False)), xs)
+        return ever, s.sum()
+
+    spikes = float(run(w, xs)[1])
+    record = joulax.count(lambda w, xs: run(w, xs)[0], weights=0, spikes=1)(w, xs)[1]["w"]
+    assert (float(record.spikes), float(record.neurons), float(record.updates)) == (spikes, 8, 72)

@@ -54,8 +54,13 @@ def _are_spikes(events: Events) -> bool:
 
 
 def _decided(tables: Tables, births: Paths) -> Paths:
-    """Spikes, and of decisions that are none themselves (who is right, who is silent), theirs."""
-    known = tables.births
-    while weak := {b for b in births if known[b].weak and (known[b].arrived or known[b].parents)}:
-        births = births - weak | union(known[b].arrived | known[b].parents for b in weak)
-    return births
+    """Spikes, and what decisions are made of that are no spikes: who is right, who is silent."""
+    found: set[Path] = set()
+    queue = [*births]
+    while queue:
+        b = queue.pop()
+        known = tables.births.get(b)
+        if known is not None and b not in found:
+            found.add(b)
+            queue += known.arrived | known.parents if known.weak else ()
+    return frozenset(found)

@@ -18,8 +18,8 @@ from .births import common, datas
 from .contents import births_in
 from .registry import because, part, shape_of, site_of
 
-# counts of an operand at the shape of a sum; `None`: one for each product, on average one
-Put = Callable[[Operands, int, Array | None], Array]
+# Counts of an operand at the shape of a sum; `None`: one for each product, on average one.
+Spread = Callable[[Operands, int, Array | None], Array]
 
 
 def broadcast(ops: Operands, i: int, counts: Array | None) -> Array:
@@ -168,12 +168,12 @@ def merged_terms(
     eqn: Any,
     ins: Sequence[Value],
     ctx: Context,
-    put: Put = broadcast,
+    spread: Spread = broadcast,
     places: Sequence[int] = (0, 1),
 ) -> Found | None:
     """A weighted sum written by hand with `+`: rows added one by one, stencils, loops.
 
-    `put` says how counts of the operands at `places` stand in the result, if not by broadcasting.
+    `spread` says how counts of the operands at `places` stand in the result, if not by broadcasting.
     """
     sides = datas(ins)
     pairs = _meetings(*sides) if len(sides) == 2 else []
@@ -184,7 +184,7 @@ def merged_terms(
     new = [(places[i], t) for i, t in _opened(sides, leaves)]
     axes = _sliced(eqn, pairs)
     carried = union(t.carried ^ u.carried for t, u in pairs)
-    sites, taps = _hand_sites(eqn, ctx, new, axes, carried, put)
+    sites, taps = _hand_sites(eqn, ctx, new, axes, carried, spread)
     out = _hand_current(eqn, ins, ctx, sites, axes)
     return Found(
         [out.but(terms=_left_over(sides, pairs, leaves, [t for _, t in new]))],
@@ -222,7 +222,12 @@ def _hand_current(
 
 
 def _hand_sites(
-    eqn: Any, ctx: Context, new: Sequence[tuple[int, Term]], axes: Axes, added: Paths, put: Put
+    eqn: Any,
+    ctx: Context,
+    new: Sequence[tuple[int, Term]],
+    axes: Axes,
+    added: Paths,
+    spread: Spread,
 ) -> tuple[list[Site], list[Tap]]:
     """A site for each weight and kind among the terms that are added here.
 
@@ -236,7 +241,7 @@ def _hand_sites(
         leaves, layer = terms[0].weight.leaves, real_layer(terms, added)
         site = hand_site(eqn, here, terms[0], leaves, shape, own, axes, layer)
         sites.append(site)
-        taps += _hand_taps(here, site, own, delivered(axes), put)
+        taps += _hand_taps(here, site, own, delivered(axes), spread)
     return sites, taps
 
 
@@ -359,7 +364,7 @@ def at_most(terms: Iterable[Term]) -> float:
 
 
 def _hand_taps(
-    ctx: Context, site: Site, new: Sequence[tuple[int, Term]], axes: Axes, put: Put
+    ctx: Context, site: Site, new: Sequence[tuple[int, Term]], axes: Axes, spread: Spread
 ) -> tuple[Tap, ...]:
     """Counts of the terms that are added here."""
     each, within = at_most(t for _, t in new), ctx.within_steps()
@@ -377,13 +382,13 @@ def _hand_taps(
     many = {(i, t.key): t.positions for i, t in new}
 
     def ones(ops: Operands, i: int, key: Key) -> Array:
-        return put(ops, i, None) * many[i, key]
+        return spread(ops, i, None) * many[i, key]
 
     def there(ops: Operands, i: int, key: Key) -> Array:
-        return put(ops, i, ops.term(i, key))
+        return spread(ops, i, ops.term(i, key))
 
     def graded(ops: Operands, i: int, key: Key) -> Array:
-        return put(ops, i, mask(ops.term(i, key)))
+        return spread(ops, i, mask(ops.term(i, key)))
 
     kind = "ac" if site.spiking else "mac"
     dense = site.dense if ctx.resolution.total else summed(ones)
