@@ -66,13 +66,22 @@ def _pastes(eqn: Any, ins: Sequence[Value], ctx: Context) -> bool:
     """Whether what is written is what stood there, and a leaf: at a place that data choose."""
     if eqn.primitive.name != "dynamic_update_slice" or not datas(ins[2:]):
         return False
-    old, made = ins[0], ctx.maker(ins[1].number)
+    made = ctx.maker(ins[1].number)
     if made is None or made[0].primitive.name != "add":
         return False
-    leaves = (v.weight for v in made[1] if isinstance(v, Parameter) and not v.is_mask)
-    spread = any(w and w.axes.has_any(range(len(w.axes)), WEIGHT) for w in leaves)
-    before = [ctx.maker(v.number) for v in datas(made[1])]
-    return spread and any(b is not None and b[1][0].number == old.number for b in before)
+    return any(_varies(v) for v in made[1]) and any(_reads(v, ins[0], ctx) for v in made[1])
+
+
+def _varies(value: Value) -> bool:
+    """Whether a value is a leaf of which elements differ."""
+    weight = value.weight if isinstance(value, Parameter) and not value.is_mask else None
+    return weight is not None and any(weight.axes.flags(WEIGHT))
+
+
+def _reads(value: Value, old: Value, ctx: Context) -> bool:
+    """Whether a value is taken from another one."""
+    made = ctx.maker(value.number) if isinstance(value, Data) else None
+    return made is not None and made[1][0].number == old.number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,31 +218,35 @@ def _windowed(eqn: Any, axes: Axes, shape: tuple[int, ...], labels: int) -> Axes
 
 def _beside_terms(eqn: Any, values: Sequence[Value], put: Put) -> frozenset[Term]:
     """Terms of the parts; along the axis of the parts they vary where the parts differ."""
-    given = [(v, t) for v in values if isinstance(v, Data) for t in v.terms]
-    alone = len({v.number for v, _ in given}) == 1 and _among_zeros(values)
-    parts = list(zip(values, put.places, strict=True))
-    moved = [(v, t) for v, i in parts for t in placed_terms(eqn, v, i, put, moves=alone)]
-    new = {t.factors for v, t in moved if v is not values[0] or t.stored}
-    counted = {t.factors for _, t in moved if t.counted}
-    moved = [(v, t) for v, t in moved if not (_is_former(t) and t.factors in counted)]
+    parts = _parts(eqn, values, put)
     merged: dict[Any, Term] = {}
-    for v, t in moved:  # one term a leaf and source
-        if _meets(v, t, moved):
+    for v, t in parts:  # one term a leaf and source
+        if _meets(v, t, parts):
             t = t.but(axes=t.axes.marked(WEIGHT | SOURCE, put.along))
         key = (t.weight.leaves, t.source, t.spiking, t.counted)
-        old = merged.get(key)
-        merged[key] = t if old is None else _united(old, t)
+        merged[key] = _united(merged[key], t) if key in merged else t
+    new = {t.factors for v, t in parts if v is not values[0] or t.stored}
     return frozenset(put.held(t) if t.factors in new else t for t in merged.values())
 
 
+def _parts(eqn: Any, values: Sequence[Value], put: Put) -> list[tuple[Value, Term]]:
+    """Terms where they are put, with the values that they are in."""
+    given = [v for v in values if isinstance(v, Data) and v.terms]
+    zeros = all(isinstance(v, Data) or v.constant == 0 for v in values)
+    moves = len(given) == 1 and zeros
+    each = zip(values, put.places, strict=True)
+    moved = [(v, t) for v, i in each for t in placed_terms(eqn, v, i, put, moves=moves)]
+    counted = {t.factors for _, t in moved if t.counted}
+    return [(v, t) for v, t in moved if not (_is_former(t) and t.factors in counted)]
+
+
 def _united(old: Term, new: Term) -> Term:
-    """Products of one leaf and source, in two parts of one array."""
-    many = old.positions if old.carried or new.carried else old.positions + new.positions
-    return old.but(axes=either(old.axes, new.axes), positions=min(many, 1.0))
-
-
-def _among_zeros(values: Sequence[Value]) -> bool:
-    return all(isinstance(v, Data) or v.constant == 0 for v in values)
+    """Products of one leaf and source in two parts of one array: in each element as many."""
+    many = old.positions
+    if not (old.carried or new.carried):
+        most = max(math.ceil(old.positions), math.ceil(new.positions))
+        many = min(old.positions + new.positions, float(most))
+    return old.but(axes=either(old.axes, new.axes), positions=many)
 
 
 def placed_terms(eqn: Any, value: Value, i: int, put: Put, *, moves: bool) -> list[Term]:

@@ -173,7 +173,7 @@ def merged_terms(
 ) -> Found | None:
     """A weighted sum written by hand with `+`: rows added one by one, stencils, loops.
 
-    `spread` says how counts of the operands at `places` stand in the result, if not by broadcasting.
+    `spread` says how counts of the operands at `places` stand in the result.
     """
     sides = datas(ins)
     pairs = _meetings(*sides) if len(sides) == 2 else []
