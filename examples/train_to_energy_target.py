@@ -569,7 +569,7 @@ def main(argv=None):
     print("\nAfter:", joulax.report(after), sep="\n")
 
     everywhere = joulax.evaluate(after.activity, duration=lean_test[0].shape[1] * STEP, batch=1)
-    print("\nOne inference on every chip, at 1 ms a step:", everywhere.sorted(), sep="\n")
+    print("\nAfter, one inference on every chip, at 1 ms a step:", everywhere.sorted(), sep="\n")
 
     histories = {"baseline": history, "to target": lean_history}
     picture(before, after, histories, goal, args.of, args.chip, args.out)

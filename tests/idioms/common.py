@@ -8,6 +8,11 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 from jax.interpreters.partial_eval import dce_jaxpr
 
 
+def f32(values):
+    """An array as programs of float32 have it, whatever the test is run with."""
+    return jnp.asarray(values, jnp.float32)
+
+
 @jax.custom_jvp
 def spike(v):
     return (v > 0).astype(v.dtype)

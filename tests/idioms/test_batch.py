@@ -9,7 +9,7 @@ from jax.experimental import sparse
 
 import joulax
 
-from .common import numbers, over_steps, spike
+from .common import f32, numbers, over_steps, spike
 
 RNG = np.random.default_rng(23)
 SAMPLES, T, N, H = 3, 4, 6, 5
@@ -21,10 +21,6 @@ def loose():
     """Spikes and weights of several types."""
     with jax.numpy_dtype_promotion("standard"):
         yield
-
-
-def f32(x):
-    return jnp.asarray(x, jnp.float32)
 
 
 def some(*shape):

@@ -11,11 +11,9 @@ from jax import lax
 
 import joulax
 
+from .common import f32
+
 RNG = np.random.default_rng(1)
-
-
-def f32(values):
-    return jnp.asarray(np.asarray(values, np.float32))
 
 
 W, V = f32(RNG.normal(size=(5, 7))), f32(RNG.normal(size=(7, 3)))

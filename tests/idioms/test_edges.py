@@ -8,12 +8,10 @@ from jax import lax
 
 import joulax
 
+from .common import f32
+
 RNG = np.random.default_rng(12)
 TAPS = 3
-
-
-def f32(a):
-    return jnp.asarray(a, jnp.float32)
 
 
 X, Y = (f32(RNG.uniform(0.1, 0.9, 6)) for _ in range(2))

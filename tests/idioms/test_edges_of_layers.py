@@ -7,14 +7,10 @@ from jax import lax
 
 import joulax
 
-from .common import check
+from .common import check, f32
 
 RNG = np.random.default_rng(43)
 STEPS, N, M = 4, 6, 3
-
-
-def f32(a):
-    return jnp.asarray(a, jnp.float32)
 
 
 X = np.asarray(RNG.random((STEPS, N)) < 0.5, np.float32)

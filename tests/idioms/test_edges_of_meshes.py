@@ -13,13 +13,9 @@ from jax.sharding import Mesh, PartitionSpec as Spec
 
 import joulax
 
-from .common import check
+from .common import check, f32
 
 RNG = np.random.default_rng(14)
-
-
-def f32(a):
-    return jnp.asarray(a, jnp.float32)
 
 
 S, T = (f32(RNG.random((4, 6)) < 0.5) for _ in range(2))

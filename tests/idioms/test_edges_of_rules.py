@@ -8,13 +8,9 @@ from jax import lax
 
 import joulax
 
-from .common import check, numbers, primitives
+from .common import check, f32, numbers, primitives
 
 RNG = np.random.default_rng(31)
-
-
-def f32(a):
-    return jnp.asarray(a, jnp.float32)
 
 
 S, T = (np.asarray(RNG.random((4, 6)) < 0.5, np.float32) for _ in range(2))

@@ -12,12 +12,10 @@ from jax.experimental import sparse
 
 import joulax
 
+from .common import f32
+
 RNG = np.random.default_rng(21)
 STEPS, N, M = 5, 6, 3
-
-
-def f32(a):
-    return jnp.asarray(a, jnp.float32)
 
 
 S = np.asarray(RNG.random((STEPS, N)) < 0.5, np.float32)

@@ -11,13 +11,11 @@ from jax import lax
 
 import joulax
 
+from .common import f32
+
 RNG = np.random.default_rng(9)
 FANOUT = 3
 N, POOL = 12, 3
-
-
-def f32(a):
-    return jnp.asarray(a, jnp.float32)
 
 
 S, T, U = (np.asarray(RNG.random(N) < 0.6, np.float32) for _ in range(3))

@@ -7,13 +7,9 @@ import pytest
 
 import joulax
 
-from .common import check
+from .common import check, f32
 
 RNG = np.random.default_rng(33)
-
-
-def f32(a):
-    return jnp.asarray(a, jnp.float32)
 
 
 W = f32(RNG.uniform(1, 2, (6, 3)))

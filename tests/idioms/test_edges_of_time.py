@@ -8,14 +8,10 @@ from jax import lax
 
 import joulax
 
-from .common import check, spike
+from .common import check, f32, spike
 
 RNG = np.random.default_rng(41)
 STEPS, N, M = 4, 6, 3
-
-
-def f32(a):
-    return jnp.asarray(a, jnp.float32)
 
 
 X = np.asarray(RNG.random((STEPS, N)) < 0.5, np.float32)

@@ -9,7 +9,8 @@ from jax import lax
 
 import joulax
 
-f32 = lambda a: jnp.asarray(np.asarray(a, np.float32))
+from .common import f32
+
 RNG = np.random.default_rng(0)
 W, X = f32(RNG.normal(size=(4, 2, 3, 3))), f32(RNG.normal(size=(1, 2, 6, 6)))
 PADS = [((1, 1), (1, 1)), ((0, 2), (1, 0))]

@@ -8,7 +8,7 @@ from jax import lax
 
 import joulax
 
-f32 = lambda a: jnp.asarray(np.asarray(a, np.float32))
+from .common import f32
 
 T, N = 12, 4
 RNG = np.random.default_rng(1)

@@ -11,7 +11,7 @@ from jax import lax
 
 import joulax
 
-f32 = lambda a: jnp.asarray(np.asarray(a, np.float32))
+from .common import f32
 
 T, N = 6, 7
 RNG = np.random.default_rng(0)

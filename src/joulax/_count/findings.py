@@ -19,7 +19,7 @@ from jaxtyping import Array
 from .axes import Axes
 from .events import again, events_of, fixed, mask
 from .exact import Sum
-from .kinds import Cause, Events, Leaves, Pack, Turns, Value
+from .kinds import Cause, Events, Leaves, Pack, Target, Turns, Value
 from .places import NONE, Path, Paths, Place
 from .resolution import Resolution
 
@@ -197,6 +197,7 @@ class Population:
     held: Paths = NONE  # states of loops that it is made of
     fired: Paths = NONE  # spikes of its population that it has taken back
     chain: Paths = NONE  # of a current: what feeds the state it is added to, in an unrolled loop
+    targets: frozenset[Target] = NONE  # data from outside that have met it
 
     @property
     def is_reduced(self) -> bool:

@@ -19,6 +19,7 @@ from .polynomial import Polynomial
 Leaves = frozenset[int]
 Values = frozenset[float]
 Turns = frozenset[tuple[Any, ...]]
+Target = tuple[str, int]  # how data from outside meet a region, and their number
 Form = tuple[tuple[int, float], ...]  # value = Σ coefficient · numbered value
 Scale = tuple[float, tuple[int, ...]]  # constant factor, numbers of the parameters that scale
 
@@ -29,6 +30,7 @@ ZERO: Values = frozenset((0.0,))
 SPIKE: Values = frozenset((0.0, 1.0))
 TERNARY: Values = frozenset((-1.0, 0.0, 1.0))
 MANY = 16  # larger sets of values are not followed
+BENT: Target = ("bent", -1)  # a value behind an activation
 BARE = -2  # source of a leaf that is added as it is
 
 
@@ -205,6 +207,7 @@ class Data(Value):
     given: Paths = NONE  # analog arguments that it is made of, element by element
     random: bool = False  # random draws and parameters alone
     last: bool = False  # the last state of a loop
+    targets: frozenset[Target] = NONE  # data from outside that have met its region
 
     @property
     def travels(self) -> bool:

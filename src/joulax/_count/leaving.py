@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 
-from .kinds import Data, Events, is_simple
+from .findings import is_reduced
+from .kinds import BENT, Data, Events, Target, is_simple
 from .places import Path, Paths, union
 from .plan import Tables
 from .populations import origins
 
 
 def leave(tables: Tables, outs: Sequence[Data]) -> None:
-    """What reaches the outputs: spikes leave.
+    """What reaches the outputs: spikes leave, and losses, which have no neurons.
 
     In a membrane, and in the last state of a loop, are spikes that nobody else may have counted:
     resets, latches and traces are of neurons whose spikes leave or arrive anyway.
@@ -20,6 +21,44 @@ def leave(tables: Tables, outs: Sequence[Data]) -> None:
     others = _made_of(tables, _decided(tables, union(o.births for o in outs)))
     told = frozenset(b for b in others if any(_is_told(tables, b, other) for other in living))
     tables.leaving |= others - told
+    for loss in _losses(tables, [o for o in outs if not _is_slope(o)]):
+        del tables.claims[loss]
+
+
+def _losses(tables: Tables, outs: Sequence[Data]) -> Paths:
+    """Feeds of regions that labels have met, and that leave in sums alone: losses, not neurons.
+
+    Labels are compared with what is bent then (a margin, an error), or weigh what was bent (a
+    likelihood). They are data that neither a site nor a neuron has made, and that feed no site.
+    """
+    inputs = {n for d in tables.entering for n in (d.number, d.source, d.origin)}
+    sums = [o for o in outs if is_reduced(o.part)]
+    others = [d for d in (*tables.entering, *outs) if not is_reduced(d.part)]
+    fired = union(tables.births[b].feeds for b in tables.living())
+
+    def met(targets: frozenset[Target], *ways: str) -> bool:
+        return any(how in ways and n not in inputs for how, n in targets)
+
+    def is_error(feed: Path) -> bool:
+        used = any(feed in d.feeds and met(d.targets, *WAYS) for d in others)
+        return not used and all(met(t, *WAYS) for t in tables.shown[feed])
+
+    def is_likelihood(feed: Path) -> bool:
+        used = any(feed in d.feeds and BENT in d.targets for d in others)
+        weighed = [met(o.targets, "weighed") for o in sums if feed in o.feeds]
+        return not used and bool(weighed) and all(weighed)
+
+    free = (f for f, c in tables.claims.items() if c.reduced or not c.state)
+    known = (f for f in free if f in tables.shown and f not in fired)
+    return frozenset(f for f in known if is_error(f) or is_likelihood(f))
+
+
+WAYS = ("compared", "weighed")
+
+
+def _is_slope(data: Data) -> bool:
+    """Whether a value belongs to a gradient."""
+    return any(how == "slope" for how, _ in data.targets)
 
 
 def _is_told(tables: Tables, birth: Path, other: Path) -> bool:

@@ -10,7 +10,7 @@ from jax.extend.core import Jaxpr, Literal, Var
 
 from .axes import IDLE, Axes, numbers_in
 from .findings import Birth, Fanout, Feed, Found, Late, Site
-from .kinds import Turns, Value, constant
+from .kinds import Data, Target, Turns, Value, constant
 from .places import NONE, Path, Paths, union
 from .resolution import Resolution
 from .updates import Work
@@ -168,6 +168,8 @@ class Tables:
     arrived: Paths = NONE  # spikes that have reached a site
     picked: Paths = NONE  # look-ups that turned out to be synapses
     leaving: Paths = NONE  # spikes that reach the outputs
+    entering: tuple[Data, ...] = ()  # what has reached sites, forwards
+    shown: dict[Path, frozenset[frozenset[Target]]] = table()  # targets that neurons had met
 
     def copy(self) -> "Tables":
         """An independent copy."""
@@ -176,8 +178,10 @@ class Tables:
         copies["states"] = {g: set(v) for g, v in self.states.items()}
         return dataclasses.replace(self, **copies)
 
-    def add(self, found: Found) -> None:
-        """What a rule has found in one equation."""
+    def add(self, found: Found, ins: Iterable[Value]) -> None:
+        """What a rule has found in one equation, of these operands."""
+        if found.sites:
+            self.entering += tuple(i for i in ins if isinstance(i, Data))
         self.sites.update((s.path, s) for s in found.sites)
         for birth in found.births:
             self._add_birth(birth)

@@ -111,7 +111,7 @@ class Walker:
         found = found.but(outs=outs)
         self.packs |= {outs[k].number: pack for k, pack in found.packs.items()}
         plan.infos.update(zip(eqn.outvars, outs, strict=True))
-        self._record(eqn, found, ctx)
+        self._record(eqn, ins, found, ctx)
         if not counting:
             note(plan, eqn, path, ins, plan.frame, self.tables.work)
         plan.steps.append(Step(eqn, path, ins, found))
@@ -126,9 +126,9 @@ class Walker:
         found = rule(eqn, ins, ctx)
         return mixed(eqn, ins, ctx, f"`{eqn.primitive.name}` of data") if found is None else found
 
-    def _record(self, eqn: Any, found: Found, ctx: Context) -> None:
+    def _record(self, eqn: Any, ins: Sequence[Value], found: Found, ctx: Context) -> None:
         tables = self.tables
-        tables.add(found)
+        tables.add(found, [] if ctx.backward else ins)
         if found.uncounted:
             tables.uncounted[ctx.path] = _work(eqn, "")
         if found.lost is not None:

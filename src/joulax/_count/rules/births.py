@@ -13,7 +13,7 @@ from ..axes import COPIED, IDLE, OWN, REPEATED, VARIES, Axes, combined, either, 
 from ..events import events_of, graded, once
 from ..exact import Sum
 from ..findings import EVENTS, Birth, Context, Feed, Found, Operands, Population, Tap, is_reduced
-from ..kinds import SPIKE, Analog, Data, Events, Value, shared
+from ..kinds import BENT, SPIKE, Analog, Data, Events, Value, shared
 from ..places import NONE, Path, Paths, stands_in, union
 from .contents import (
     births_in,
@@ -22,6 +22,7 @@ from .contents import (
     same_source,
     size_of,
     spikes_in,
+    targets_in,
     united_fields,
 )
 from .gates import resets
@@ -87,6 +88,7 @@ def common(eqn: Any, ins: Sequence[Value], ctx: Context) -> dict[str, Any]:
         fired=union(d.fired for d in data) | own,
         given=union(d.given for d in data),
         random=all(d.random for d in data),
+        targets=targets_in(eqn, data, ctx),
         **same_source(data),
     )
 
@@ -180,7 +182,8 @@ def _entering(eqn: Any, data: Sequence[Data], ctx: Context, values: dict[str, An
 def population(value: Data, shape: tuple[int, ...], *, state: bool = False) -> Population:
     """The region of a value as neurons."""
     where = (value.part, value.turns, value.held, value.fired)
-    return Population(value.feeds, value.size, shape, value.axes, state, *where)
+    targets = value.targets
+    return Population(value.feeds, value.size, shape, value.axes, state, *where, targets=targets)
 
 
 def fires(eqn: Any, found: Found, ctx: Context) -> Found:
@@ -189,7 +192,8 @@ def fires(eqn: Any, found: Found, ctx: Context) -> Found:
     if not isinstance(value, Data) or not value.feeds or ctx.backward:
         return found
     here = population(value, shape_of(eqn.outvars[0]))
-    return found.but(neurons=(*found.neurons, here))
+    bent = value.but(targets=value.targets | {BENT})
+    return found.but(outs=[bent, *found.outs[1:]], neurons=(*found.neurons, here))
 
 
 # -- births ----------------------------------------------------------------------
@@ -224,6 +228,7 @@ def born(
         weak=weak,
         **values,
     )
+    where["targets"] = made["targets"]
     here = Population(feeds, spikes.size, shape_of(eqn.outvars[0]), made["axes"], **where)
     seen = here if feeds and not ctx.backward else None
     birth = dataclasses.replace(birth, here=seen if weak else None)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..findings import Context
-from ..kinds import Data, Events, Value
+from ..kinds import Data, Events, Target, Value
 from ..places import NONE, Paths, combined_place, union
 
 
@@ -36,6 +36,16 @@ def held_in(ins: Sequence[Value]) -> Paths:
 def size_of(data: Sequence[Data]) -> float:
     """Neurons in the largest of some regions."""
     return max((d.size for d in data), default=0.0)
+
+
+def targets_in(eqn: Any, data: Sequence[Data], ctx: Context) -> frozenset[Target]:
+    """Data that meet a region, and that neither a site nor a neuron has made: labels perhaps."""
+    fired = {id(s) for s in spikes_in(data) if not s.weak}
+    outside = [d for d in data if not (d.feeds or d.random or id(d) in fired)]
+    how = "weighed" if eqn.primitive.name == "mul" else "compared"
+    met = frozenset((how, d.root) for d in outside) if len(outside) < len(data) else NONE
+    slope = frozenset((("slope", -1),)) if ctx.backward else NONE
+    return met.union(slope, *(d.targets for d in data))
 
 
 def united_fields(names: Sequence[str], items: Sequence[Any]) -> dict[str, frozenset[Any]]:

@@ -1,0 +1,156 @@
+"""Losses have no neurons, whatever bends in them; layers that a loss follows keep theirs."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import joulax
+
+from .common import f32
+
+RNG = np.random.default_rng(5)
+W, U = (f32(RNG.normal(size=shape)) for shape in ((7, 5), (7, 7)))
+X = f32(RNG.normal(size=(6, 7)))
+S = f32(RNG.random((9, 6, 7)) < 0.4)
+Y = jax.nn.one_hot(jnp.arange(6) % 5, 5, dtype=jnp.float32)
+
+
+def margin(out, y):
+    others = jnp.max(jnp.where(y > 0, -jnp.inf, out), -1)
+    return jnp.maximum(0.0, 1.0 + others - (out * y).sum(-1)).mean()
+
+
+def triplet(out, y):
+    near, far = ((out - other) ** 2 for other in (y, y[::-1]))
+    return jnp.maximum(0.0, near.sum(-1) - far.sum(-1) + 1.0).mean()
+
+
+def cross_entropy_of_probabilities(out, y):
+    return -(y * jnp.log(jnp.clip(jax.nn.softmax(out), 1e-7, 1.0))).sum(-1).mean()
+
+
+def pinball(out, y):
+    return jnp.maximum(0.9 * (y - out), -0.1 * (y - out)).mean()
+
+
+LOSSES = {
+    "absolute": lambda out, y: jnp.abs(out - y).mean(),
+    "squares": lambda out, y: ((out - y) ** 2).mean(),
+    "huber": lambda out, y: optax.huber_loss(out, y).mean(),
+    "log cosh": lambda out, y: optax.log_cosh(out, y).mean(),
+    "binary cross-entropy": lambda out, y: optax.sigmoid_binary_cross_entropy(out, y).mean(),
+    "focal": lambda out, y: optax.sigmoid_focal_loss(out, y).mean(),
+    "cross-entropy": lambda out, y: optax.softmax_cross_entropy(out, y).mean(),
+    "hinge": lambda out, y: optax.hinge_loss(out, 2.0 * y - 1.0).mean(),
+    "squared hinge": lambda out, y: (jnp.maximum(0.0, 1.0 - out * (2.0 * y - 1.0)) ** 2).mean(),
+    "logistic": lambda out, y: jax.nn.softplus(-out * (2.0 * y - 1.0)).mean(),
+    "insensitive": lambda out, y: jnp.maximum(jnp.abs(out - y) - 0.1, 0.0).mean(),
+    "margin": margin,
+    "triplet": triplet,
+    "pinball": pinball,
+    "of probabilities": cross_entropy_of_probabilities,
+}
+
+
+def each(losses):
+    return pytest.mark.parametrize("loss", [pytest.param(f, id=n) for n, f in losses.items()])
+
+
+def neurons_of(fn, *args, **options):
+    _, account = joulax.count(fn, weights=0, **options)(*args)
+    forwards = {name: a for name, a in account.items() if "gradient" not in name}
+    assert all((a.neurons is None) == (a.updates is None) for a in forwards.values())
+    return {
+        name: a.neurons if a.neurons is None else float(a.neurons) for name, a in forwards.items()
+    }
+
+
+@each(LOSSES)
+def test_a_readout_and_its_loss(loss):
+    """With its gradient, for each sample by itself, and with what was read out beside it."""
+
+    def fn(p, x, y):
+        return loss(x @ p["w"], y)
+
+    def apart(p, x, y):
+        return jax.vmap(lambda a, b: loss(a[None], b[None]))(x @ p["w"], y)
+
+    def with_outputs(p, x, y):
+        out = x @ p["w"]
+        return loss(out, y), out
+
+    outputs = jax.value_and_grad(with_outputs, has_aux=True)
+    for made in (fn, apart, jax.value_and_grad(fn), jax.jit(jax.value_and_grad(fn)), outputs):
+        if loss is not triplet or made is not apart:  # one sample has no other
+            assert neurons_of(made, {"w": W}, X, Y) == {"w": None}
+
+
+@each(LOSSES)
+def test_a_loss_added_up_over_time(loss):
+    """Of spiking neurons, whose readout has a loss in every step, inside the loop or behind it."""
+
+    def step(p, v, x):
+        v = 0.9 * v + x @ p["u"]
+        s = (v > 1.0).astype(jnp.float32)
+        return v - s, s
+
+    def inside(p, xs, y):
+        def body(carry, x):
+            v, total = carry
+            v, s = step(p, v, x)
+            return (v, total + loss(s @ p["w"], y)), None
+
+        return jax.lax.scan(body, (jnp.zeros((6, 7)), jnp.float32(0)), xs)[0][1]
+
+    def behind(p, xs, y):
+        _, s = jax.lax.scan(lambda v, x: step(p, v, x), jnp.zeros((6, 7)), xs)
+        return jax.vmap(lambda out: loss(out, y))(s @ p["w"]).mean()
+
+    for made in (inside, behind, jax.value_and_grad(behind)):
+        assert neurons_of(made, {"w": W, "u": U}, S, Y, spikes=1) == {"u": 7.0, "w": None}
+
+
+LAYERS = {
+    "summed": lambda x, w, y: jax.nn.relu(x @ w).sum(),
+    "with an error of its own": lambda x, w, y: ((jax.nn.relu(x @ w) - y) ** 2).mean(),
+    "a sigmoid with an error": lambda x, w, y: jnp.abs(jax.nn.sigmoid(x @ w) - y).mean(),
+    "a gain": lambda x, w, y: (jax.nn.gelu(x @ w) * w[:1]).sum(),
+    "read by another": lambda x, w, y: ((jax.nn.relu(y * (x @ w)) @ w.T) - x).sum(),
+    "returned beside the loss": lambda x, w, y: (
+        (jax.nn.relu(x @ w) * y).sum(),
+        jax.nn.relu(x @ w),
+    ),
+    "a state that came as an argument": lambda x, w, y: jnp.tanh(0.9 * y + x @ w),
+}
+
+
+@each(LAYERS)
+def test_layers_keep_their_neurons(loss):
+    assert neurons_of(lambda p, x, y: loss(x, p["w"], y), {"w": W}, X, Y)["w"] == 5
+
+
+def test_what_goes_around_a_layer_is_no_target():
+    fn = lambda p, x: jax.nn.relu(x + x @ p["u"]).mean()  # noqa: E731
+    assert neurons_of(fn, {"u": U}, X) == {"u": 7.0}
+
+
+def test_a_mask_that_is_drawn_is_no_target():
+    def fn(p, x, key):
+        kept = jax.random.bernoulli(key, 0.5, (6, 5)).astype(jnp.float32)
+        return (jax.nn.relu(x @ p["w"]) * kept).sum()
+
+    assert neurons_of(fn, {"w": W}, X, jax.random.key(0)) == {"w": 5.0}
+
+
+def test_a_leaky_readout_has_neurons():
+    def fn(p, xs, y):
+        def step(v, x):
+            v = 0.9 * v + x @ p["w"]
+            return v, v
+
+        _, out = jax.lax.scan(step, jnp.zeros((6, 5)), xs)
+        return optax.sigmoid_binary_cross_entropy(out.max(0), y).mean()
+
+    assert neurons_of(fn, {"w": W}, S, Y, spikes=1) == {"w": 5.0}
