@@ -309,3 +309,54 @@ def test_what_one_neuron_of_all_is_given_is_no_weight():
     account = count(run, p, jnp.ones((5, 6), jnp.float32))
     assert list(account) == ["w"]
     assert float(account["w"].ac) == 5 * 48
+
+
+def pasted(o, i, k, x):
+    return o.at[i + jnp.arange(4)].add(x[i] * k)
+
+
+LOOPS = {
+    "for": lambda p, x: lax.fori_loop(0, 12, lambda i, o: pasted(o, i, p["k"], x), zeros(15)),
+    "scan": lambda p, x: lax.scan(
+        lambda o, i: (pasted(o, i, p["k"], x), None), zeros(15), jnp.arange(12)
+    )[0],
+    "scan with its data": lambda p, x: lax.scan(
+        lambda o, at: (o.at[at[0] + jnp.arange(4)].add(at[1] * p["k"]), None),
+        zeros(15),
+        (jnp.arange(12), x),
+    )[0],
+    "nested": lambda p, x: lax.fori_loop(
+        0,
+        12,
+        lambda i, o: lax.fori_loop(0, 4, lambda j, o: o.at[i + j].add(x[i] * p["k"][j]), o),
+        zeros(15),
+    ),
+}
+
+
+@pytest.mark.parametrize("run", [pytest.param(f, id=n) for n, f in LOOPS.items()])
+def test_where_a_loop_adds_up_are_no_neurons(run):
+    """A kernel pasted at every place, in a loop: sums, whose places the loop itself chooses."""
+    (record,) = count(run, P, S).values()
+    assert float(record.ac) == 4 * np.asarray(S).sum()
+    assert (record.neurons, record.updates) == (None, None)
+
+
+@pytest.mark.parametrize("leak", [1.0, 0.9])
+def test_edges_added_one_by_one_in_every_step(leak):
+    """The loop over edges adds up; what decays, or fires, from step to step are the neurons."""
+    before, after = (jnp.asarray(e) for e in zip(*EDGES, strict=True))
+
+    def run(p, xs):
+        def step(v, x):
+            edge = lambda e, v: v.at[after[e]].add(p["edge"][e] * x[before[e]])
+            v = leak * lax.fori_loop(0, 5, edge, v)
+            z = jnp.float32(v > 1)
+            return v - z, z
+
+        return lax.scan(step, zeros(3), xs)[1]
+
+    xs = jnp.asarray(RNG.random((7, 4)) < 0.5, jnp.float32)
+    (record,) = count(run, P, xs).values()
+    assert float(record.ac) == sum(np.asarray(xs)[:, b].sum() for b, _ in EDGES)
+    assert (float(record.neurons), float(record.updates)) == (3, 7 * 3)

@@ -542,3 +542,56 @@ def test_shifted_parts_of_themselves_written_out():
         met += line[-1].sum()
     account = count(run, W, x, spikes=1)
     assert (float(account["w"].ac), float(account["w"].dense_ac)) == (3 * met, 40 * 18)
+
+
+CHOSEN = {
+    "one": lambda s: jnp.select([s > 0.5], [1.0], 0.0),
+    "by their value": lambda s: jnp.select([s == 1], [jnp.ones_like(s)], 0.0),
+    "one of two signs": lambda s: jnp.select([s > 0.5, s < -0.5], [1.0, -1.0], 0.0),
+    "in pieces": lambda s: jnp.piecewise(s, [s > 0.5], [1.0, 0.0]),
+    "from nothing": lambda s: 0 - s,
+    "from zeros": lambda s: jnp.zeros((4, 6), jnp.float32) - s,
+}
+
+
+@pytest.mark.parametrize("make", [pytest.param(f, id=n) for n, f in CHOSEN.items()])
+def test_declared_spikes_chosen_or_turned(make):
+    """Constants that `jnp.select` chooses by spikes are spikes; so are spikes below zero."""
+    assert arriving(make, S) == events(S)
+
+
+def test_counts_below_zero():
+    """A counter that is read behind its loop, as a debt: as many events as it has counted."""
+    (record,) = count(lambda w, s: (0 - s.cumsum(0)) @ w, W, S, spikes=1).values()
+    assert float(record.ac) == np.cumsum(np.asarray(S), 0).sum() * 3
+    assert float(record.ac_graded) == events(np.cumsum(np.asarray(S), 0)) * 3
+
+
+SCHEDULES = {
+    "a power": lambda w, t: w * 0.5**t,
+    "a share": lambda w, t: w / (1 + t),
+    "noise": lambda w, t: (
+        w + 0.1 * jax.random.normal(jax.random.fold_in(jax.random.key(0), t), w.shape)
+    ),
+}
+
+
+@pytest.mark.parametrize("changed", [pytest.param(f, id=n) for n, f in SCHEDULES.items()])
+def test_a_leaky_readout_whose_weights_follow_a_schedule(changed):
+    """The same elements in every step: neurons. A column in every step: a sum that is added up."""
+
+    def run(make, w, xs):
+        def step(v, now):
+            x, t = now
+            v = 0.9 * v + x @ make(w, t)
+            return v, None
+
+        return lax.scan(step, jnp.zeros(3, jnp.float32), (xs, jnp.arange(4)))[0]
+
+    (record,) = count(lambda w, xs: run(changed, w, xs), W, S, spikes=1).values()
+    assert (float(record.neurons), float(record.updates)) == (3, 4 * 3)
+    assert float(record.ac) == events(S) * 3
+    column = lambda w, t: w * (jnp.arange(3) == t)
+    (record,) = count(lambda w, xs: run(column, w, xs), W, S, spikes=1).values()
+    assert record.neurons is None
+    assert float(record.ac) == events(S[:3])

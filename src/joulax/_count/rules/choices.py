@@ -171,13 +171,14 @@ def _select_numbers(
         found = kept(eqn, [pred], ctx, functools.partial(_number, known))
         return _fired_again(eqn, pred, found, ctx)
     values = few(known)
-    if not isinstance(pred, Data) or pred.feeds or not pred.births or not is_simple(values):
+    if not isinstance(pred, Data) or pred.feeds or not is_simple(values):
         return None
     fields: dict[str, Any] = dict(
         values=values, nonneg=is_nonnegative(values), random=pred.random, size=pred.size
     )
     out = Events(pred.axes, cause=pred.cause, births=pred.births, **fields)
-    return refired(eqn, ctx, out, pred.births)  # the first comparison that holds: `jnp.select`
+    # the first comparison that holds: `jnp.select`
+    return refired(eqn, ctx, out, pred.births) if pred.births else Found([out])
 
 
 def _number(numbers: Sequence[float], index: float) -> float:

@@ -1,6 +1,7 @@
 """Elementwise primitives: the algebra of small sets of values, and what is analog."""
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,7 +18,7 @@ from .combined import logical
 from .declared import declared_synapses
 from .pairs import pair_in
 from .registry import because, is_integer, parameter_of, rule, shape_of, spikes_of
-from .sets import kept, mapped, same, values_of
+from .sets import kept, mapped, negative, same, values_of
 
 # Elementwise work that makes a region of currents a population of neurons.
 ACTIVATIONS = """
@@ -69,25 +70,14 @@ def declared(eqn: Any, info: Value, ctx: Context) -> Found:
     )
 
 
-def _minus(x: float) -> float:
-    return -x
-
-
 def _negated(eqn: Any, ins: Sequence[Value]) -> list[Value]:
-    values = mapped(_minus, values_of(ins[0]))
+    values = mapped(operator.neg, values_of(ins[0]))
     return [parameter_of(ins, shape_of(eqn.outvars[0]), values=values)]
 
 
 @rule("neg", parameters=_negated, elementwise=True)
 def _neg(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
-    (x,) = ins
-    form = tuple((n, -c) for n, c in x.linear) if x.number >= 0 or x.form is not None else None
-    changes: dict[str, Any] = dict(number=-1, form=form)
-    if isinstance(x, Events):
-        changes |= dict(values=mapped(_minus, x.values), nonneg=False)
-        if x.values is None and x.nonneg and not x.beside:
-            changes |= dict(beside=False)
-    return same(x, 0, **changes)
+    return negative(ins[0], 0)
 
 
 _LOGIC: dict[str, Callable[[float, float], float]] = {

@@ -194,7 +194,7 @@ def _landing_leaf(updates: Parameter, index: Value, axes: Sequence[int]) -> list
 
 def _index_site(eqn: Any, ins: Sequence[Value], ctx: Context, terms: Sequence[Term]) -> Found:
     """Synapses by index: an event reaches as many synapses as it lands on."""
-    state, _, updates = ins
+    state, index, updates = ins
     leaves, spiking = union(t.weight.leaves for t in terms), terms[0].spiking
     shape, out = updates.axes.shape, shape_of(eqn.outvars[0])
     batched = _batched(eqn, state, terms)
@@ -217,7 +217,9 @@ def _index_site(eqn: Any, ins: Sequence[Value], ctx: Context, terms: Sequence[Te
     made = current(site, axes)
     if isinstance(state, Data):
         made = made.but(feeds=made.feeds | state.feeds, held=state.held, births=state.births)
-    counted = frozenset(t.but(counted=True, axes=Axes.of(out)) for t in terms)
+    walked = index.place.loops if isinstance(index, Data | Parameter) else NONE
+    left = dict[str, Any](counted=True, axes=Axes.of(out))
+    counted = frozenset(t.but(stored=t.stored | walked, **left) for t in terms)
     return Found(
         [made.but(terms=counted)],
         taps=_landed_taps(eqn, ctx, site, updates, terms, axes),

@@ -149,7 +149,8 @@ def parameter_of(ins: Sequence[Value], shape: tuple[int, ...], **fields: Any) ->
     """What is made of parameters: masks and scalars name no layer beside a weight."""
     found = [i for i in ins if isinstance(i, Parameter)]
     large = _naming(found)
-    loops = union(i.place.loops for i in found)
+    scales = [i for i in found if large and i not in large and not i.is_mask]
+    loops = union(i.place.loops for i in found if i not in scales)  # a schedule picks no elements
     known: dict[str, Any] = dict(
         leaves=union(i.leaves for i in large),
         place=(large[0].place if large else Place()).walked(loops),

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, TypeGuard
 
@@ -53,6 +54,15 @@ def same(info: Value, i: int, **changes: Any) -> Found:
     """The value passes unchanged, and what travels beside it."""
     out = info.but(**changes)
     return Found([out], events=travelling(out, lambda ops: ops.companions(i)))
+
+
+def negative(info: Value, i: int, **changes: Any) -> Found:
+    """The value with its sign turned, and what travels beside it."""
+    form = tuple((n, -c) for n, c in info.linear) if info.number >= 0 or info.form else None
+    changes |= dict(number=-1, form=form)
+    if isinstance(info, Events):
+        changes |= dict(values=mapped(operator.neg, info.values), nonneg=False)
+    return same(info, i, **changes)
 
 
 def kept(

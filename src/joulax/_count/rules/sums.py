@@ -19,7 +19,7 @@ from .chosen import added, bare_terms
 from .combined import logical, refired
 from .contents import held_in, spikes_in
 from .registry import parameter_of, rule, shape_of, spikes_of, travelling
-from .sets import by_what_it_is, kept, mapped, same, values_of
+from .sets import by_what_it_is, kept, mapped, negative, same, values_of
 from .terms import merged_terms
 
 
@@ -95,9 +95,10 @@ def _analog_sum(eqn: Any, ins: Sequence[Value], ctx: Context, minus: bool) -> Fo
 def _with_zero(eqn: Any, ins: Sequence[Value], form: Form | None, minus: bool) -> Found | None:
     """A value to which nothing is added."""
     for i, other in ((0, ins[1]), (1, ins[0])):
-        if other.constant == 0 and not (minus and i == 1):
+        if other.constant == 0:
+            passed = negative if minus and i == 1 else same
             others = dict[str, Any](number=-1) if len(other.axes) else {}  # a state that is zero
-            return same(ins[i], i, form=form, axes=elementwise_axes(eqn, ins), **others)
+            return passed(ins[i], i, **others | dict(form=form, axes=elementwise_axes(eqn, ins)))
     return None
 
 
