@@ -1,7 +1,6 @@
 """Elementwise primitives: the algebra of small sets of values, and what is analog."""
 
 import math
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from .combined import logical
 from .declared import declared_synapses
 from .pairs import pair_in
 from .registry import because, is_integer, parameter_of, rule, shape_of, spikes_of
-from .sets import kept, mapped, negative, same, values_of
+from .sets import kept, mapped, minus, negative, same, values_of
 
 # Elementwise work that makes a region of currents a population of neurons.
 ACTIVATIONS = """
@@ -71,7 +70,7 @@ def declared(eqn: Any, info: Value, ctx: Context) -> Found:
 
 
 def _negated(eqn: Any, ins: Sequence[Value]) -> list[Value]:
-    values = mapped(operator.neg, values_of(ins[0]))
+    values = mapped(minus, values_of(ins[0]))
     return [parameter_of(ins, shape_of(eqn.outvars[0]), values=values)]
 
 

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any, TypeGuard
 
@@ -56,12 +55,17 @@ def same(info: Value, i: int, **changes: Any) -> Found:
     return Found([out], events=travelling(out, lambda ops: ops.companions(i)))
 
 
+def minus(x: float) -> float:
+    """A number with its sign turned."""
+    return -x
+
+
 def negative(info: Value, i: int, **changes: Any) -> Found:
     """The value with its sign turned, and what travels beside it."""
     form = tuple((n, -c) for n, c in info.linear) if info.number >= 0 or info.form else None
     changes |= dict(number=-1, form=form)
     if isinstance(info, Events):
-        changes |= dict(values=mapped(operator.neg, info.values), nonneg=False)
+        changes |= dict(values=mapped(minus, info.values), nonneg=False)
     return same(info, i, **changes)
 
 
