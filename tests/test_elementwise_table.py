@@ -72,6 +72,9 @@ BINARY = {
     "ge": (_truth(lax.ge), np.greater_equal),
     "lt": (_truth(lax.lt), np.less),
     "le": (_truth(lax.le), np.less_equal),
+    "eq_to": (_truth(lax.eq_to_p.bind), np.equal),  # of sorted numbers
+    "lt_to": (_truth(lax.lt_to_p.bind), np.less),
+    "le_to": (_truth(lax.le_to_p.bind), np.less_equal),
     "where": (lambda x, y: jnp.where(x > 0, y, 0.0), lambda x, y: np.where(x > 0, y, 0.0)),
     "where not": (lambda x, y: jnp.where(x > 0, 0.0, y), lambda x, y: np.where(x > 0, 0.0, y)),
     "complex or": (lambda x, y: x + y - x * y, lambda x, y: x + y - x * y),

@@ -60,16 +60,29 @@ def check(record, **expected):
         assert (f in found) == (f in expected), f"{f}: {found.get(f)}"
 
 
+def inside(eqn):
+    """The jaxprs in an equation."""
+    closed = lambda x: isinstance(x, Jaxpr | ClosedJaxpr)
+    found = filter(closed, jax.tree.leaves(list(eqn.params.values()), is_leaf=closed))
+    return [x.jaxpr if isinstance(x, ClosedJaxpr) else x for x in found]
+
+
 def primitives(jaxpr):
     """Names of all primitives with their output shapes, depth first."""
     found = []
     for eqn in jaxpr.eqns:
         found.append((eqn.primitive.name, tuple(str(v.aval) for v in eqn.outvars)))
-        for inner in jax.tree.leaves(
-            list(eqn.params.values()), is_leaf=lambda x: isinstance(x, Jaxpr | ClosedJaxpr)
-        ):
-            if isinstance(inner, Jaxpr | ClosedJaxpr):
-                found += primitives(inner.jaxpr if isinstance(inner, ClosedJaxpr) else inner)
+        found += [p for inner in inside(eqn) for p in primitives(inner)]
+    return found
+
+
+def work(jaxpr):
+    """Elements that a program computes, in every step of its scans."""
+    found = 0
+    for eqn in jaxpr.eqns:
+        steps = eqn.params.get("length", 1) if eqn.primitive.name == "scan" else 1
+        found += steps * sum(map(work, inside(eqn)))
+        found += sum(getattr(v.aval, "size", 1) for v in eqn.outvars)
     return found
 
 

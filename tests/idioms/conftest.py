@@ -1,9 +1,12 @@
-"""Every number of every idiom, on record.
+"""Every number of every idiom, on record, and what it costs to count it.
 
 The tests say by hand what an idiom is about; the other fields of its accounts stand in
 `tests/golden/accounts`, and a change of any of them shows as a change of those files:
 
     GOLDEN=write python -m pytest tests/idioms      # whole files of tests, one process
+
+Beside them, in `tests/golden/work`, stands how many elements the counted program computes, for the
+version of JAX that it names: other versions write other programs, and are not held against it.
 """
 
 import collections
@@ -17,16 +20,20 @@ import numpy as np
 import pytest
 
 from joulax import Activity
+from joulax._count import program
 from joulax._count.count import Counter
 
-GOLDEN = pathlib.Path(__file__).parent.parent / "golden" / "accounts"
+from .common import work
+
+GOLDEN = pathlib.Path(__file__).parent.parent / "golden"
+COMPARED = not jax.config.jax_enable_x64  # which makes other programs
 AT_MOST = (
     ("ac_graded", "dense_ac"),
     ("mac", "dense_mac"),
     ("nonzero", "synapses"),
     ("spikes_graded", "updates"),
 )
-WRITTEN: dict[str, dict] = collections.defaultdict(dict)
+WRITTEN: dict[pathlib.Path, dict] = collections.defaultdict(dict)
 
 
 LINE = re.compile(r"(?<=\.py:)\d+")
@@ -50,10 +57,29 @@ def fields(record: Activity) -> dict:
     return found
 
 
+def _measured(self, *args):
+    """A counted program that knows the work of one run of it."""
+    function, jaxprs = program.jaxpr_as_fun, []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(program, "jaxpr_as_fun", lambda c: jaxprs.append(c.jaxpr) or function(c))
+        run = _compiled(self, *args)
+    self.work = sum(map(work, jaxprs))
+    return run
+
+
+_compiled, program.Program._compiled = program.Program._compiled, _measured
+
+
 @pytest.fixture(autouse=True)
 def on_record(request, monkeypatch):
     """All accounts that a test has seen are those of the record, in their order."""
     seen, call = [], Counter.__call__
+    spent, run = [], program.Program.__call__
+
+    def ran(self, dynamic):
+        if hasattr(self, "work"):
+            spent.append(self.work)
+        return run(self, dynamic)
 
     def counted(self, *args, **kwargs):
         out, account = call(self, *args, **kwargs)
@@ -63,17 +89,27 @@ def on_record(request, monkeypatch):
         return out, account
 
     monkeypatch.setattr(Counter, "__call__", counted)
+    monkeypatch.setattr(program.Program, "__call__", ran)
     yield
     broken = [(layer, law) for account in seen for layer, law in unlawful(account)]
     assert not broken
-    path = GOLDEN / f"{request.module.__name__.rsplit('.', 1)[-1]}.json"
-    if seen and os.environ.get("GOLDEN") == "write":
-        WRITTEN[str(path)][request.node.name] = seen
-    elif seen:
-        recorded = json.loads(path.read_text()).get(request.node.name)
-        assert same(seen, recorded), (
-            f"found {seen}, on record {recorded}; where that is right, GOLDEN=write"
-        )
+    compare("accounts", request, seen)
+    if COMPARED:
+        compare("work", request, spent)
+
+
+def compare(kind, request, found) -> None:
+    """What a test has found is what stands on record, or is written there."""
+    path = GOLDEN / kind / f"{request.module.__name__.rsplit('.', 1)[-1]}.json"
+    if found and os.environ.get("GOLDEN") == "write":
+        WRITTEN[path][request.node.name] = found
+    elif found and path.exists():
+        recorded = json.loads(path.read_text())
+        if recorded.get("jax", jax.__version__) == jax.__version__:
+            assert same(found, recorded.get(request.node.name)), (
+                f"found {found}, on record {recorded.get(request.node.name)}; "
+                f"where that is right, GOLDEN=write"
+            )
 
 
 def unlawful(account: dict) -> list:
@@ -102,5 +138,7 @@ def same(found, recorded) -> bool:
 def pytest_sessionfinish() -> None:
     """What a run with GOLDEN=write has seen replaces the files of its tests."""
     for path, tests in WRITTEN.items():
+        version = {"jax": jax.__version__} if path.parent.name == "work" else {}
+        tests = version | tests
         lines = (f"{json.dumps(name)}: {json.dumps(tests[name])}" for name in sorted(tests))
-        pathlib.Path(path).write_text("{\n" + ",\n".join(lines) + "\n}\n")
+        path.write_text("{\n" + ",\n".join(lines) + "\n}\n")

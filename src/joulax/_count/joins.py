@@ -53,7 +53,7 @@ def _join_start(p: Parameter, d: Data) -> Data:
     both = united(p.values, d.values)
     beside = d.beside or not (p.constant == 0 or is_simple(both))
     nonneg = d.nonneg and p.values is not None and min(p.values) >= 0
-    return d.but(values=both, nonneg=nonneg, beside=beside, nan_test=False, poly=None)
+    return d.but(values=both, nonneg=nonneg, beside=beside, poly=None)
 
 
 def _join_events(a: Events, b: Events) -> dict[str, Any]:
@@ -70,7 +70,6 @@ def _join_events(a: Events, b: Events) -> dict[str, Any]:
         poly=shared((a.poly, b.poly)),
         weak=a.weak and b.weak,
         loose=a.loose or b.loose,
-        nan_test=a.nan_test and b.nan_test,
     )
 
 

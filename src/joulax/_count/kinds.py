@@ -24,6 +24,7 @@ Form = tuple[tuple[int, float], ...]  # value = Σ coefficient · numbered value
 Scale = tuple[float, tuple[int, ...]]  # constant factor, numbers of the parameters that scale
 
 V = TypeVar("V", bound="Value")
+D = TypeVar("D", bound="Data")
 
 UNIT: Scale = (1.0, ())
 ZERO: Values = frozenset((0.0,))
@@ -234,6 +235,10 @@ class Data(Value):
         """Axes of batch and time."""
         return self.axes.wholly(IDLE)
 
+    def apart(self: D, **changes: Any) -> D:
+        """Another value of the same region: no products in it, no weight, nobody's elements."""
+        return self.anew(**{"terms": NONE, "weight": None, "source": -1, **changes})
+
     def cut(self, neurons: Any, steps: Any) -> dict[str, Any]:
         """Where a slice of it stands: along neurons, along steps and samples; `None`: all."""
         turns = frozenset((*t, steps) for t in self.turns or {()})
@@ -256,7 +261,6 @@ class Events(Data):
     poly: Polynomial | None = None  # the spikes it is made of
     pair: Pair | None = None  # the two spiking values whose product it is
     weak: bool = False  # a comparison of integers or random draws: spikes only where they arrive
-    nan_test: bool = False  # x != x
     loose: bool = False  # declared: 0 or 1 as a rule, any number of events by its value
 
     @property

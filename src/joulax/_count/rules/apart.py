@@ -8,6 +8,7 @@ from ..axes import VARIES
 from ..findings import Context
 from ..kinds import Data, Parameter, Value
 from .beside import Put
+from .births import datas
 from .padding import after_each_other, border
 
 
@@ -54,14 +55,18 @@ def _masks(data: Data, ctx: Context) -> list[_Mask]:
         return []
     eqn, ins = made
     name = eqn.primitive.name
+    inner = datas(ins)
+    scaled = name in _SCALES and len(inner) == 1 and (name == "mul" or inner[0] is ins[0])
+    before = _masks(inner[0], ctx) if scaled else []
     if name == "mul":
-        return [_mask(i, ctx) for i in ins if isinstance(i, Parameter) and i.is_mask]
+        return before + [_mask(i, ctx) for i in ins if isinstance(i, Parameter) and i.is_mask]
     if name == "select_n" and len(ins) == 3 and isinstance(ins[0], Parameter):
         own, (off, on) = _mask(ins[0], ctx), (i.constant == 0 for i in ins[1:])
         return [] if off == on else [dataclasses.replace(own, rest=own.rest ^ on)]
-    return (
-        _masks(ins[0], ctx) if name == "convert_element_type" and isinstance(ins[0], Data) else []
-    )
+    return before
+
+
+_SCALES = "mul div neg convert_element_type".split()  # zero where their one operand of data is
 
 
 def _mask(used: Parameter, ctx: Context) -> _Mask:

@@ -55,7 +55,7 @@ def _selected(eqn: Any, ins: Sequence[Value]) -> list[Value]:
 def _select(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """A choice: by parameters a mask, by spikes a product or a reset."""
     pred, *cases = ins
-    decided = len(cases) - 1 if _all_same(cases) else _decided(pred, cases)
+    decided = len(cases) - 1 if _all_same(cases) else _decided(pred, cases, ctx)
     if decided is not None:
         return same(cases[decided], 1 + decided)
     if all(isinstance(c, Parameter) for c in cases):
@@ -68,11 +68,12 @@ def _select(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     return _select_analog(eqn, ins, ctx)
 
 
-def _decided(pred: Value, cases: Sequence[Value]) -> int | None:
+def _decided(pred: Value, cases: Sequence[Value], ctx: Context) -> int | None:
     """The case that a predicate always chooses; nobody spikes on NaN, which decides nothing."""
     if not isinstance(pred, Events):
         return None
-    if pred.nan_test and len(cases) == 2:
+    made = ctx.maker(pred.number)
+    if made and made[0].primitive.name == "ne" and made[1][0].number == made[1][1].number:
         return 0
     return int(*pred.values) if pred.values is not None and len(pred.values) == 1 else None
 

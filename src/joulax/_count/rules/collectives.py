@@ -5,7 +5,6 @@ from typing import Any
 
 from ..findings import EVENTS, Context, Found
 from ..kinds import Data, Events, Value, varied
-from ..places import NONE
 from .registry import because, rule, shape_of
 from .summed import sum_over
 
@@ -53,11 +52,10 @@ def _extreme(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
 def _travelled(eqn: Any, info: Value, variable: Any) -> Value:
     shape = shape_of(variable)
     axes = info.axes if info.axes.shape == shape else varied(shape)
-    changes: dict[str, Any] = dict(axes=axes)
-    if isinstance(info, Data):
-        changes |= dict(terms=NONE, weight=None, source=-1)
-        changes |= dict(cause=info.cause or because(eqn, f"`{eqn.primitive.name}` of data"))
-    return info.anew(**changes)
+    if not isinstance(info, Data):
+        return info.anew(axes=axes)
+    cause = info.cause or because(eqn, f"`{eqn.primitive.name}` of data")
+    return info.apart(axes=axes, cause=cause)
 
 
 def _found(eqn: Any, outs: Sequence[Value]) -> Found:

@@ -83,10 +83,7 @@ def _comparison(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     equality = name in ("eq", "ne", "eq_to")
     weak = equality or _is_mask(eqn, ins, ctx)
     text = "an equality" if equality else "a comparison turned into numbers"
-    found = born(eqn, ins, ctx, text, weak=weak)
-    out = found.outs[0]
-    nan_test = name == "ne" and eqn.invars[0] is eqn.invars[1]
-    return found.but(outs=[out.but(nan_test=nan_test)])
+    return born(eqn, ins, ctx, text, weak=weak)
 
 
 def _is_mask(eqn: Any, ins: Sequence[Value], ctx: Context) -> bool:

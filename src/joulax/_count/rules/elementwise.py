@@ -93,8 +93,7 @@ def _not(x: float) -> float:
 def _logic_of_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
     boolean = eqn.outvars[0].aval.dtype == bool
     op = _LOGIC.get(eqn.primitive.name, _not)
-    values = mapped(op, *(values_of(i) for i in ins)) if boolean else None
-    values = SPIKE if boolean and values is None else values
+    values = mapped(op, *(values_of(i) or SPIKE for i in ins)) if boolean else None
     return [parameter_of(ins, shape_of(eqn.outvars[0]), values=values)]
 
 

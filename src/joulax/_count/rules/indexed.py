@@ -34,7 +34,6 @@ from .registry import (
     because,
     data_of,
     is_integer,
-    parameter_of,
     rule,
     shape_of,
     site_of,
@@ -102,7 +101,7 @@ def _moved_pick(eqn: Any, info: Data, index: Sequence[Value], ctx: Context) -> F
         given=NONE,
     )
     if isinstance(out, Events):
-        out = out.but(values=united(out.values, ZERO), nan_test=False)
+        out = out.but(values=united(out.values, ZERO))
     return Found([out], events=travelling(out, lambda ops: _moved(eqn, ops)))
 
 
@@ -279,11 +278,7 @@ def _ranked(ins: Sequence[Value], variable: Any) -> dict[str, Any]:
     return dict(axes=axes, feeds=first.feeds, size=first.size, held=first.held)
 
 
-def _sorted_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
-    return [parameter_of(ins[:1], shape_of(v)) for v in eqn.outvars]
-
-
-@rule("sort", "top_k", "approx_top_k", parameters=_sorted_parameters)
+@rule("sort", "top_k", "approx_top_k")
 def _order(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Sorting moves values to places that data choose: events stay events, work is listed."""
     outs: list[Value] = []

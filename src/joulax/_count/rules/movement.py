@@ -131,10 +131,8 @@ def moved_value(eqn: Any, info: Data, k: int = 0) -> Data:
     weight = info.weight
     if weight is not None:
         weight = weight.__class__(weight.leaves, carried(eqn, weight.axes, 0, k), weight.place)
-    if isinstance(info, Events):
-        changes["nan_test"] = False
-        if info.pair is not None:
-            changes["pair"] = info.pair.moved(lambda own: carried(eqn, own, 0, k))
+    if isinstance(info, Events) and info.pair is not None:
+        changes["pair"] = info.pair.moved(lambda own: carried(eqn, own, 0, k))
     neurons, steps = (_cut(eqn, info, k, idle=idle) for idle in (False, True))
     size = info.size if same_elements else min(info.size, float(axes.size(IDLE)))
     return info.anew(

@@ -5,7 +5,7 @@ from typing import Any
 
 from ..axes import IDLE, VARIES
 from ..kinds import Analog, Data, Pack, Parameter, Value, varied
-from ..places import NONE, Place
+from ..places import Place
 from .slices import is_read_apart, is_shifted, pack_of
 from .states import entering, leaving, rejoined
 
@@ -111,5 +111,4 @@ def _part(whole: Value, i: int, like: Value) -> Value:
         place = whole.place if whole.constant is not None else whole.place.at(("part", i))
         return whole.anew(axes=axes, place=place)
     assert isinstance(whole, Data)
-    apart: dict[str, Any] = dict(terms=NONE, weight=None, source=-1)
-    return whole.anew(axes=like.axes.only(IDLE | VARIES), place=Place(), **apart)
+    return whole.apart(axes=like.axes.only(IDLE | VARIES), place=Place())

@@ -9,7 +9,6 @@ from ..axes import IDLE, REPEATED, Axes
 from ..events import mask
 from ..findings import EVENTS, Companions, Context, Found, Operands
 from ..kinds import ZERO, Data, Events, Parameter, Value, united, varied
-from ..places import NONE
 from .geometry import Geometry
 from .registry import shape_of
 
@@ -27,11 +26,10 @@ def permuted(eqn: Any, ins: Sequence[Value], ctx: Context, g: Geometry, w: int) 
     if not _selects(eqn, ctx.concrete(kernel), g, w):
         return None
     axes = _moved_axes(eqn, data, g, w)
-    fresh: dict[str, Any] = dict(source=-1, weight=None, terms=NONE)
-    out = data.anew(axes=axes, size=min(data.size, float(axes.size(IDLE))), **fresh)
+    out = data.apart(axes=axes, size=min(data.size, float(axes.size(IDLE))))
     if isinstance(out, Events):
         values = united(out.values, ZERO)
-        out = out.but(values=values, nan_test=False, poly=None)
+        out = out.but(values=values, poly=None)
     if not out.travels:
         return Found([out])
     return Found([out], events=lambda ops: [_moved(ops, g, w)])

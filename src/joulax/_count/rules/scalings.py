@@ -135,7 +135,7 @@ def _scaled(
     axes = elementwise_axes(eqn, ins)
     values = mapped(_ratio if divide else operator.mul, s.values, p.values)
     poly = None if divide else multiplied(ins)
-    changes: dict[str, Any] = dict(axes=axes, values=values, nan_test=False, poly=poly)
+    changes: dict[str, Any] = dict(axes=axes, values=values, poly=poly)
     changes["terms"] = scaled_terms(eqn, ins, divide)
     if not p.is_mask or divide:
         changes |= _rescaled(s, p, values, divide)

@@ -62,11 +62,11 @@ def minus(x: float) -> float:
 
 def negative(info: Value, i: int, **changes: Any) -> Found:
     """The value with its sign turned, and what travels beside it."""
-    form = tuple((n, -c) for n, c in info.linear) if info.number >= 0 or info.form else None
-    changes |= dict(number=-1, form=form)
+    known = info.number >= 0 or info.form is not None
+    form = tuple((n, -c) for n, c in info.linear) if known else None
     if isinstance(info, Events):
         changes |= dict(values=mapped(minus, info.values), nonneg=False)
-    return same(info, i, **changes)
+    return same(info.anew(), i, form=form, **changes)
 
 
 def kept(

@@ -13,7 +13,6 @@ from ..axes import IDLE
 from ..exact import Sum, over
 from ..findings import Found
 from ..kinds import Data, Value
-from ..places import NONE
 from ..run import LAST, Runner, Taps, read_all, split, wanted
 from .loops import is_quiet
 from .registry import rule, shape_of
@@ -93,9 +92,8 @@ def _block(info: Value, shape: tuple[int, ...]) -> Value:
     """A value cut into shards, or put together again."""
     if info.axes.shape == shape:
         return info
-    changes: dict[str, Any] = dict(axes=info.axes.resized(shape))
-    if isinstance(info, Data):
-        changes |= dict(terms=NONE, weight=None, source=-1)
-        if info.feeds or info.births:
-            changes["size"] = float(info.axes.resized(shape).size(IDLE))
-    return info.anew(**changes)
+    axes = info.axes.resized(shape)
+    if not isinstance(info, Data):
+        return info.anew(axes=axes)
+    region = info.feeds or info.births
+    return info.apart(axes=axes, size=float(axes.size(IDLE)) if region else info.size)

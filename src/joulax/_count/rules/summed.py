@@ -118,12 +118,12 @@ def _added(eqn: Any, info: Data, axes: Sequence[int]) -> Found:
     size = math.prod(info.axes.shape[a] for a in axes) if "axes" in eqn.params else 1
     terms = frozenset(_summed_term(eqn, t, axes, size) for t in info.terms)
     left: dict[str, Any] = dict(axes=reduced_axes(eqn, info.axes), terms=terms)
-    out = info.anew(**left, weight=None, source=-1)
+    out = info.apart(**left)
     reduced = ("reduced",) if "axes" in eqn.params else ()
     out = out.but(size=min(out.size, float(out.axes.size(IDLE))), part=(*info.part, *reduced))
     if not isinstance(out, Events):
         return Found([out], events=travelling(out, lambda ops: moved(eqn, ops)))
-    out = out.but(values=None, nan_test=False, beside=out.beside or not out.nonneg, pair=None)
+    out = out.but(values=None, beside=out.beside or not out.nonneg, pair=None)
     return Found([out], events=travelling(out, lambda ops: moved(eqn, ops)))
 
 
@@ -306,7 +306,7 @@ def _extreme(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
         if not (keeps or closed):
             return None
         values = SPIKE if simple else info.values
-        out = info.anew(axes=axes, values=values, terms=NONE, nan_test=False)
+        out = info.anew(axes=axes, values=values, terms=NONE)
         if not info.beside:
             return Found([out])
         return Found([out], events=lambda ops: [{EVENTS: _largest(eqn, ops)}])

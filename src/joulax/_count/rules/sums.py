@@ -96,9 +96,10 @@ def _with_zero(eqn: Any, ins: Sequence[Value], form: Form | None, minus: bool) -
     """A value to which nothing is added."""
     for i, other in ((0, ins[1]), (1, ins[0])):
         if other.constant == 0:
-            passed = negative if minus and i == 1 else same
-            others = dict[str, Any](number=-1) if len(other.axes) else {}  # a state that is zero
-            return passed(ins[i], i, **others | dict(form=form, axes=elementwise_axes(eqn, ins)))
+            if minus and i == 1:
+                return negative(ins[i], i, axes=elementwise_axes(eqn, ins))
+            value = ins[i].anew() if len(other.axes) else ins[i]  # not so with a state that is zero
+            return same(value, i, form=form, axes=elementwise_axes(eqn, ins))
     return None
 
 

@@ -1,0 +1,103 @@
+"""More corners: places that data say, masks of masks, samples behind neurons, sorted leaves."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import joulax
+
+from .common import f32
+
+RNG = np.random.default_rng(23)
+W, V = f32(RNG.normal(size=(7, 5))), f32(RNG.normal(size=(7, 3)))
+S, T = (f32(RNG.random((9, 7)) < 0.4) for _ in range(2))
+X = f32(RNG.normal(size=(9, 7)))
+AT = jnp.asarray([1, 4, 2])
+
+
+def count(f, *args, **options):
+    """The account of a program, whose results are unchanged."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        out, account = joulax.count(f, weights=0, **options)(*args)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5, 1e-6), out, f(*args))
+    return account
+
+
+def total(record, name):
+    return getattr(record, name) if getattr(record, name) is None else float(getattr(record, name))
+
+
+@pytest.mark.parametrize("size", [1.0, 0.5, 2.0, -3.0])
+def test_a_number_put_where_data_say(size):
+    """One event at each place, whatever its size; on graded chips as well."""
+    account = count(lambda w, at: jnp.zeros(7).at[at].set(size) @ w, W, AT)
+    assert total(account["w"], "ac") == total(account["w"], "ac_graded") == 3 * 5
+
+
+@pytest.mark.parametrize("combined", ["max", "min", "multiply"])
+def test_numbers_combined_where_data_say(combined):
+    """Not around zero: values of data, all of them."""
+
+    def fn(w, at):
+        return getattr(jnp.full(7, 0.2).at[at], combined)(0.5) @ w
+
+    record = count(fn, W, AT)["w"]
+    assert (total(record, "ac"), total(record, "mac")) == (None, 7 * 5)
+
+
+@pytest.mark.parametrize("data", [S, X])
+def test_half_of_everything_is_a_product(data):
+    """A constant with one entry an output moves values where the entry is one, and only there."""
+    spikes = 1 if data is S else None
+    account = count(lambda w, s: (s @ (0.5 * jnp.eye(7))) @ w, W, data, spikes=spikes)
+    moved = count(lambda w, s: (s @ jnp.eye(7)) @ w, W, data, spikes=spikes)
+    assert (len(account), len(moved)) == (2, 1)
+    assert total(account["w"], "mac") == np.count_nonzero(data) * 5
+    assert total(moved["w"], "mac" if spikes is None else "ac") == np.count_nonzero(data) * 5
+
+
+def test_masks_that_are_converted_on_their_way():
+    """Integers between two conversions: one mask and what it leaves, whose sum meets nothing."""
+    odd = jnp.arange(7) % 2
+
+    def fn(w, s, t):
+        own = (s.astype(jnp.int32) * odd).astype(jnp.float32)
+        return (0.5 * own + 2.0 * (t.astype(jnp.int32) * (1 - odd)).astype(jnp.float32)) @ w
+
+    record = count(fn, W, S, T, spikes=(1, 2))["w"]
+    there = np.where(np.asarray(odd), S, T)
+    assert total(record, "ac") == there.sum() * 5
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, 3])
+def test_spikes_times_spikes_with_samples_at_any_axis(axis):
+    """Scores of four queries and three keys; samples stand before or behind what is summed."""
+    p = {"q": f32(RNG.normal(size=(4, 7, 5))), "k": f32(RNG.normal(size=(3, 7, 5)))}
+
+    def run(p, x):
+        q, k = (jnp.float32(jnp.einsum("bi,hif->bhf", x, p[n]) > 0) for n in "qk")
+        pairs = jnp.moveaxis(q[:, :, None] * k[:, None], 0, axis)
+        return pairs.sum(3 if axis < 3 else 2) > 1
+
+    account = count(run, p, X)
+    (name,) = [n for n in account if n not in ("q", "k")]
+    q, k = (np.einsum("bi,hif->bhf", X, p[n]) > 0 for n in "qk")
+    assert total(account[name], "ac") == np.einsum("bqf,bkf->", 1.0 * q, 1.0 * k)
+    assert (total(account[name], "neurons"), total(account[name], "updates")) == (12, 9 * 12)
+
+
+def test_a_sorted_leaf_is_a_weight():
+    """Of its values, and of its rows in another order."""
+    rows = lambda w, x: x @ w[jnp.argsort(w[:, 0])]
+    for fn in (rows, lambda w, x: x @ jnp.sort(w, 0)):
+        record = count(fn, W, S, spikes=1)["w"]
+        assert (total(record, "ac"), total(record, "synapses")) == (S.sum() * 5, 35)
+
+
+def test_a_mask_of_what_is_finite():
+    """Of weights: no data, and no leaf that multiplies."""
+    fn = lambda w, s: (s * jnp.float32(~jnp.isinf(w[:, 0]))) @ w
+    account = count(fn, W.at[2].set(jnp.inf), S, spikes=1)
+    assert list(account) == ["w"]
+    assert total(account["w"], "ac") == np.delete(np.asarray(S), 2, 1).sum() * 5
