@@ -360,3 +360,57 @@ def test_edges_added_one_by_one_in_every_step(leak):
     (record,) = count(run, P, xs).values()
     assert float(record.ac) == sum(np.asarray(xs)[:, b].sum() for b, _ in EDGES)
     assert (float(record.neurons), float(record.updates)) == (3, 7 * 3)
+
+
+BLOCKS = ((0, 3), (3, 5), (5, 8))
+
+
+def of_blocks(p, x, how):
+    y = zeros(8)
+    for low, high in BLOCKS:
+        y = getattr(y.at[low:high], how)(x @ p["w"][:, low:high])
+    return y
+
+
+@pytest.mark.parametrize("how", ["set", "add"])
+@pytest.mark.parametrize("neuron", [jax.nn.relu, lambda v: v > 0], ids=["relu", "spikes"])
+def test_a_layer_in_blocks_has_the_neurons_of_all(how, neuron):
+    record = count(lambda p, x: neuron(of_blocks(p, x, how)), P, S[:6])["w"]
+    assert (float(record.neurons), float(record.updates), float(record.synapses)) == (8, 8, 48)
+
+
+def test_two_layers_added_to_halves_are_one_population():
+    p = {"e": normal(6, 3), "i": normal(6, 5)}
+
+    def run(p, x):
+        return jax.nn.relu(zeros(8).at[:3].add(x @ p["e"]).at[3:].add(x @ p["i"]))
+
+    records = count(run, p, S[:6])
+    assert [float(r.updates) for r in records.values() if r.updates is not None] == [8]
+
+
+SCALED = {
+    "as it is": lambda p, at, x: p["k"],
+    "by a value": lambda p, at, x: x * p["k"],
+    "where it is one": lambda p, at, x: jnp.where(at >= 0, p["k"], 0.0),
+    "by a mask": lambda p, at, x: jnp.float32(at >= 0) * p["k"],
+}
+
+
+@pytest.mark.parametrize("scaled", SCALED)
+@pytest.mark.parametrize("loop", ["scan", "for"])
+def test_a_kernel_written_back_where_data_say_is_refused(scaled, loop):
+    """Read, added to and written: at addresses that are data, whatever scales the kernel."""
+    places, values = jnp.asarray([3, 5, 9, 12]), jnp.ones(4, jnp.float32)
+
+    def event(p, o, at, x):
+        piece = lax.dynamic_slice(o, (at,), (4,)) + SCALED[scaled](p, at, x)
+        return lax.dynamic_update_slice(o, piece, (at,))
+
+    def run(p, at, x):
+        if loop == "for":
+            return lax.fori_loop(0, 4, lambda i, o: event(p, o, at[i], x[i]), zeros(20))
+        return lax.scan(lambda o, e: (event(p, o, *e), None), zeros(20), (at, x))[0]
+
+    with pytest.raises(ValueError, match=r"add them with .at\[…\].add"):
+        joulax.count(run, weights=0)(P, places, values)

@@ -338,7 +338,7 @@ def p36(p, xs):
 @program(
     "S5 scan none",
     ({"l": f32(RNG.random(5)), "b": f32(RNG.normal(size=(5, 5)))}, A),
-    {"b": dict(mac=12 * 25)},
+    {"b": dict(mac=12 * 25, neurons=5, updates=12 * 5)},
     weights=0,
 )
 def p37(p, xs):

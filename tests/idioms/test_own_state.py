@@ -300,12 +300,13 @@ def test_a_loop_with_a_stop_of_its_own_for_each_sample():
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 8])
 def test_a_leaky_sum_in_parallel(steps):
-    """Halves of two steps are empty: no layer."""
+    """Halves of two steps are empty: no layer. Each step updates what decays."""
     add = lambda left, right: (left[0] * right[0], right[0] * left[1] + right[1])
     decay = lambda xs: jnp.full((len(xs), N), 0.9)
     program = lambda p, xs: lax.associative_scan(add, (decay(xs), xs @ p["a"]))[1]
     account = joulax.count(program, weights=0, spikes=1)(P, X.repeat(2, 0)[:steps])[1]
     assert float(account["a"].ac) == N * float(X.repeat(2, 0)[:steps].sum())
+    assert account["a"].updates is None if steps == 1 else float(account["a"].updates) == N * steps
 
 
 def test_packed_bits_are_refused():

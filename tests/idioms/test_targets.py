@@ -112,23 +112,88 @@ def test_a_loss_added_up_over_time(loss):
         assert neurons_of(made, {"w": W, "u": U}, S, Y, spikes=1) == {"u": 7.0, "w": None}
 
 
+INTEGERS = optax.softmax_cross_entropy_with_integer_labels
+READOUTS = {
+    "a mean over time": lambda o: o.mean(0),
+    "a sum": lambda o: o.sum(0),
+    "the largest": lambda o: o.max(0),
+}
+
+
+@pytest.mark.parametrize("read", READOUTS)
+def test_labels_that_are_integers(read):
+    """The line that most networks are trained with, in its forms."""
+    labels = jnp.arange(6) % 5
+
+    def fn(p, xs, y):
+        return INTEGERS(READOUTS[read](xs @ p["w"]), y).mean()
+
+    def added(p, xs, y):
+        step = lambda total, x: (total + INTEGERS(x @ p["w"], y).mean(), None)
+        return jax.lax.scan(step, jnp.float32(0), xs)[0]
+
+    def alone(p, xs, y):
+        return jax.nn.logsumexp(READOUTS[read](xs @ p["w"]), -1).mean()
+
+    for made in (fn, added, alone, jax.value_and_grad(fn)):
+        assert neurons_of(made, {"w": W}, S, labels, spikes=1) == {"w": None}
+
+
+@each({n: LOSSES[n] for n in ("huber", "log cosh", "binary cross-entropy", "hinge", "squares")})
+def test_a_network_that_reconstructs_its_input(loss):
+    """Labels that are the input, or its next step, are labels all the same."""
+    p = {"w": U[:, :5], "back": U[:5]}
+
+    def read(p, x):
+        return jax.nn.relu(x @ p["w"]) @ p["back"]
+
+    same = lambda p, x: loss(read(p, x), x)
+    following = lambda p, x: loss(read(p, x[:-1]), x[1:])
+    for made in (same, following):
+        for spikes in (None, 1):
+            assert neurons_of(made, p, S[0], spikes=spikes) == {"w": 5, "back": None}
+
+
+@each({n: LOSSES[n] for n in ("huber", "binary cross-entropy", "focal", "hinge")})
+def test_what_is_read_over_time_beside_its_loss(loss):
+    def fn(p, xs, y):
+        out = (xs @ p["w"]).mean(0)
+        return loss(out, y), out
+
+    assert neurons_of(jax.value_and_grad(fn, has_aux=True), {"w": W}, S, Y) == {"w": None}
+
+
+def square(a, b):
+    return ((a - b) ** 2).mean()
+
+
 LAYERS = {
-    "summed": lambda x, w, y: jax.nn.relu(x @ w).sum(),
-    "with an error of its own": lambda x, w, y: ((jax.nn.relu(x @ w) - y) ** 2).mean(),
-    "a sigmoid with an error": lambda x, w, y: jnp.abs(jax.nn.sigmoid(x @ w) - y).mean(),
-    "a gain": lambda x, w, y: (jax.nn.gelu(x @ w) * w[:1]).sum(),
-    "read by another": lambda x, w, y: ((jax.nn.relu(y * (x @ w)) @ w.T) - x).sum(),
-    "returned beside the loss": lambda x, w, y: (
+    "summed": lambda x, w, y, c: jax.nn.relu(x @ w).sum(),
+    "with an error of its own": lambda x, w, y, c: square(jax.nn.relu(x @ w), y),
+    "a sigmoid with an error": lambda x, w, y, c: jnp.abs(jax.nn.sigmoid(x @ w) - y).mean(),
+    "a gain": lambda x, w, y, c: (jax.nn.gelu(x @ w) * w[:1]).sum(),
+    "read by another": lambda x, w, y, c: ((jax.nn.relu(y * (x @ w)) @ w.T) - x).sum(),
+    "returned beside the loss": lambda x, w, y, c: (
         (jax.nn.relu(x @ w) * y).sum(),
         jax.nn.relu(x @ w),
     ),
-    "a state that came as an argument": lambda x, w, y: jnp.tanh(0.9 * y + x @ w),
+    "a state that came as an argument": lambda x, w, y, c: jnp.tanh(0.9 * c + x @ w),
+    "the same, with an error": lambda x, w, y, c: square(jax.nn.relu(0.9 * c + x @ w), y),
+    "a context": lambda x, w, y, c: square(jnp.tanh(x @ w + c), y),
+    "a context, summed": lambda x, w, y, c: jax.nn.relu(x @ w + c).sum(),
+    "scaled by a context": lambda x, w, y, c: square(jax.nn.relu(c * (x @ w) + c), y),
+    "clipped by a context": lambda x, w, y, c: square(jnp.clip(x @ w, -c, c), y),
+    "a gate behind it": lambda x, w, y, c: square(jax.nn.relu(x @ w) * jax.nn.sigmoid(c), y),
+    "a mask behind it": lambda x, w, y, c: square(jnp.where(c > 0, jax.nn.relu(x @ w), 0.0), y),
+    "mixed with a context": lambda x, w, y, c: square(0.9 * c + 0.1 * jnp.tanh(x @ w), y),
 }
+CONTEXT = f32(RNG.normal(size=(6, 5)))
 
 
 @each(LAYERS)
 def test_layers_keep_their_neurons(loss):
-    assert neurons_of(lambda p, x, y: loss(x, p["w"], y), {"w": W}, X, Y)["w"] == 5
+    made = lambda p, x, y, c: loss(x, p["w"], y, c)
+    assert neurons_of(made, {"w": W}, X, Y, CONTEXT)["w"] == 5
 
 
 def test_what_goes_around_a_layer_is_no_target():

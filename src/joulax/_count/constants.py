@@ -14,6 +14,13 @@ LARGEST = 2**20  # elements; larger constants are not computed
 DEEPEST = 100  # equations, one made of the other
 
 
+def identity(value: Any) -> Any:
+    """What tells a constant from others: integers, which choose places, by what they are."""
+    if value.dtype == bool or jnp.issubdtype(value.dtype, jnp.integer):
+        return str(value.dtype), value.shape, np.asarray(value).tobytes()
+    return id(value)
+
+
 class Constants:
     """Constants by the number of the value: known, or an equation of constants."""
 

@@ -19,7 +19,7 @@ from .polynomial import Polynomial
 Leaves = frozenset[int]
 Values = frozenset[float]
 Turns = frozenset[tuple[Any, ...]]
-Target = tuple[str, int]  # how data from outside meet a region, and their number
+Target = str  # how data from outside have met a region, or what was done to it
 Form = tuple[tuple[int, float], ...]  # value = Σ coefficient · numbered value
 Scale = tuple[float, tuple[int, ...]]  # constant factor, numbers of the parameters that scale
 
@@ -31,7 +31,9 @@ ZERO: Values = frozenset((0.0,))
 SPIKE: Values = frozenset((0.0, 1.0))
 TERNARY: Values = frozenset((-1.0, 0.0, 1.0))
 MANY = 16  # larger sets of values are not followed
-BENT: Target = ("bent", -1)  # a value behind an activation
+BENT, SLOPE = "bent", "slope"  # targets of a value behind an activation, of a gradient
+COMPARED, WEIGHED, JUDGED = "compared", "weighed", "judged"  # with labels; the last one: when bent
+LABELS = frozenset((COMPARED, WEIGHED))
 BARE = -2  # source of a leaf that is added as it is
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from .findings import is_reduced
-from .kinds import BENT, Data, Events, Target, is_simple
+from .axes import IDLE
+from .kinds import BENT, JUDGED, LABELS, SLOPE, WEIGHED, Data, Events, is_simple
 from .places import Path, Paths, union
 from .plan import Tables
 from .populations import origins
@@ -21,7 +21,7 @@ def leave(tables: Tables, outs: Sequence[Data]) -> None:
     others = _made_of(tables, _decided(tables, union(o.births for o in outs)))
     told = frozenset(b for b in others if any(_is_told(tables, b, other) for other in living))
     tables.leaving |= others - told
-    for loss in _losses(tables, [o for o in outs if not _is_slope(o)]):
+    for loss in _losses(tables, [o for o in outs if SLOPE not in o.targets]):
         del tables.claims[loss]
 
 
@@ -29,36 +29,25 @@ def _losses(tables: Tables, outs: Sequence[Data]) -> Paths:
     """Feeds of regions that labels have met, and that leave in sums alone: losses, not neurons.
 
     Labels are compared with what is bent then (a margin, an error), or weigh what was bent (a
-    likelihood). They are data that neither a site nor a neuron has made, and that feed no site.
+    likelihood). What was bent before it is compared is a layer with an error of its own.
     """
-    inputs = {n for d in tables.entering for n in (d.number, d.source, d.origin)}
-    sums = [o for o in outs if is_reduced(o.part)]
-    others = [d for d in (*tables.entering, *outs) if not is_reduced(d.part)]
+    sums = [o for o in outs if o.axes.size(IDLE) <= 1]
+    others = [*tables.entering, *(o for o in outs if o not in sums)]
     fired = union(tables.births[b].feeds for b in tables.living())
 
-    def met(targets: frozenset[Target], *ways: str) -> bool:
-        return any(how in ways and n not in inputs for how, n in targets)
-
     def is_error(feed: Path) -> bool:
-        used = any(feed in d.feeds and met(d.targets, *WAYS) for d in others)
-        return not used and all(met(t, *WAYS) for t in tables.shown[feed])
+        used = any(feed in d.feeds and d.targets & LABELS for d in others)
+        return not used and all(t & LABELS for t in tables.shown[feed])
 
     def is_likelihood(feed: Path) -> bool:
         used = any(feed in d.feeds and BENT in d.targets for d in others)
-        weighed = [met(o.targets, "weighed") for o in sums if feed in o.feeds]
-        return not used and bool(weighed) and all(weighed)
+        bent = [o.targets for o in sums if feed in o.feeds and BENT in o.targets]
+        return not used and bool(bent) and all(WEIGHED in t for t in bent)
 
+    judged = union(o.feeds for o in sums if JUDGED in o.targets)
     free = (f for f, c in tables.claims.items() if c.reduced or not c.state)
-    known = (f for f in free if f in tables.shown and f not in fired)
+    known = (f for f in free if f in tables.shown and f not in fired | judged)
     return frozenset(f for f in known if is_error(f) or is_likelihood(f))
-
-
-WAYS = ("compared", "weighed")
-
-
-def _is_slope(data: Data) -> bool:
-    """Whether a value belongs to a gradient."""
-    return any(how == "slope" for how, _ in data.targets)
 
 
 def _is_told(tables: Tables, birth: Path, other: Path) -> bool:
@@ -72,7 +61,9 @@ def _is_told(tables: Tables, birth: Path, other: Path) -> bool:
         return False
     driven = all(b.feeds & tables.sites.keys() and b.held for b in pair)
     apart = driven and not pair[0].held & pair[1].held
-    return bool(origins(tables, birth) & origins(tables, other)) and not apart
+    own, others = origins(tables, birth), origins(tables, other)
+    behind = tables.layers(pair[0].feeds).keys() - tables.layers(others).keys()
+    return bool(own & others) and not apart and not behind
 
 
 def _made_of(tables: Tables, births: Paths) -> Paths:

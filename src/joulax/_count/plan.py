@@ -4,12 +4,13 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from jax.extend.core import Jaxpr, Literal, Var
 
 from .axes import IDLE, Axes, numbers_in
-from .findings import Birth, Fanout, Feed, Found, Late, Site
+from .findings import Birth, Fanout, Feed, Found, Late, Population, Site
 from .kinds import Data, Target, Turns, Value, constant
 from .places import NONE, Path, Paths, union
 from .resolution import Resolution
@@ -96,6 +97,11 @@ class Uncounted:
         return f"`{self.primitive}` at {self.source} on {self.shapes}{what}"
 
 
+def is_backward(eqn: Any) -> bool:
+    """Whether an equation computes a gradient."""
+    return "transpose(" in str(eqn.source_info.name_stack)
+
+
 @dataclass
 class Step:
     """One equation with what is known about it."""
@@ -118,6 +124,20 @@ class Plan:
     steps: list[Step] = field(default_factory=list[Step])
     infos: dict[Var, Value] = table()
     work: dict[Var, Path] = table()  # the elementwise work that made a variable
+
+    @cached_property
+    def _read(self) -> set[Var]:
+        eqns = (e for e in self.jaxpr.eqns if not is_backward(e))
+        used = (*self.jaxpr.outvars, *(v for e in eqns for v in e.invars))
+        return {v for v in used if isinstance(v, Var)}
+
+    def seen(self, eqn: Any, found: Found) -> tuple[Population, ...]:
+        """Neurons that an equation shows: what no equation reads but those of a gradient shows none
+        but those of a state.
+        """
+        if any(v in self._read for v in eqn.outvars):
+            return found.neurons
+        return tuple(p for p in found.neurons if p.state)
 
     @property
     def outs(self) -> list[Value]:

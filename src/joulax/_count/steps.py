@@ -16,7 +16,7 @@ def same_step(
     """
     if population.held or population.turns or population.is_reduced:
         return None
-    feeds = population.feeds | population.chain
+    feeds = _driving(tables, population.feeds | population.chain, new)
     known = _alike(tables, feeds, new)
     fired = _fired(tables, new, feeds, frozenset(free))
     if fired:
@@ -26,6 +26,14 @@ def same_step(
     elif not population.chain or _driven_before(tables, population, free) >= len(known):
         known = []
     return max(known, key=lambda c: c.owner, default=None)
+
+
+def _driving(tables: Tables, feeds: Paths, new: Claim) -> Paths:
+    """Currents that drive the same neurons: of all layers that have, when these fired before."""
+    births = (b for b in tables.births.values() if b.frame == new.frame and b.path < new.at)
+    fired = union(b.feeds for b in births if b.feeds & feeds and not b.weak)
+    layers = tables.layers(fired).keys()
+    return feeds | {p for p, s in tables.sites.items() if (s.leaves, s.place) in layers}
 
 
 def _alike(tables: Tables, feeds: Iterable[Path], new: Claim) -> list[Claim]:

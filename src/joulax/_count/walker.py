@@ -12,7 +12,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from . import populations
 from .axes import Axes
-from .constants import Constants
+from .constants import Constants, identity
 from .context import Around
 from .findings import COUNTING, Context, Found, Population
 from .kinds import (
@@ -27,11 +27,10 @@ from .kinds import (
     constant,
     is_mask,
     parameter,
-    varied,
 )
 from .names import Leaves
 from .places import NONE, Path, Paths, stands_in, union
-from .plan import Plan, Step, Tables, Uncounted
+from .plan import Plan, Step, Tables, Uncounted, is_backward
 from .resolution import Resolution, within
 from .rules import (
     CONTAINERS,
@@ -98,7 +97,7 @@ class Walker:
     def _equation(self, plan: Plan, eqn: Any, path: Path) -> None:
         ins = [self._read(plan, v) for v in eqn.invars]
         scope = str(eqn.source_info.name_stack)
-        backward = self._backward[-1] or "transpose(" in scope
+        backward = self._backward[-1] or is_backward(eqn)
         ctx = Around(path, plan.frame, self.resolution, backward, self.declared, self)
         counting = COUNTING in scope
         if isinstance(length := eqn.params.get("length"), int):
@@ -108,7 +107,7 @@ class Walker:
         if known is not None:
             found = Found([known], found.events)
         outs = [self._out(plan, eqn, path, ins, o, k) for k, o in enumerate(found.outs)]
-        found = found.but(outs=outs)
+        found = found.but(outs=outs, neurons=plan.seen(eqn, found))
         self.packs |= {outs[k].number: pack for k, pack in found.packs.items()}
         plan.infos.update(zip(eqn.outvars, outs, strict=True))
         self._record(eqn, ins, found, ctx)
@@ -299,7 +298,8 @@ class Walker:
 
     def _const(self, value: Any) -> Value:
         leaf = self.leaves.of(value)
-        key = ("const", id(value))
+        unowned = leaf is None and self.declared and not _abstract(value)
+        key = ("const", identity(value) if unowned else id(value))
         known = parameter(_shape(value)) if _abstract(value) else constant(value)
         if known.constant is None and not _abstract(value) and is_mask(value):
             leaves = NONE if leaf is None else frozenset((leaf,))
@@ -307,14 +307,13 @@ class Walker:
             if self.declared:  # a weight only where it is alone
                 self.constants.add(self.number(*key), value)
                 return self._numbered(known.but(values=SPIKE, leaves=leaves), key)
+        weights = parameter(_shape(value), leaves=frozenset((leaf,)))  # if equal, a synapse each
         if known.constant is not None and (leaf is None or self.declared):
             self.constants.add(self.number(*key), value)
-            if leaf is not None:  # equal weights are a synapse each
-                known = known.but(leaves=frozenset((leaf,)), axes=varied(_shape(value)))
-            return self._numbered(known, key)
-        if leaf is None:
-            return self._unowned(value, key)
-        return self._numbered(parameter(_shape(value), leaves=frozenset((leaf,))), key)
+            return self._numbered(
+                known if leaf is None else known.but(leaves=weights.leaves, axes=weights.axes), key
+            )
+        return self._unowned(value, key) if leaf is None else self._numbered(weights, key)
 
     def _unowned(self, value: Any, key: Any) -> Value:
         """An array of nobody we know: named by its place, unless weights were declared."""

@@ -63,7 +63,9 @@ PASTED = "weights added where data say, by writing a sum back: add them with .at
 
 
 def _pastes(eqn: Any, ins: Sequence[Value], ctx: Context) -> bool:
-    """Whether what is written is what stood there, and a leaf: at a place that data choose."""
+    """Whether what is written is what stood there, and a leaf, scaled or as it is: at a place that
+    data choose.
+    """
     if eqn.primitive.name != "dynamic_update_slice" or not datas(ins[2:]):
         return False
     made = ctx.maker(ins[1].number)
@@ -73,7 +75,9 @@ def _pastes(eqn: Any, ins: Sequence[Value], ctx: Context) -> bool:
 
 
 def _varies(value: Value) -> bool:
-    """Whether a value is a leaf of which elements differ."""
+    """Whether a value is a leaf of which elements differ, or products with such a leaf."""
+    if isinstance(value, Data):
+        return any(any(t.axes.flags(WEIGHT)) for t in value.opened)
     weight = value.weight if isinstance(value, Parameter) and not value.is_mask else None
     return weight is not None and any(weight.axes.flags(WEIGHT))
 

@@ -337,38 +337,6 @@ def _is_inside(birth: Birth, ctx: Context) -> bool:
     return stands_in(birth.path, ctx.path) and birth.frame == ctx.frame
 
 
-def _integrated(found: Found, data: Sequence[Data], ctx: Context) -> Found:
-    """A state that takes up a current of its own neurons, in a loop that is written out."""
-    fed = [d for d in data if d.feeds and not d.held]
-    out = found.outs[0]
-    if len(fed) < 2 or not fed[0].feeds & fed[1].feeds or not isinstance(out, Analog):
-        return found
-    return found.but(outs=[out.but(fired=out.fired | {ctx.path})])
-
-
-def _own_layers(data: Data, other: Data, ctx: Context) -> set[Any]:
-    """Layers that feed one value, at places where they do not feed the other."""
-    sites = (ctx.site(p) for p in data.feeds - other.feeds)
-    return {(s.leaves, s.place) for s in sites if s and s.leaves}
-
-
-def unrolled(eqn: Any, found: Found, ins: Sequence[Value], ctx: Context) -> Found:
-    """The same layer added at two steps of an unrolled loop: each step updates its neurons."""
-    found = _integrated(found, datas(ins), ctx)
-    data, out = datas(ins), found.outs[0]
-    adds = len(data) == 2 and eqn.primitive.name != "sub"  # a difference of two is no state
-    # each turn of what was made for all steps at once is an update already
-    if not adds or ctx.backward or not isinstance(out, Analog) or out.turns:
-        return found
-    left, right = (_own_layers(d, o, ctx) for d, o in (data, data[::-1]))
-    if not left & right:
-        return found
-    shape = shape_of(eqn.outvars[0])
-    shared = dict[str, Any](axes=out.axes, fired=out.fired, chain=out.feeds)
-    steps = (dataclasses.replace(population(d, shape, state=True), **shared) for d in data)
-    return found.but(neurons=(*found.neurons, *steps))
-
-
 def taps(
     ctx: Context,
     spikes: Events,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..findings import Context
-from ..kinds import Data, Events, Target, Value
+from ..kinds import BENT, COMPARED, JUDGED, SLOPE, WEIGHED, Data, Events, Target, Value
 from ..places import NONE, Paths, combined_place, union
 
 
@@ -39,13 +39,28 @@ def size_of(data: Sequence[Data]) -> float:
 
 
 def targets_in(eqn: Any, data: Sequence[Data], ctx: Context) -> frozenset[Target]:
-    """Data that meet a region, and that neither a site nor a neuron has made: labels perhaps."""
-    fired = {id(s) for s in spikes_in(data) if not s.weak}
-    outside = [d for d in data if not (d.feeds or d.random or id(d) in fired)]
-    how = "weighed" if eqn.primitive.name == "mul" else "compared"
-    met = frozenset((how, d.root) for d in outside) if len(outside) < len(data) else NONE
-    slope = frozenset((("slope", -1),)) if ctx.backward else NONE
-    return met.union(slope, *(d.targets for d in data))
+    """How data that neither a site nor a neuron has made meet a region: labels perhaps.
+
+    They are told from a context, a state or noise, which are added.
+    """
+    known = union(d.targets for d in data)
+    slope = frozenset((SLOPE,)) if ctx.backward else NONE
+    how = _MEETS.get(eqn.primitive.name)
+    outside = [d for d in data if not (d.feeds or d.random or _has_fired(d))]
+    if how is None or not outside or len(outside) == len(data):
+        return known | slope
+    return known | slope | {JUDGED if how == COMPARED and BENT in known else how}
+
+
+_MEETS = {
+    **dict.fromkeys("sub select_n gather dynamic_slice".split(), COMPARED),
+    **dict.fromkeys("mul div".split(), WEIGHED),
+}
+
+
+def _has_fired(data: Data) -> bool:
+    """Whether spikes of this program are inside: of declared ones nobody knows whose they are."""
+    return isinstance(data, Events) and bool(data.births) and not data.weak
 
 
 def united_fields(names: Sequence[str], items: Sequence[Any]) -> dict[str, frozenset[Any]]:

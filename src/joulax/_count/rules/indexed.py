@@ -29,7 +29,7 @@ from ..kinds import (
 from ..places import NONE, Paths, union
 from .births import datas, mixed, placed_births
 from .combined import firing
-from .contents import arrived, births_in, loops_of
+from .contents import arrived, births_in, loops_of, targets_in
 from .registry import (
     because,
     data_of,
@@ -99,6 +99,7 @@ def _moved_pick(eqn: Any, info: Data, index: Sequence[Value], ctx: Context) -> F
         **_taken(eqn, info, index, key if fewer else None, ctx),
         weight=None,
         given=NONE,
+        targets=targets_in(eqn, [info, *datas(index)], ctx),
     )
     if isinstance(out, Events):
         out = out.but(values=united(out.values, ZERO))

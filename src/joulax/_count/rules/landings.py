@@ -32,7 +32,7 @@ from ..places import NONE, Place, union
 from .beside import Put, along, beside, placed_terms
 from .births import datas, mixed
 from .chosen import bare_terms
-from .contents import arrived, births_in, held_in, loops_of, spikes_in
+from .contents import arrived, births_in, feeds_in, held_in, loops_of, spikes_in
 from .padding import after_each_other, border, written
 from .products import current
 from .registry import (
@@ -118,8 +118,8 @@ def _added(eqn: Any, state: Value, index: Value, updates: Value, ctx: Context) -
 
 
 def _beside(eqn: Any, ins: Sequence[Value], ctx: Context) -> Put | None:
-    """How products stand beside others that are not summed yet, where they are added to zeros."""
-    if "sub" in eqn.primitive.name or not ins[2].opened:
+    """How products that are not summed yet, or currents, stand where they are added to zeros."""
+    if "sub" in eqn.primitive.name or not (ins[2].opened or feeds_in(ins[2:])):
         return None
     there, shape = written(eqn, ins, ctx), ins[0].axes.shape
     if there is None:

@@ -14,13 +14,14 @@ from ..places import union
 from ..polynomial import added as added_powers
 from .apart import never_meet
 from .beside import beside
-from .births import datas, elementwise_axes, mixed, unrolled
+from .births import datas, elementwise_axes, mixed
 from .chosen import added, bare_terms
 from .combined import logical, refired
 from .contents import held_in, spikes_in
 from .registry import parameter_of, rule, shape_of, spikes_of, travelling
 from .sets import by_what_it_is, kept, mapped, negative, same, values_of
 from .terms import merged_terms
+from .turns import unrolled
 
 
 def combined_form(ins: Sequence[Value], signs: Sequence[float]) -> Form | None:
