@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 
 import joulax
 
@@ -101,3 +102,94 @@ def test_a_mask_of_what_is_finite():
     account = count(fn, W.at[2].set(jnp.inf), S, spikes=1)
     assert list(account) == ["w"]
     assert total(account["w"], "ac") == np.delete(np.asarray(S), 2, 1).sum() * 5
+
+
+CLIPPED = {
+    "one at most": (lambda c: jnp.minimum(c, 1), lambda c: np.minimum(c, 1)),
+    "from none to one": (lambda c: jnp.clip(c, 0, 1), lambda c: np.clip(c, 0, 1)),
+    "between the signs": (lambda c: jnp.clip(c, -1, 1), lambda c: np.clip(c, -1, 1)),
+    "their sign": (jnp.sign, np.sign),
+}
+
+
+@pytest.mark.parametrize("clip", CLIPPED)
+@pytest.mark.parametrize("rest", [False, True], ids=["as they are", "what they leave"])
+def test_counts_that_are_clipped(clip, rest):
+    """Spikes again, whose complement and masks are spikes."""
+    here, there = CLIPPED[clip]
+    left = (lambda c: 1 - c) if rest else (lambda c: c)
+    record = count(lambda w, s, t: left(here(s + t)) @ w, W, S, T, spikes=(1, 2))["w"]
+    assert total(record, "ac") == left(there(np.asarray(S + T))).sum() * 5
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_events_of_a_camera_that_are_clipped(signed):
+    """On less off: three values, of which the squares are spikes too."""
+    fn = lambda c: jnp.clip(c, -1, 1) ** (1 if signed else 2)
+    record = count(lambda w, s, t: fn(s - t) @ w, W, S, T, spikes=(1, 2))["w"]
+    assert total(record, "ac") == np.count_nonzero(np.asarray(S - T)) * 5
+
+
+@pytest.mark.parametrize("rows", [True, False], ids=["rows", "columns"])
+def test_currents_that_land_among_others(rows):
+    """Steps at other steps, or neurons among more neurons, at places that a constant says."""
+    at = jnp.asarray([3, 0, 5, 6, 9, 1, 2, 8, 7]) if rows else jnp.asarray([6, 1, 0, 3, 4])
+
+    def fn(w, x):
+        if rows:
+            return jnp.tanh(jnp.zeros((12, 5)).at[at].add(x @ w))
+        return jnp.tanh(jnp.zeros((9, 8)).at[:, at].add(x @ w))
+
+    record = count(fn, W, X)["w"]
+    assert (total(record, "neurons"), total(record, "mac")) == (5, 9 * 35)
+
+
+def test_a_weight_chosen_by_spikes_is_not_divided_by():
+    """`where(spike, w, 0)` that is summed up: a synapse for each."""
+    record = count(lambda w, s: jnp.where(s > 0, w[:, 0], 0.0).sum(1), W, S, spikes=1)["w"]
+    assert (total(record, "ac"), total(record, "synapses")) == (S.sum(), 7)
+
+
+def test_samples_that_stop_at_other_steps():
+    """A batched loop counts each sample until it stops; one sample alone as without a batch."""
+
+    def one(w, x, n):
+        def step(c):
+            i, v = c
+            return i + 1, 0.9 * v + x @ w
+
+        return lax.while_loop(lambda c: c[0] < n, step, (0, jnp.zeros(5)))[1]
+
+    for size in (1, 2, 4):
+        x, n = X[:size], jnp.asarray([3, 1, 5, 2])[:size]
+        mapped = lambda w, x, n: jax.vmap(one, (None, 0, 0))(w, x, n)
+        record = count(mapped, W, x, n)["w"]
+        assert total(record, "mac") == 35 * int(n.sum())
+        assert (total(record, "neurons"), total(record, "updates")) == (5, 5 * int(n.sum()))
+
+
+POOLED = {
+    "windows": lambda x: lax.reduce_window(x, 0.0, lax.add, (1, 3), (1, 2), "VALID"),
+    "a running sum": lambda x: jnp.cumsum(x, 1),
+    "all": lambda x: x.sum(1, keepdims=True),
+}
+
+
+@pytest.mark.parametrize("pool", POOLED)
+def test_products_that_are_pooled_and_summed_on(pool):
+    """Weights at a gain's place are summed in windows, in a running sum and at once."""
+    account = count(lambda w, x: POOLED[pool](x * w[:, 0]), W, X)
+    each = 9 * 7 if pool == "all" else float(POOLED[pool](jnp.ones((9, 7))).sum())
+    assert total(account["w"], "mac") == each
+
+
+def test_noise_of_its_own_for_each_sample_of_a_shared_current():
+    """One current for all samples, which differ in their noise: each has neurons of its own."""
+
+    def fn(w, x, noise):
+        return (x @ w)[None] + noise > 0.5
+
+    record = count(fn, W, X[0], f32(RNG.normal(size=(4, 5))))["w"]
+    assert (total(record, "neurons"), total(record, "updates")) == (5, 20)
+    record = count(lambda w, x, y: (x @ w)[None] + y > 0.5, W, X[0], f32(np.ones((1, 5))))["w"]
+    assert (total(record, "neurons"), total(record, "updates")) == (5, 5)

@@ -297,23 +297,23 @@ class Walker:
     # -- constants ----------------------------------------------------------------
 
     def _const(self, value: Any) -> Value:
-        leaf = self.leaves.of(value)
+        leaf, shape = self.leaves.of(value), _shape(value)
         unowned = leaf is None and self.declared and not _abstract(value)
         key = ("const", identity(value) if unowned else id(value))
-        known = parameter(_shape(value)) if _abstract(value) else constant(value)
+        known = parameter(shape) if _abstract(value) else constant(value)
+        leaves: frozenset[int] = NONE if leaf is None else frozenset((leaf,))
         if known.constant is None and not _abstract(value) and is_mask(value):
-            leaves = NONE if leaf is None else frozenset((leaf,))
             self.leaves.masks |= leaves
             if self.declared:  # a weight only where it is alone
                 self.constants.add(self.number(*key), value)
                 return self._numbered(known.but(values=SPIKE, leaves=leaves), key)
-        weights = parameter(_shape(value), leaves=frozenset((leaf,)))  # if equal, a synapse each
         if known.constant is not None and (leaf is None or self.declared):
             self.constants.add(self.number(*key), value)
-            return self._numbered(
-                known if leaf is None else known.but(leaves=weights.leaves, axes=weights.axes), key
-            )
-        return self._unowned(value, key) if leaf is None else self._numbered(weights, key)
+            known = known.but(leaves=leaves, axes=parameter(shape).axes) if leaves else known
+            return self._numbered(known, key)  # equal weights are a synapse each
+        if leaf is None:
+            return self._unowned(value, key)
+        return self._numbered(parameter(shape, leaves=leaves), key)
 
     def _unowned(self, value: Any, key: Any) -> Value:
         """An array of nobody we know: named by its place, unless weights were declared."""
