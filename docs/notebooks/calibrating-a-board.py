@@ -40,7 +40,10 @@ line = [measured.min() / 1e6, measured.max() / 1e6]
 ax.plot(line, line, color="#888888", lw=0.8)
 ax.loglog(measured / 1e6, sheet / 1e6, "s", color="#ee6677", mfc="none", label="sheet")
 ax.loglog(measured / 1e6, predicted / 1e6, "o", color="#4477aa", label="calibrated")
-ax.set(xlabel="measured [µJ]", ylabel="predicted [µJ]")
+ticks = [4, 10, 20, 40, 60]
+ax.set(xlabel="measured [µJ]", ylabel="predicted [µJ]", xticks=ticks, yticks=ticks)
+ax.set(xticklabels=ticks, yticklabels=ticks)
+ax.minorticks_off()
 ax.legend(frameon=False)
 plt.show()
 
