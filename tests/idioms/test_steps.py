@@ -144,6 +144,67 @@ def test_a_leaky_readout_of_currents_made_at_once(read, looped):
         assert count(lambda p, xs: READS[read](run(p, xs, 1.0)))["o"].neurons is None
 
 
+LEAKS = {
+    "a decay": lambda v, i: 0.9 * v + i,
+    "some of the way": lambda v, i: v + (i - v) / 5.0,
+    "less a share": lambda v, i: v - v / 5.0 + i,
+    "half": lambda v, i: v / 2.0 + i,
+}
+
+
+@LOOPS
+@pytest.mark.parametrize("at_once", [False, True])
+@pytest.mark.parametrize("leak", LEAKS)
+def test_forms_of_a_leak(leak, at_once, looped):
+    def run(p, xs):
+        def step(v, x):
+            v = LEAKS[leak](v, x if at_once else x @ p["o"])
+            return v, v
+
+        return over_steps(step, jnp.zeros(OUT, jnp.float32), xs @ p["o"] if at_once else xs, looped)
+
+    record = count(run)["o"]
+    assert (float(record.neurons), float(record.updates)) == (OUT, OUT * STEPS)
+
+
+MIXED = {
+    "smoothed": lambda y: 0.5 * y[1:] + 0.5 * y[:-1],
+    "halves": lambda y: 0.3 * y[:2] + 0.7 * y[2:4],
+    "two samples": lambda y: 0.5 * y[0] + 0.5 * y[1],
+    "a mean": lambda y: sum((y[t] * 0.2 for t in range(1, STEPS)), y[0] * 0.2),
+    "a share of each": lambda y: sum((y[t] / 5.0 for t in range(1, STEPS)), y[0] / 5.0),
+    "discounted": lambda y: sum((0.5**t * y[t] for t in range(1, STEPS)), y[0]),
+}
+
+
+@pytest.mark.parametrize("mixed", MIXED)
+def test_weighted_sums_over_time_are_no_neurons(mixed):
+    record = count(lambda p, xs: MIXED[mixed](xs @ p["o"]))["o"]
+    assert (record.neurons, record.updates) == (None, None)
+
+
+@pytest.mark.parametrize("places", [2, 3])
+def test_delays_by_a_ring_of_currents(places):
+    """Currents that wait in a row of a buffer: neurons are updated when a current has come."""
+
+    def run(p, xs):
+        v, ring, out = Z, jnp.zeros((places, N), jnp.float32), []
+        for t in range(STEPS):
+            current = ring[t % places]
+            ring = ring.at[t % places].set(0.0)
+            ring = ring.at[(t + places - 1) % places].add(xs[t] @ p["w"])
+            v = 0.9 * v + current
+            s = fires(v)
+            v = v - s
+            out.append(s)
+        return jnp.stack(out)
+
+    record = count(run)["w"]
+    assert float(record.neurons) == N
+    assert float(record.spikes) == float(run(P, X).sum())
+    assert N * (STEPS - places) <= float(record.updates) <= N * STEPS
+
+
 ORDER = np.array([3, 0, 4, 1, 5, 2])
 PICKED = {
     "rows": lambda w, x: x[ORDER] @ w[ORDER],

@@ -188,12 +188,84 @@ LAYERS = {
     "mixed with a context": lambda x, w, y, c: square(0.9 * c + 0.1 * jnp.tanh(x @ w), y),
 }
 CONTEXT = f32(RNG.normal(size=(6, 5)))
+CLASSES = LOSSES["cross-entropy"]
+BINARY = LOSSES["binary cross-entropy"]
 
 
 @each(LAYERS)
 def test_layers_keep_their_neurons(loss):
     made = lambda p, x, y, c: loss(x, p["w"], y, c)
     assert neurons_of(made, {"w": W}, X, Y, CONTEXT)["w"] == 5
+
+
+def two(p, x):
+    """What a hidden layer says to two heads."""
+    h = jax.nn.relu(x @ p["w"])
+    return h @ p["a"], h @ p["b"]
+
+
+def by_hand(out, y):
+    """Binary cross-entropy, whose labels weigh what is not bent."""
+    return (jnp.maximum(out, 0.0) - out * y + jnp.log1p(jnp.exp(-jnp.abs(out)))).mean()
+
+
+def likeness(p, x, y):
+    """Of two towers, in one number for each sample."""
+    out = (jax.nn.relu(x @ p["w"]) * jax.nn.relu(x[::-1] @ p["u"])).sum(-1)
+    return by_hand(out, y[:, 0])
+
+
+def contrast(p, x, y):
+    here, there = (jax.nn.relu(a @ p["w"]) for a in (x, x[::-1]))
+    d = ((here - there) ** 2).sum(-1)
+    return (y[:, 0] * d + (1.0 - y[:, 0]) * jax.nn.relu(1.0 - jnp.sqrt(d + 1e-6)) ** 2).mean()
+
+
+def penalty(p, x, y):
+    a, b = two(p, x)
+    return CLASSES(a, y) + 0.01 * (jnp.tanh(b) ** 2).mean()
+
+
+def two_losses(p, x, y):
+    a, b = two(p, x)
+    return BINARY(a, y) + square(jax.nn.sigmoid(b), y[:, :3])
+
+
+def two_losses_by_hand(p, x, y):
+    a, b = two(p, x)
+    return by_hand(a, y) + square(jax.nn.sigmoid(b), y[:, :3])
+
+
+def pooled(p, x, y):
+    """A last layer with a ReLU, its mean over places, and the loss of classes."""
+    places = x[:, None, :] * jnp.ones((1, 4, 1), jnp.float32)
+    return CLASSES(jax.nn.relu(jax.nn.relu(places @ p["w"]) @ p["a"]).mean(1), y)
+
+
+def bent_classes(p, x, y):
+    return CLASSES(jax.nn.relu(jax.nn.relu(x @ p["w"]) @ p["a"]), y)
+
+
+NETWORKS = {
+    "a bent last layer": (bent_classes, {"w": 5, "a": 5}),
+    "a bent last layer, pooled": (pooled, {"w": 5, "a": 5}),
+    "two towers": (likeness, {"w": 5, "u": 5}),
+    "a contrast": (contrast, {"w": 5}),
+    "a penalty of another head": (penalty, {"w": 5, "a": None, "b": 3}),
+    "two heads with a loss each": (two_losses, {"w": 5, "a": None, "b": 3}),
+    "the same by hand": (two_losses_by_hand, {"w": 5, "a": None, "b": 3}),
+}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("trained", [False, True])
+def test_each_head_by_itself(network, trained):
+    """Layers of a network whose losses are summed: what labels meet, and what they do not."""
+    fn, expected = NETWORKS[network]
+    shapes = {"w": (7, 5), "u": (7, 5), "a": (5, 5), "b": (5, 3)}
+    p = {n: f32(np.random.default_rng(9).normal(size=shapes[n])) for n in expected}
+    made = jax.value_and_grad(fn) if trained else fn
+    assert neurons_of(made, p, X, Y) == expected
 
 
 def test_what_goes_around_a_layer_is_no_target():

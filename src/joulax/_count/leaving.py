@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from .axes import IDLE
-from .kinds import BENT, JUDGED, LABELS, SLOPE, WEIGHED, Data, Events, is_simple
+from .kinds import BENT, COMPARED, JUDGED, LIKELY, SLOPE, WEIGHED, Data, Events, is_simple
 from .places import Path, Paths, union
-from .plan import Tables
+from .plan import Claim, Tables
 from .populations import origins
 
 
@@ -35,19 +35,30 @@ def _losses(tables: Tables, outs: Sequence[Data]) -> Paths:
     others = [*tables.entering, *(o for o in outs if o not in sums)]
     fired = union(tables.births[b].feeds for b in tables.living())
 
-    def is_error(feed: Path) -> bool:
-        used = any(feed in d.feeds and d.targets & LABELS for d in others)
-        return not used and all(t & LABELS for t in tables.shown[feed])
+    def met(values: Sequence[Data], feed: Path) -> list[set[str]]:
+        return [{how for how, f in d.targets if f == feed} for d in values if feed in d.feeds]
 
-    def is_likelihood(feed: Path) -> bool:
-        used = any(feed in d.feeds and BENT in d.targets for d in others)
-        bent = [o.targets for o in sums if feed in o.feeds and BENT in o.targets]
-        return not used and bool(bent) and all(WEIGHED in t for t in bent)
+    def is_loss(feed: Path) -> bool:
+        left, used = met(sums, feed), met(others, feed)
+        if any(JUDGED in hows for hows in left):
+            return False
+        if all(hows & LABELS for hows in tables.shown[feed]):
+            return not any(hows & LABELS for hows in used)
+        bent = [hows for hows in left if BENT in hows]
+        likely = bool(bent) and all(hows & {WEIGHED, LIKELY} for hows in bent)
+        return likely and not any(BENT in hows for hows in used)
 
-    judged = union(o.feeds for o in sums if JUDGED in o.targets)
-    free = (f for f, c in tables.claims.items() if c.reduced or not c.state)
-    known = (f for f in free if f in tables.shown and f not in fired | judged)
-    return frozenset(f for f in known if is_error(f) or is_likelihood(f))
+    driven: dict[Claim, set[Path]] = {}
+    for feed, c in tables.claims.items():
+        if c.reduced or not c.state:
+            driven.setdefault(c, set()).add(feed)
+    free = (
+        feeds for feeds in driven.values() if not feeds & fired and feeds <= tables.shown.keys()
+    )
+    return union(frozenset(feeds) for feeds in free if all(map(is_loss, feeds)))
+
+
+LABELS = {COMPARED, WEIGHED}
 
 
 def _is_told(tables: Tables, birth: Path, other: Path) -> bool:

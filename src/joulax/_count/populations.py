@@ -53,7 +53,8 @@ def claim(tables: Tables, population: Population, frame: Path, at: Path) -> None
     if not population.feeds:
         return
     for f in population.feeds:
-        tables.shown[f] = tables.shown.get(f, NONE) | {population.targets}
+        met = frozenset(how for how, feed in population.targets if feed == f)
+        tables.shown[f] = tables.shown.get(f, NONE) | {met}
     if population.held and population.state and not population.is_reduced:
         _carry(tables, population, frame)
     most = sum(_delivered(tables.sites[f], frame) for f in population.feeds & tables.sites.keys())

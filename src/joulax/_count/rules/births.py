@@ -106,6 +106,7 @@ def mixed(
     feed = _entering(eqn, data, ctx, values) if enters else None
     if feed is not None:
         values["feeds"] |= {feed.path}
+        values["targets"] |= {(how, feed.path) for how, _ in values["targets"]}
         values["size"] = max(values["size"], *map(_size, spikes_in(data)))
     outs = [_shaped(v, Analog(**(values | fields)), ctx) for v in eqn.outvars]
     entering = (feed,) if feed else ()
@@ -192,7 +193,7 @@ def fires(eqn: Any, found: Found, ctx: Context) -> Found:
     if not isinstance(value, Data) or not value.feeds or ctx.backward:
         return found
     here = population(value, shape_of(eqn.outvars[0]))
-    bent = value.but(targets=value.targets | {BENT})
+    bent = value.but(targets=value.targets | {(BENT, f) for f in value.feeds})
     return found.but(outs=[bent, *found.outs[1:]], neurons=(*found.neurons, here))
 
 

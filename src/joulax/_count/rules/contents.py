@@ -4,8 +4,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..findings import Context
-from ..kinds import BENT, COMPARED, JUDGED, SLOPE, WEIGHED, Data, Events, Target, Value
-from ..places import NONE, Paths, combined_place, union
+from ..kinds import (
+    BENT,
+    COMPARED,
+    JUDGED,
+    LIKELY,
+    SETTLED,
+    SLOPE,
+    WEIGHED,
+    Data,
+    Events,
+    Target,
+    Value,
+)
+from ..places import NONE, Path, Paths, combined_place, union
 
 
 def spikes_in(ins: Sequence[Value]) -> list[Events]:
@@ -43,13 +55,26 @@ def targets_in(eqn: Any, data: Sequence[Data], ctx: Context) -> frozenset[Target
 
     They are told from a context, a state or noise, which are added.
     """
-    known = union(d.targets for d in data)
-    slope = frozenset((SLOPE,)) if ctx.backward else NONE
+    known = union(d.targets for d in data) | (frozenset((SLOPE,)) if ctx.backward else NONE)
     how = _MEETS.get(eqn.primitive.name)
     outside = [d for d in data if not (d.feeds or d.random or _has_fired(d))]
-    if how is None or not outside or len(outside) == len(data):
-        return known | slope
-    return known | slope | {JUDGED if how == COMPARED and BENT in known else how}
+    if how is None or not outside:
+        return known
+    return known | {(_met(how, known, f), f) for f in feeds_in(data)}
+
+
+def _met(how: str, known: frozenset[Target], feed: Path) -> str:
+    """How labels meet a region of which something is known."""
+    if (BENT, feed) not in known:
+        return how
+    if how == COMPARED:
+        return JUDGED
+    return SETTLED if (SETTLED, feed) in known else LIKELY
+
+
+def settled(data: Data) -> frozenset[Target]:
+    """What a sum or extremum over neurons or time makes of the targets of a region."""
+    return data.targets | {(SETTLED, f) for how, f in data.targets if how == BENT}
 
 
 _MEETS = {

@@ -118,8 +118,9 @@ def _added(eqn: Any, state: Value, index: Value, updates: Value, ctx: Context) -
 
 
 def _beside(eqn: Any, ins: Sequence[Value], ctx: Context) -> Put | None:
-    """How products that are not summed yet, or currents, stand where they are added to zeros."""
-    if "sub" in eqn.primitive.name or not (ins[2].opened or feeds_in(ins[2:])):
+    """How products that are not summed yet, or slices of currents, stand among zeros."""
+    slices = bool(feeds_in(ins[2:])) and not eqn.params["dimension_numbers"].inserted_window_dims
+    if "sub" in eqn.primitive.name or not (ins[2].opened or slices):
         return None
     there, shape = written(eqn, ins, ctx), ins[0].axes.shape
     if there is None:

@@ -16,7 +16,7 @@ from ..kinds import SPIKE, ZERO, Analog, Data, Events, Parameter, Term, Value, v
 from ..pair import Pair
 from ..places import NONE, union
 from .births import mixed
-from .contents import arrived
+from .contents import arrived, settled
 from .pairs import pair_axes, pair_site
 from .products import current
 from .registry import because, data_of, parameter_of, part, rule, shape_of, site_of, travelling
@@ -118,7 +118,7 @@ def _added(eqn: Any, info: Data, axes: Sequence[int]) -> Found:
     size = math.prod(info.axes.shape[a] for a in axes) if "axes" in eqn.params else 1
     terms = frozenset(_summed_term(eqn, t, axes, size) for t in info.terms)
     left: dict[str, Any] = dict(axes=reduced_axes(eqn, info.axes), terms=terms)
-    out = info.apart(**left)
+    out = info.apart(**left, targets=settled(info))
     reduced = ("reduced",) if "axes" in eqn.params else ()
     out = out.but(size=min(out.size, float(out.axes.size(IDLE))), part=(*info.part, *reduced))
     if not isinstance(out, Events):
@@ -316,7 +316,8 @@ def _extreme(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
 
 def _shrunk(out: Data, axes: Axes) -> Data:
     size = min(out.size, float(axes.size(IDLE)))
-    return out.but(axes=axes, size=size, part=(*out.part, "reduced"), terms=NONE)
+    reduced = dict[str, Any](part=(*out.part, "reduced"), targets=settled(out))
+    return out.but(axes=axes, size=size, terms=NONE, **reduced)
 
 
 def _largest(eqn: Any, ops: Operands) -> Array:

@@ -4,8 +4,10 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from ..axes import Chosen, Cut
 from ..findings import Context, Found
 from ..kinds import Analog, Data, Parameter, Value
+from ..places import NONE
 from .births import datas, population
 from .registry import shape_of
 
@@ -35,7 +37,7 @@ def unrolled(eqn: Any, found: Found, ins: Sequence[Value], ctx: Context) -> Foun
     if out.turns:
         return _leaked(eqn, found, data, ctx)
     left, right = (_own_layers(d, o, ctx) for d, o in (data, data[::-1]))
-    if not left & right:
+    if not (left & right or any(_relaxes(d, o, ctx) for d, o in (data, data[::-1]))):
         return found
     shape = shape_of(eqn.outvars[0])
     shared = dict[str, Any](axes=out.axes, fired=out.fired, chain=out.feeds)
@@ -43,22 +45,43 @@ def unrolled(eqn: Any, found: Found, ins: Sequence[Value], ctx: Context) -> Foun
     return found.but(neurons=(*found.neurons, *steps))
 
 
+def _relaxes(old: Data, new: Data, ctx: Context) -> bool:
+    """Whether a state moves some of the way to another current of its layer: `v + (i − v) / τ`."""
+    again = _own_layers(new, old, ctx) & _own_layers(old, old.but(feeds=NONE), ctx)
+    return bool(again) and old.feeds < new.feeds and _is_scaled(new, ctx)
+
+
 def _leaked(eqn: Any, found: Found, data: Sequence[Data], ctx: Context) -> Found:
     """A state that decays and takes up the next turn of a current made for all steps at once.
 
     Without decay it is a sum over time; where neurons fire, each turn is an update already.
     """
-    shape = shape_of(eqn.outvars[0])
-    decays = any(_is_scaled(d, ctx) for d in data)
-    if not decays or data[0].feeds != data[1].feeds or data[0].turns & data[1].turns:
+    old, new = sorted(data, key=lambda d: (_first(d), len(d.turns)))
+    decays = _is_scaled(old, ctx) and not _is_scaled(new, ctx)
+    decays &= not old.turns & new.turns and _first(old) < _first(new)
+    relaxes = _is_scaled(new, ctx) and old.turns < new.turns  # v + (i − v) / τ
+    if old.feeds != new.feeds or not (decays or relaxes):
         return found
-    steps = (population(d, shape, state=True) for d in data if len(d.turns) == 1)
+    shape, later = shape_of(eqn.outvars[0]), new.turns - old.turns
+    each = (d.but(turns=t) for d, t in ((old, old.turns), (new, later)) if len(t) == 1)
+    steps = (population(d, shape, state=True) for d in each)
     return found.but(neurons=(*found.neurons, *steps))
 
 
+def _first(data: Data) -> int:
+    """The first of the turns of a value, in the order of time."""
+    cuts = (turn[-1] for turn in data.turns)
+    places = (c.places() for c in cuts if isinstance(c, Cut | Chosen))
+    return min((int(p[0]) for p in places if len(p)), default=0)
+
+
 def _is_scaled(data: Data, ctx: Context) -> bool:
-    """Whether a value is another one times a parameter that is not one."""
+    """Whether a value is another one times a parameter that is not one, or less a share of it."""
     made = ctx.maker(data.number)
-    if made is None or made[0].primitive.name != "mul":
+    if made is None:
         return False
-    return any(isinstance(i, Parameter) and i.constant != 1 for i in made[1])
+    eqn, ins = made
+    if eqn.primitive.name in ("mul", "div"):
+        return any(isinstance(i, Parameter) and i.constant != 1 for i in ins)
+    inner = datas(ins) if eqn.primitive.name in ("sub", "add") else []
+    return len(inner) == 2 and inner[0].turns == inner[1].turns and _is_scaled(inner[1], ctx)
