@@ -193,3 +193,67 @@ def test_noise_of_its_own_for_each_sample_of_a_shared_current():
     assert (total(record, "neurons"), total(record, "updates")) == (5, 20)
     record = count(lambda w, x, y: (x @ w)[None] + y > 0.5, W, X[0], f32(np.ones((1, 5))))["w"]
     assert (total(record, "neurons"), total(record, "updates")) == (5, 5)
+
+
+@pytest.mark.parametrize("low", [1, -2])
+def test_counts_between_limits_that_keep_no_zero(low):
+    """From one on they are values; limits around zero leave events."""
+    record = count(lambda w, s, t: jnp.clip(s + t, low, 3) @ w, W, S, T, spikes=(1, 2))["w"]
+    if low == 1:
+        assert (total(record, "ac"), total(record, "mac")) == (None, 9 * 35)
+    else:
+        assert total(record, "ac") == (S + T).sum() * 5
+
+
+def test_a_choice_that_is_always_the_same():
+    """Spikes are never below zero: what is chosen then keeps its events."""
+    fn = lambda w, s, t: jnp.where(s >= 0, 0.5 * (s + t), 0.3) @ w
+    record = count(fn, W, S, T, spikes=(1, 2))["w"]
+    assert total(record, "ac") == (S + T).sum() * 5
+    fn = lambda w, s, t: jnp.where(s < 0, 0.3, 0.5 * (s + t)) @ w
+    assert total(count(fn, W, S, T, spikes=(1, 2))["w"], "ac") == (S + T).sum() * 5
+
+
+def test_spikes_of_an_encoder_in_another_order():
+    """A permutation by a matrix: a sample each row, also where nothing but a limit made spikes."""
+    turned = jnp.eye(7)[jnp.asarray([3, 0, 4, 1, 6, 5, 2])]
+    fn = lambda w, x: jax.nn.relu((jnp.float32(x > 0.3) @ turned) @ w)
+    account = count(fn, W, X)
+    fired = np.count_nonzero(np.asarray(X) > 0.3)
+    assert total(account["w"], "ac") == fired * 5
+    assert (total(account["w"], "neurons"), total(account["w"], "updates")) == (5, 45)
+    assert total(account["input[0]"], "spikes") == fired
+
+
+def test_weights_that_a_loop_makes_for_each_step():
+    """Stacked by a scan, met by the data behind it: one weight, as many products as steps."""
+
+    def fn(w, x):
+        _, each = lax.scan(lambda c, t: (c, w * t), 0.0, jnp.arange(1.0, 10.0))
+        return jnp.einsum("tn,tno->to", x, each)
+
+    record = count(fn, W, X)["w"]
+    assert total(record, "mac") == 9 * 35
+
+
+def test_a_mask_of_the_weights_that_exist():
+    pruned = W.at[2].set(0.0).at[5].set(0.0)
+    fn = lambda w, s: jnp.where(w[:, 0].astype(bool), s, 0.0) @ w
+    record = count(fn, pruned, S, spikes=1)["w"]
+    kept = np.delete(np.asarray(S), [2, 5], 1).sum()
+    assert (total(record, "ac"), total(record, "nonzero")) == (kept * 5, 25)
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_a_mask_beside_spikes_says_nothing_of_their_neurons(drawn):
+    """Labels and draws mask the spikes of a layer, which stay its own."""
+
+    def fn(w, x, labels, key):
+        s = jnp.float32(x @ w > 0.5)
+        mask = jax.random.bernoulli(key, 0.5, (9, 5)) if drawn else (labels > 2)[:, None]
+        return s * jnp.float32(mask)
+
+    account = count(fn, W, X, jnp.arange(9), jax.random.key(3))
+    fired = np.count_nonzero(np.asarray(X) @ np.asarray(W) > 0.5)
+    assert list(account) == ["w"]
+    assert (total(account["w"], "spikes"), total(account["w"], "updates")) == (fired, 45)
