@@ -99,7 +99,7 @@ def _with_zero(eqn: Any, ins: Sequence[Value], form: Form | None, minus: bool) -
         if other.constant == 0:
             if minus and i == 1:
                 return negative(ins[i], i, axes=elementwise_axes(eqn, ins))
-            value = ins[i].anew() if len(other.axes) else ins[i]  # not so with a state that is zero
+            value = ins[i].anew() if len(other.axes) else ins[i]  # the first step of a state
             return same(value, i, form=form, axes=elementwise_axes(eqn, ins))
     return None
 
