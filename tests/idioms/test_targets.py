@@ -171,7 +171,7 @@ LAYERS = {
     "summed": lambda x, w, y, c: jax.nn.relu(x @ w).sum(),
     "with an error of its own": lambda x, w, y, c: square(jax.nn.relu(x @ w), y),
     "a sigmoid with an error": lambda x, w, y, c: jnp.abs(jax.nn.sigmoid(x @ w) - y).mean(),
-    "a gain": lambda x, w, y, c: (jax.nn.gelu(x @ w) * w[:1]).sum(),
+    "a gain": lambda x, w, y, c: (jax.nn.silu(x @ w) * w[:1]).sum(),
     "read by another": lambda x, w, y, c: ((jax.nn.relu(y * (x @ w)) @ w.T) - x).sum(),
     "returned beside the loss": lambda x, w, y, c: (
         (jax.nn.relu(x @ w) * y).sum(),
