@@ -583,7 +583,7 @@ def test_a_leaky_readout_whose_weights_follow_a_schedule(changed):
     def run(make, w, xs):
         def step(v, now):
             x, t = now
-            v = 0.9 * v + x @ make(w, t)
+            v = jnp.float32(0.9 * v + x @ make(w, t))
             return v, None
 
         return lax.scan(step, jnp.zeros(3, jnp.float32), (xs, jnp.arange(4)))[0]

@@ -49,24 +49,44 @@ class _Mask:
 
 
 def _masks(data: Data, ctx: Context) -> list[_Mask]:
-    """Masks that a value has been multiplied by, or chosen by beside zeros."""
-    made = ctx.maker(data.number)
-    if made is None:
-        return []
-    eqn, ins = made
+    """Masks that a value has been multiplied by, or chosen by beside zeros, some way back."""
+    found: list[_Mask] = []
+    for _ in range(DEEPEST):
+        made = ctx.maker(data.number)
+        if made is None:
+            break
+        eqn, ins = made
+        found += _masked_by(eqn, ins, ctx)
+        inner = _scaled_by(eqn, ins)
+        if inner is None:
+            break
+        data = inner
+    return found
+
+
+DEEPEST = 8  # equations back
+
+
+def _masked_by(eqn: Any, ins: Sequence[Value], ctx: Context) -> list[_Mask]:
+    """Masks that an equation multiplies by, or chooses by beside zeros."""
     name = eqn.primitive.name
-    inner = datas(ins)
-    scaled = name in _SCALES and len(inner) == 1 and (name == "mul" or inner[0] is ins[0])
-    before = _masks(inner[0], ctx) if scaled else []
     if name == "mul":
-        return before + [_mask(i, ctx) for i in ins if isinstance(i, Parameter) and i.is_mask]
+        return [_mask(i, ctx) for i in ins if isinstance(i, Parameter) and i.is_mask]
     if name == "select_n" and len(ins) == 3 and isinstance(ins[0], Parameter):
         own, (off, on) = _mask(ins[0], ctx), (i.constant == 0 for i in ins[1:])
         return [] if off == on else [dataclasses.replace(own, rest=own.rest ^ on)]
-    return before
+    return []
 
 
-_SCALES = "mul div neg convert_element_type".split()  # zero where their one operand of data is
+def _scaled_by(eqn: Any, ins: Sequence[Value]) -> Data | None:
+    """The one operand of data, where the result is zero wherever that is."""
+    inner, name = datas(ins), eqn.primitive.name
+    if len(inner) != 1 or not (name == "mul" or (name in _SCALES and inner[0] is ins[0])):
+        return None
+    return inner[0]
+
+
+_SCALES = ("div", "neg", "convert_element_type")
 
 
 def _mask(used: Parameter, ctx: Context) -> _Mask:

@@ -78,10 +78,14 @@ def _first(data: Data) -> int:
 def _is_scaled(data: Data, ctx: Context) -> bool:
     """Whether a value is another one times a parameter that is not one, or less a share of it."""
     made = ctx.maker(data.number)
-    if made is None:
+    inner = datas(made[1]) if made and made[0].primitive.name in ("sub", "add") else []
+    share = len(inner) == 2 and inner[0].turns == inner[1].turns and _is_share(inner[1], ctx)
+    return share or _is_share(data, ctx)
+
+
+def _is_share(data: Data, ctx: Context) -> bool:
+    """Whether a value is another one times a parameter that is not one."""
+    made = ctx.maker(data.number)
+    if made is None or made[0].primitive.name not in ("mul", "div"):
         return False
-    eqn, ins = made
-    if eqn.primitive.name in ("mul", "div"):
-        return any(isinstance(i, Parameter) and i.constant != 1 for i in ins)
-    inner = datas(ins) if eqn.primitive.name in ("sub", "add") else []
-    return len(inner) == 2 and inner[0].turns == inner[1].turns and _is_scaled(inner[1], ctx)
+    return any(isinstance(i, Parameter) and i.constant != 1 for i in made[1])
