@@ -110,12 +110,12 @@ def compare(kind, request, found) -> None:
     path = GOLDEN / kind / f"{request.module.__name__.rsplit('.', 1)[-1]}.json"
     if found and os.environ.get("GOLDEN") == "write":
         WRITTEN[path][request.node.name] = found
-    elif found and path.exists():
+    elif found:
         recorded = json.loads(path.read_text())
         if recorded.get("jax", jax.__version__) == jax.__version__:
             assert same(found, recorded.get(request.node.name)), (
                 f"found {found}, on record {recorded.get(request.node.name)}; "
-                f"where that is right, GOLDEN=write"
+                "where that is right, GOLDEN=write"
             )
 
 

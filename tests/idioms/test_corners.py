@@ -8,20 +8,13 @@ from jax import lax
 
 import joulax
 
+from .common import unchanged as count
+
 RNG = np.random.default_rng(8)
 W = jnp.asarray(RNG.normal(size=(6, 3)), jnp.float32)
 S, T, U = (jnp.asarray(RNG.random((4, 6)) < 0.5, jnp.float32) for _ in range(3))
 A = jnp.asarray(RNG.normal(size=(4, 6)), jnp.float32)
 G = jnp.asarray(RNG.normal(size=6), jnp.float32)
-
-
-def count(f, *args, weights=0, spikes=None, **options):
-    """The account of a program, whose results are unchanged."""
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        counted = joulax.count(f, weights=weights, spikes=spikes, **options)
-        out, account = counted(*args)
-        np.testing.assert_allclose(out, f(*args), rtol=1e-5, atol=1e-6)
-    return account
 
 
 def arriving(f, *spikes):

@@ -6,23 +6,13 @@ import numpy as np
 import pytest
 from jax import lax
 
-import joulax
-
-from .common import f32
+from .common import f32, unchanged as count
 
 RNG = np.random.default_rng(23)
 W, V = f32(RNG.normal(size=(7, 5))), f32(RNG.normal(size=(7, 3)))
 S, T = (f32(RNG.random((9, 7)) < 0.4) for _ in range(2))
 X = f32(RNG.normal(size=(9, 7)))
 AT = jnp.asarray([1, 4, 2])
-
-
-def count(f, *args, **options):
-    """The account of a program, whose results are unchanged."""
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        out, account = joulax.count(f, weights=0, **options)(*args)
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5, 1e-6), out, f(*args))
-    return account
 
 
 def total(record, name):
@@ -144,7 +134,7 @@ def test_currents_that_land_among_others(rows):
     assert (total(record, "neurons"), total(record, "mac")) == (5, 9 * 35)
 
 
-def test_a_weight_chosen_by_spikes_is_not_divided_by():
+def test_weights_chosen_by_spikes_and_summed_up():
     """`where(spike, w, 0)` that is summed up: a synapse for each."""
     record = count(lambda w, s: jnp.where(s > 0, w[:, 0], 0.0).sum(1), W, S, spikes=1)["w"]
     assert (total(record, "ac"), total(record, "synapses")) == (S.sum(), 7)

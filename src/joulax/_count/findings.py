@@ -19,7 +19,8 @@ from jaxtyping import Array
 from .axes import Axes
 from .events import again, events_of, fixed, mask
 from .exact import Sum
-from .kinds import Cause, Events, Leaves, Pack, Target, Turns, Value
+from .kinds import Cause, Events, Leaves, Pack, Turns, Value
+from .labels import Target
 from .places import NONE, Path, Paths, Place
 from .resolution import Resolution
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .axes import IDLE, SOURCE, VARIES, WEIGHT, Axes, either
+from .labels import Target
 from .pair import Pair
 from .places import NONE, Layer, Path, Paths, Place, union
 from .polynomial import Polynomial
@@ -19,7 +20,6 @@ from .polynomial import Polynomial
 Leaves = frozenset[int]
 Values = frozenset[float]
 Turns = frozenset[tuple[Any, ...]]
-Target = tuple[str, Path]  # what a region has met or become, by one of its feeds
 Form = tuple[tuple[int, float], ...]  # value = Σ coefficient · numbered value
 Scale = tuple[float, tuple[int, ...]]  # constant factor, numbers of the parameters that scale
 
@@ -31,17 +31,6 @@ ZERO: Values = frozenset((0.0,))
 SPIKE: Values = frozenset((0.0, 1.0))
 TERNARY: Values = frozenset((-1.0, 0.0, 1.0))
 MANY = 16  # larger sets of values are not followed
-# Of a region: behind an activation, and summed then; labels have met it: it was compared with them,
-# weighed, compared when it was bent (an error of a layer), weighed when it was (a likelihood).
-BENT, SETTLED, COMPARED, WEIGHED, JUDGED, LIKELY = (
-    "bent",
-    "settled",
-    "compared",
-    "weighed",
-    "judged",
-    "likely",
-)
-SLOPE: Target = ("slope", ())  # of a gradient
 BARE = -2  # source of a leaf that is added as it is
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from .axes import IDLE
-from .kinds import BENT, COMPARED, JUDGED, LIKELY, SLOPE, WEIGHED, Data, Events, is_simple
+from .kinds import Data, Events, is_simple
+from .losses import losses
 from .places import Path, Paths, union
-from .plan import Claim, Tables
+from .plan import Tables
 from .populations import origins
 
 
@@ -21,44 +21,8 @@ def leave(tables: Tables, outs: Sequence[Data]) -> None:
     others = _made_of(tables, _decided(tables, union(o.births for o in outs)))
     told = frozenset(b for b in others if any(_is_told(tables, b, other) for other in living))
     tables.leaving |= others - told
-    for loss in _losses(tables, [o for o in outs if SLOPE not in o.targets]):
+    for loss in losses(tables, outs):
         del tables.claims[loss]
-
-
-def _losses(tables: Tables, outs: Sequence[Data]) -> Paths:
-    """Feeds of regions that labels have met, and that leave in sums alone: losses, not neurons.
-
-    Labels are compared with what is bent then (a margin, an error), or weigh what was bent (a
-    likelihood). What was bent before it is compared is a layer with an error of its own.
-    """
-    sums = [o for o in outs if o.axes.size(IDLE) <= 1]
-    others = [*tables.entering, *(o for o in outs if o not in sums)]
-    fired = union(tables.births[b].feeds for b in tables.living())
-
-    def met(values: Sequence[Data], feed: Path) -> list[set[str]]:
-        return [{how for how, f in d.targets if f == feed} for d in values if feed in d.feeds]
-
-    def is_loss(feed: Path) -> bool:
-        left, used = met(sums, feed), met(others, feed)
-        if any(JUDGED in hows for hows in left):
-            return False
-        if all(hows & LABELS for hows in tables.shown[feed]):
-            return not any(hows & LABELS for hows in used)
-        bent = [hows for hows in left if BENT in hows]
-        likely = bool(bent) and all(hows & {WEIGHED, LIKELY} for hows in bent)
-        return likely and not any(BENT in hows for hows in used)
-
-    driven: dict[Claim, set[Path]] = {}
-    for feed, c in tables.claims.items():
-        if c.reduced or not c.state:
-            driven.setdefault(c, set()).add(feed)
-    free = (
-        feeds for feeds in driven.values() if not feeds & fired and feeds <= tables.shown.keys()
-    )
-    return union(frozenset(feeds) for feeds in free if all(map(is_loss, feeds)))
-
-
-LABELS = {COMPARED, WEIGHED}
 
 
 def _is_told(tables: Tables, birth: Path, other: Path) -> bool:

@@ -12,6 +12,7 @@ from jax.extend.core import Jaxpr, Literal, Var
 from .axes import IDLE, Axes, numbers_in
 from .findings import Birth, Fanout, Feed, Found, Late, Population, Site
 from .kinds import Data, Turns, Value, constant
+from .labels import Met
 from .places import NONE, Path, Paths, union
 from .resolution import Resolution
 from .updates import Work
@@ -189,7 +190,7 @@ class Tables:
     picked: Paths = NONE  # look-ups that turned out to be synapses
     leaving: Paths = NONE  # spikes that reach the outputs
     entering: tuple[Data, ...] = ()  # what has reached sites, forwards
-    shown: dict[Path, frozenset[frozenset[str]]] = table()  # how neurons had met labels
+    shown: dict[Path, frozenset[frozenset[Met]]] = table()  # how neurons had met labels
 
     def copy(self) -> "Tables":
         """An independent copy."""

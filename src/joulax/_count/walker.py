@@ -297,23 +297,24 @@ class Walker:
     # -- constants ----------------------------------------------------------------
 
     def _const(self, value: Any) -> Value:
-        leaf, shape = self.leaves.of(value), _shape(value)
-        unowned = leaf is None and self.declared and not _abstract(value)
-        key = ("const", identity(value) if unowned else id(value))
-        known = parameter(shape) if _abstract(value) else constant(value)
+        leaf, shape, abstract = self.leaves.of(value), _shape(value), _abstract(value)
         leaves: frozenset[int] = NONE if leaf is None else frozenset((leaf,))
-        if known.constant is None and not _abstract(value) and is_mask(value):
+        owned = leaves or abstract or not self.declared
+        key = ("const", id(value) if owned else identity(value))
+        known = parameter(shape) if abstract else constant(value)
+        if known.constant is not None and (self.declared or not leaves):
+            weights = dict[str, Any](leaves=leaves, axes=parameter(shape).axes) if leaves else {}
+            return self._kept(known.but(**weights), key, value)  # equal ones are a synapse each
+        if known.constant is None and not abstract and is_mask(value):
             self.leaves.masks |= leaves
             if self.declared:  # a weight only where it is alone
-                self.constants.add(self.number(*key), value)
-                return self._numbered(known.but(values=SPIKE, leaves=leaves), key)
-        if known.constant is not None and (leaf is None or self.declared):
-            self.constants.add(self.number(*key), value)
-            known = known.but(leaves=leaves, axes=parameter(shape).axes) if leaves else known
-            return self._numbered(known, key)  # equal weights are a synapse each
-        if leaf is None:
-            return self._unowned(value, key)
-        return self._numbered(parameter(shape, leaves=leaves), key)
+                return self._kept(known.but(values=SPIKE, leaves=leaves), key, value)
+        found = self._numbered(parameter(shape, leaves=leaves), key) if leaves else None
+        return self._unowned(value, key) if found is None else found
+
+    def _kept(self, info: Value, key: Any, value: Any) -> Value:
+        self.constants.add(self.number(*key), value)
+        return self._numbered(info, key)
 
     def _unowned(self, value: Any, key: Any) -> Value:
         """An array of nobody we know: named by its place, unless weights were declared."""

@@ -9,7 +9,7 @@ from ..findings import Context
 from ..kinds import Data, Parameter, Value
 from .beside import Put
 from .births import datas
-from .padding import after_each_other, border
+from .padding import DEEPEST, after_each_other, border
 
 
 def never_meet(ins: Sequence[Value], ctx: Context) -> Put | None:
@@ -62,9 +62,6 @@ def _masks(data: Data, ctx: Context) -> list[_Mask]:
             break
         data = inner
     return found
-
-
-DEEPEST = 8  # equations back
 
 
 def _masked_by(eqn: Any, ins: Sequence[Value], ctx: Context) -> list[_Mask]:

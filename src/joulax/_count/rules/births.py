@@ -13,7 +13,8 @@ from ..axes import COPIED, IDLE, OWN, REPEATED, VARIES, Axes, combined, either, 
 from ..events import events_of, graded, once
 from ..exact import Sum
 from ..findings import EVENTS, Birth, Context, Feed, Found, Operands, Population, Tap, is_reduced
-from ..kinds import BENT, SPIKE, Analog, Data, Events, Value, shared
+from ..kinds import SPIKE, Analog, Data, Events, Value, shared
+from ..labels import Met
 from ..places import NONE, Path, Paths, stands_in, union
 from .contents import (
     births_in,
@@ -193,7 +194,7 @@ def fires(eqn: Any, found: Found, ctx: Context) -> Found:
     if not isinstance(value, Data) or not value.feeds or ctx.backward:
         return found
     here = population(value, shape_of(eqn.outvars[0]))
-    bent = value.but(targets=value.targets | {(BENT, f) for f in value.feeds})
+    bent = value.but(targets=value.targets | {(Met.BENT, f) for f in value.feeds})
     return found.but(outs=[bent, *found.outs[1:]], neurons=(*found.neurons, here))
 
 

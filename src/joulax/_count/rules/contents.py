@@ -4,20 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..findings import Context
-from ..kinds import (
-    BENT,
-    COMPARED,
-    JUDGED,
-    LIKELY,
-    SETTLED,
-    SLOPE,
-    WEIGHED,
-    Data,
-    Events,
-    Target,
-    Value,
-)
-from ..places import NONE, Path, Paths, combined_place, union
+from ..kinds import Data, Events, Parameter, Value
+from ..labels import Met, Target, met
+from ..places import NONE, Paths, combined_place, union
 
 
 def spikes_in(ins: Sequence[Value]) -> list[Events]:
@@ -55,37 +44,29 @@ def targets_in(eqn: Any, data: Sequence[Data], ctx: Context) -> frozenset[Target
 
     They are told from a context, a state or noise, which are added.
     """
-    known = union(d.targets for d in data) | (frozenset((SLOPE,)) if ctx.backward else NONE)
+    slope: frozenset[Target] = frozenset(((Met.SLOPE, ctx.path),)) if ctx.backward else NONE
+    known = union(d.targets for d in data) | slope
     how = _MEETS.get(eqn.primitive.name)
     outside = [d for d in data if not (d.feeds or d.random or _has_fired(d))]
     if how is None or not outside:
         return known
-    return known | {(_met(how, known, f), f) for f in feeds_in(data)}
-
-
-def _met(how: str, known: frozenset[Target], feed: Path) -> str:
-    """How labels meet a region of which something is known."""
-    if (BENT, feed) not in known:
-        return how
-    if how == COMPARED:
-        return JUDGED
-    return SETTLED if (SETTLED, feed) in known else LIKELY
-
-
-def settled(data: Data) -> frozenset[Target]:
-    """What a sum or extremum over neurons or time makes of the targets of a region."""
-    return data.targets | {(SETTLED, f) for how, f in data.targets if how == BENT}
+    return known | {(met(how, known, f), f) for f in feeds_in(data)}
 
 
 _MEETS = {
-    **dict.fromkeys("sub select_n gather dynamic_slice".split(), COMPARED),
-    **dict.fromkeys("mul div".split(), WEIGHED),
+    **dict.fromkeys("sub select_n gather dynamic_slice".split(), Met.COMPARED),
+    **dict.fromkeys("mul div".split(), Met.WEIGHED),
 }
 
 
 def _has_fired(data: Data) -> bool:
     """Whether spikes of this program are inside: of declared ones nobody knows whose they are."""
     return isinstance(data, Events) and bool(data.births) and not data.weak
+
+
+def loops_over(ins: Sequence[Value]) -> Paths:
+    """Loops that walk over any of some operands."""
+    return union(i.place.loops for i in ins if isinstance(i, Parameter | Data))
 
 
 def united_fields(names: Sequence[str], items: Sequence[Any]) -> dict[str, frozenset[Any]]:

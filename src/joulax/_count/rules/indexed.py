@@ -29,7 +29,7 @@ from ..kinds import (
 from ..places import NONE, Paths, union
 from .births import datas, mixed, placed_births
 from .combined import firing
-from .contents import arrived, births_in, loops_of, targets_in
+from .contents import arrived, births_in, loops_of, loops_over, targets_in
 from .registry import (
     because,
     data_of,
@@ -45,14 +45,10 @@ def _index_key(ins: Sequence[Value]) -> tuple[Any, ...]:
     return ("at", *(i.number for i in ins))
 
 
-def _loops(ins: Sequence[Value]) -> Paths:
-    return union(i.place.loops for i in ins if isinstance(i, Parameter | Data))
-
-
 def _picked_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
     p = ins[0]
     assert isinstance(p, Parameter)
-    place = p.place.at(_index_key(ins[1:])).walked(_loops(ins[1:]))
+    place = p.place.at(_index_key(ins[1:])).walked(loops_over(ins[1:]))
     fill = eqn.params.get("fill_value")
     values = None if p.values is None else p.values | ({0.0} if fill in (0, None) else NONE)
     axes = varied(shape_of(eqn.outvars[0]))
@@ -86,7 +82,7 @@ def _winners(eqn: Any, found: Found, index: Sequence[Data], ctx: Context) -> Fou
 def _moved_pick(eqn: Any, info: Data, index: Sequence[Value], ctx: Context) -> Found:
     shape = shape_of(eqn.outvars[0])
     axes = _picked_axes(info.axes, shape)
-    key, loops = _index_key(index), _loops(index)
+    key, loops = _index_key(index), loops_over(index)
     along = _picked_along(eqn, info.axes.shape)
     terms = frozenset(_picked_term(t, along, shape, key, loops) for t in info.terms)
     fewer = axes.size(IDLE) < info.axes.size(IDLE) and not datas(index)
@@ -194,7 +190,7 @@ def _look_up(eqn: Any, table: Parameter, index: Sequence[Value], ctx: Context) -
     chosen = datas(index)[0]
     rows = _row_axes(eqn, shape)
     axes = varied(shape)
-    key, loops = _index_key(index), _loops(index) | union(map(loops_of, index))
+    key, loops = _index_key(index), loops_over(index) | union(map(loops_of, index))
     place = table.place.at(key).walked(loops)
     own = axes.relabelled(lambda s: WEIGHT if s & VARIES else 0)
     weight = Weight(table.leaves, own, place, table.layer)

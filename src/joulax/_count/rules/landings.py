@@ -32,7 +32,7 @@ from ..places import NONE, Place, union
 from .beside import Put, along, beside, placed_terms
 from .births import datas, mixed
 from .chosen import bare_terms
-from .contents import arrived, births_in, feeds_in, held_in, loops_of, spikes_in
+from .contents import arrived, births_in, feeds_in, held_in, loops_of, loops_over, spikes_in
 from .padding import after_each_other, border, written
 from .products import current
 from .registry import (
@@ -218,8 +218,7 @@ def _index_site(eqn: Any, ins: Sequence[Value], ctx: Context, terms: Sequence[Te
     made = current(site, axes)
     if isinstance(state, Data):
         made = made.but(feeds=made.feeds | state.feeds, held=state.held, births=state.births)
-    walked = index.place.loops if isinstance(index, Data | Parameter) else NONE
-    left = dict[str, Any](counted=True, axes=Axes.of(out))
+    walked, left = loops_over([index]), dict[str, Any](counted=True, axes=Axes.of(out))
     counted = frozenset(t.but(stored=t.stored | walked, **left) for t in terms)
     return Found(
         [made.but(terms=counted)],

@@ -13,10 +13,11 @@ from ..events import mask
 from ..exact import MANY
 from ..findings import EVENTS, Companions, Context, Found, Operands, Site, Tap
 from ..kinds import SPIKE, ZERO, Analog, Data, Events, Parameter, Term, Value, varied
+from ..labels import settled
 from ..pair import Pair
 from ..places import NONE, union
 from .births import mixed
-from .contents import arrived, settled
+from .contents import arrived
 from .pairs import pair_axes, pair_site
 from .products import current
 from .registry import because, data_of, parameter_of, part, rule, shape_of, site_of, travelling
@@ -118,7 +119,7 @@ def _added(eqn: Any, info: Data, axes: Sequence[int]) -> Found:
     size = math.prod(info.axes.shape[a] for a in axes) if "axes" in eqn.params else 1
     terms = frozenset(_summed_term(eqn, t, axes, size) for t in info.terms)
     left: dict[str, Any] = dict(axes=reduced_axes(eqn, info.axes), terms=terms)
-    out = info.apart(**left, targets=settled(info))
+    out = info.apart(**left, targets=settled(info.targets))
     reduced = ("reduced",) if "axes" in eqn.params else ()
     out = out.but(size=min(out.size, float(out.axes.size(IDLE))), part=(*info.part, *reduced))
     if not isinstance(out, Events):
@@ -316,7 +317,7 @@ def _extreme(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
 
 def _shrunk(out: Data, axes: Axes) -> Data:
     size = min(out.size, float(axes.size(IDLE)))
-    reduced = dict[str, Any](part=(*out.part, "reduced"), targets=settled(out))
+    reduced = dict[str, Any](part=(*out.part, "reduced"), targets=settled(out.targets))
     return out.but(axes=axes, size=size, terms=NONE, **reduced)
 
 

@@ -1,0 +1,58 @@
+"""Losses: regions that labels have met, and that leave in sums alone. They are no neurons."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from .axes import IDLE
+from .kinds import Data
+from .labels import LABELS, LIKELIHOOD, Met
+from .places import Path, Paths, union
+from .plan import Claim, Tables
+
+
+def losses(tables: Tables, outs: Sequence[Data]) -> Paths:
+    """Feeds of what was taken for neurons and is a loss.
+
+    Labels are compared with what is bent then (a margin, an error), or weigh what was bent (a
+    likelihood). What was bent before it is compared is a layer with an error of its own.
+    """
+    forwards = [o for o in outs if not any(how is Met.SLOPE for how, _ in o.targets)]
+    sums = [o for o in forwards if o.axes.size(IDLE) <= 1]
+    ends = _Ends(tables, sums, [*tables.entering, *(o for o in forwards if o not in sums)])
+    fired = union(tables.births[b].feeds for b in tables.living())
+    silent = (feeds for feeds in _stateless(tables) if not feeds & fired)
+    return union(feeds for feeds in silent if all(map(ends.is_loss, feeds)))
+
+
+def _stateless(tables: Tables) -> Iterable[Paths]:
+    """Feeds of each population that no loop carries, but as one number."""
+    driven: dict[Claim, Paths] = {}
+    for feed, claim in tables.claims.items():
+        if claim.reduced or not claim.state:
+            driven[claim] = driven.get(claim, frozenset()) | {feed}
+    return driven.values()
+
+
+@dataclass(frozen=True)
+class _Ends:
+    """Where regions end: in sums that leave, or in sites and in outputs with all their neurons."""
+
+    tables: Tables
+    sums: Sequence[Data]
+    uses: Sequence[Data]
+
+    def is_loss(self, feed: Path) -> bool:
+        """Whether labels say that this region is a loss."""
+        left, used = (_met(values, feed) for values in (self.sums, self.uses))
+        if any(Met.JUDGED in hows for hows in left):
+            return False
+        if all(hows & LABELS for hows in self.tables.shown[feed]):
+            return not any(hows & LABELS for hows in used)
+        bent = [hows for hows in left if Met.BENT in hows]
+        likely = bool(bent) and all(hows & LIKELIHOOD for hows in bent)
+        return likely and not any(Met.BENT in hows for hows in used)
+
+
+def _met(values: Sequence[Data], feed: Path) -> list[set[Met]]:
+    """What a region has met in each of the values that it is in."""
+    return [{how for how, f in d.targets if f == feed} for d in values if feed in d.feeds]
