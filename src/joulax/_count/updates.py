@@ -62,13 +62,15 @@ def _prepared(plan: Any, atoms: Sequence[Any]) -> list[Path]:
 def per_update(tables: Any) -> dict[Path, dict[str, float]]:
     """Operations of each population for one neuron and one step, by the site that owns it."""
     found: dict[Path, dict[str, float]] = {}
+    owned: dict[tuple[Path | None, Path], list[Path]] = {}
+    for path, work in tables.work.items():
+        owned.setdefault((_owner(tables, work), work.frame), []).append(path)
     for claim in dict.fromkeys(tables.claims.values()):
         seen: set[Path] = set()
         counts: Counter[str] = Counter()
-        for path, work in tables.work.items():
-            if _owner(tables, work) == claim.owner and work.frame == claim.frame:
-                for one in _with_uses(tables, path, seen):
-                    counts[one.kind] += one.elements
+        for path in owned.get((claim.owner, claim.frame), []):
+            for one in _with_uses(tables, path, seen):
+                counts[one.kind] += one.elements
         kinds = [k for k in CLASSES if counts[k] and claim.elements]
         found[claim.owner] = {kind: counts[kind] / claim.elements for kind in kinds}
     return found

@@ -29,6 +29,12 @@ def feeds_in(ins: Sequence[Value]) -> Paths:
     return union(i.feeds for i in ins if isinstance(i, Data))
 
 
+def layers_of(feeds: Paths, ctx: Context) -> frozenset[Any]:
+    """Weights, and which elements of them, that feed a region."""
+    sites = map(ctx.site, feeds)
+    return frozenset((s.leaves, s.place) for s in sites if s is not None and s.leaves)
+
+
 def held_in(ins: Sequence[Value]) -> Paths:
     """States of loops that some operands come from."""
     return union(i.held for i in ins if isinstance(i, Data))

@@ -13,6 +13,7 @@ from ..findings import Context
 from ..kinds import Analog, Data, Events, Pack, Value
 from ..places import NONE, Paths, union
 from .births import datas
+from .contents import layers_of
 from .registry import shape_of, whole
 
 
@@ -26,15 +27,9 @@ def side_by_side(values: Sequence[Value]) -> dict[str, Any]:
 
 def are_apart(data: Sequence[Data], ctx: Context) -> bool:
     """Whether values side by side are other neurons: other slices, or currents of other layers."""
-    layers = [own for d in data if (own := _layers(d, ctx))]
+    layers = [own for d in data if (own := layers_of(d.feeds, ctx))]
     others = len(layers) == len(data) and sum(map(len, layers)) == len(union(layers))
     return len({d.part for d in data}) > 1 or (len(data) > 1 and others)
-
-
-def _layers(data: Data, ctx: Context) -> frozenset[Any]:
-    """Weights that feed a region."""
-    sites = (ctx.site(p) for p in data.feeds)
-    return frozenset((s.leaves, s.place) for s in sites if s is not None and s.leaves)
 
 
 def _groups(data: Sequence[Data]) -> list[list[Data]]:

@@ -7,8 +7,8 @@ from typing import Any
 from ..axes import Chosen, Cut
 from ..findings import Context, Found
 from ..kinds import Analog, Data, Parameter, Value
-from ..places import Paths
 from .births import datas, population
+from .contents import layers_of
 from .registry import shape_of
 
 
@@ -21,14 +21,9 @@ def _integrated(found: Found, data: Sequence[Data], ctx: Context) -> Found:
     return found.but(outs=[out.but(fired=out.fired | {ctx.path})])
 
 
-def _own_layers(data: Data, other: Data, ctx: Context) -> set[Any]:
+def _own_layers(data: Data, other: Data, ctx: Context) -> frozenset[Any]:
     """Layers that feed one value, at places where they do not feed the other."""
-    return _layers(data.feeds - other.feeds, ctx)
-
-
-def _layers(feeds: Paths, ctx: Context) -> set[Any]:
-    sites = map(ctx.site, feeds)
-    return {(s.leaves, s.place) for s in sites if s and s.leaves}
+    return layers_of(data.feeds - other.feeds, ctx)
 
 
 def unrolled(eqn: Any, found: Found, ins: Sequence[Value], ctx: Context) -> Found:
@@ -51,7 +46,7 @@ def unrolled(eqn: Any, found: Found, ins: Sequence[Value], ctx: Context) -> Foun
 
 def _relaxes(old: Data, new: Data, ctx: Context) -> bool:
     """Whether a state moves some of the way to another current of its layer: `v + (i − v) / τ`."""
-    again = _own_layers(new, old, ctx) & _layers(old.feeds, ctx)
+    again = _own_layers(new, old, ctx) & layers_of(old.feeds, ctx)
     return bool(again) and old.feeds < new.feeds and _is_scaled(new, ctx)
 
 
