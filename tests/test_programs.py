@@ -1,7 +1,8 @@
 """Random programs: hypothesis builds them out of layers, routes for spikes and control flow; NumPy
 counts them by hand.
 
-JOULAX_PROGRAMS=2000 python -m pytest tests/test_programs.py      # thousands on demand
+JOULAX_PROGRAMS=2000 python -m pytest tests/test_programs.py      # others each time, on demand
+JOULAX_PARTS=80 python -m pytest -k thousands tests/test_programs.py   # 20 000, always the same
 """
 
 import os
@@ -19,6 +20,7 @@ from .idioms.common import numbers, original, spike
 N, T = 4, 3  # width of every value; steps of every loop
 ENCODED = {"spikes", "spikes_graded"}
 EXAMPLES = int(os.environ.get("JOULAX_PROGRAMS", "60"))
+PARTS = int(os.environ.get("JOULAX_PARTS", "8"))  # of 250 programs each, seeded by their number
 
 
 class Value:
@@ -305,8 +307,8 @@ def test_program(program, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", range(8))
-def test_two_thousand_programs(part):
+@pytest.mark.parametrize("part", range(PARTS))
+def test_thousands_of_programs(part):
     """Others than those of the quick test, and every time the same."""
     some = settings(max_examples=250, derandomize=False, database=None, **QUIET)
     seeded(part)(some(given(PROGRAMS, st.integers(0, 10_000))(counts_as_by_hand)))()

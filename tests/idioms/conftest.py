@@ -5,8 +5,10 @@ The tests say by hand what an idiom is about; the other fields of its accounts s
 
     GOLDEN=write python -m pytest tests/idioms      # whole files of tests, one process
 
-Beside them, in `tests/golden/work`, stands how many elements the counted program computes, for the
-version of JAX that it names: other versions write other programs, and are not held against it.
+Beside them, for the version of JAX that they name (others write other programs, and are not held
+against it): in `tests/golden/work` how many elements the counted program computes, in
+`tests/golden/said` what the account says of itself: the sites with their causes, what an update
+takes, what is missing, and the limits below which its numbers stay, which it must keep.
 """
 
 import collections
@@ -22,6 +24,7 @@ import pytest
 from joulax import Activity
 from joulax._count import program
 from joulax._count.count import Counter
+from joulax._count.layers import Layers
 
 from .common import work
 
@@ -62,11 +65,41 @@ def fields(record: Activity, slope: bool) -> dict:
     return found
 
 
+def said(account, bounds: dict) -> dict:
+    """What an account says of itself; its numbers keep their limits."""
+    how, names = account.convention, named(list(map(str, account)))
+    for layer, record in account.items():
+        for name, bound in bounds[str(layer)].items():
+            value = getattr(record, name)
+            if not isinstance(value, jax.core.Tracer):
+                assert np.max(np.asarray(value), initial=0) <= bound * (1 + 1e-6), (
+                    layer,
+                    name,
+                    bound,
+                )
+    sites = [[s.primitive, s.kind, LINE.sub("", s.cause), s.inputs, s.fanout] for s in how.sites]
+    return dict(
+        sites=sites,
+        updates=[[names.get(n, n), dict(counts)] for n, counts in how.update_operations],
+        missing=[LINE.sub("", text) for text in (*how.uncounted, *how.lost)],
+        limits={names[n]: {f: str(b) for f, b in each.items()} for n, each in bounds.items()},
+    )
+
+
 def _measured(self, *args):
-    """A counted program that knows the work of one run of it."""
-    function, jaxprs = program.jaxpr_as_fun, []
+    """A counted program that knows the work of one run of it, and the limits of its counts."""
+    function, jaxprs, self.bounds = program.jaxpr_as_fun, [], {}
+    made = Layers._fields
+
+    def limited(layers, key, taps):
+        found = made(layers, key, taps)
+        bounds = {name: count.bound for name, count in found.items()}
+        self.bounds |= dict.fromkeys(layers._expanded(key), bounds)
+        return found
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(program, "jaxpr_as_fun", lambda c: jaxprs.append(c.jaxpr) or function(c))
+        patch.setattr(Layers, "_fields", limited)
         run = _compiled(self, *args)
     self.work = sum(map(work, jaxprs))
     return run
@@ -79,12 +112,14 @@ _compiled, program.Program._compiled = program.Program._compiled, _measured
 def on_record(request, monkeypatch):
     """All accounts that a test has seen are those of the record, in their order."""
     seen, call = [], Counter.__call__
-    spent, run = [], program.Program.__call__
+    spent, says, run = [], [], program.Program.__call__
 
     def ran(self, dynamic):
+        out, account = run(self, dynamic)
         if hasattr(self, "work"):
             spent.append(self.work)
-        return run(self, dynamic)
+            says.append(said(account, self.bounds))
+        return out, account
 
     def counted(self, *args, **kwargs):
         out, account = call(self, *args, **kwargs)
@@ -103,6 +138,7 @@ def on_record(request, monkeypatch):
     compare("accounts", request, seen)
     if COMPARED:
         compare("work", request, spent)
+        compare("said", request, says)
 
 
 def compare(kind, request, found) -> None:
@@ -136,6 +172,8 @@ def same(found, recorded) -> bool:
     if isinstance(found, dict):
         keys = found.keys() | recorded.keys()
         return all(k in found and k in recorded and same(found[k], recorded[k]) for k in keys)
+    if isinstance(found, str | None):
+        return found == recorded
     if isinstance(found, list):
         return len(found) == len(recorded) and all(map(same, found, recorded))
     other_draws = jax.config.jax_enable_x64  # random numbers of 64 bits: the same fields alone
@@ -145,7 +183,7 @@ def same(found, recorded) -> bool:
 def pytest_sessionfinish() -> None:
     """What a run with GOLDEN=write has seen replaces the files of its tests."""
     for path, tests in WRITTEN.items():
-        version = {"jax": jax.__version__} if path.parent.name == "work" else {}
+        version = {} if path.parent.name == "accounts" else {"jax": jax.__version__}
         tests = version | tests
         lines = (f"{json.dumps(name)}: {json.dumps(tests[name])}" for name in sorted(tests))
         path.write_text("{\n" + ",\n".join(lines) + "\n}\n")

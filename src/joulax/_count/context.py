@@ -130,7 +130,7 @@ class Around(Context):
             branch = Branch(self.frame, currents, isinstance(chosen, Data))
             self.tables.branches[*self.path, at] = branch
         frame = self.frame if call else None
-        with self._walker.inside(self.backward):
+        with self._walker.inside(self):
             return self._walker.plan(jaxpr, ins, (*self.path, at), frame=frame, packs=packs)
 
     def by_sample(self, samples: int | None) -> Any:

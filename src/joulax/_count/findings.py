@@ -135,6 +135,12 @@ class Site:
     lookup: bool = False  # rows picked, nothing summed
     direction: str = ""  # of a gradient: what the product computes
     operands: tuple[frozenset[int], ...] = ()  # numbers by which its data are known
+    slices: float = 1.0  # parts of its weight that the steps of loops around take
+
+    @property
+    def walked(self) -> Paths:
+        """Loops that take another part of its weight in each step, those over layers aside."""
+        return self.place.walks - {self.layer} if self.slices > 1 else NONE
 
 
 @dataclass(frozen=True)
@@ -254,6 +260,7 @@ class Context(abc.ABC):
     resolution: Resolution  # which axes counts keep
     backward: bool  # whether the equation computes a gradient
     declared: bool  # whether weights were declared: other closed-over arrays are no weights then
+    scope: str  # the `jax.named_scope` of the equation, those around included
 
     @abc.abstractmethod
     def births(self, paths: Paths) -> list[Birth]:

@@ -4,6 +4,7 @@ Three kinds, decided by the program alone.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeGuard, TypeVar
@@ -306,14 +307,21 @@ class Pack:
         """How long each of them is."""
         return tuple(p.axes.shape[self.axis] for p in self.parts)
 
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """Where each of them begins."""
+        return tuple(itertools.accumulate(self.sizes[:-1], initial=0))
+
     def between(self, start: int, limit: int, stride: int) -> Value | None:
         """The value that fills these places, if it is one."""
-        at = 0
-        for part, size in zip(self.parts, self.sizes, strict=True):
-            if (at, at + size, 1) == (start, limit, stride):
-                return part
-            at += size
-        return None
+        places = zip(self.parts, self.starts, self.sizes, strict=True)
+        found = (p for p, at, size in places if (at, at + size, 1) == (start, limit, stride))
+        return next(found, None)
+
+    def replaced(self, start: int, new: Value) -> "Pack":
+        """With another value in the place of the one that begins there."""
+        parts = zip(self.parts, self.starts, strict=True)
+        return Pack(self.axis, tuple(new if at == start else part for part, at in parts))
 
 
 def varied(shape: Iterable[int], labels: int = 0) -> Axes:

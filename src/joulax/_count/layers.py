@@ -252,7 +252,7 @@ class Layers:
         for claim in self._claims(key):
             site = self._tables.sites.get(claim.owner)
             place = site.place.slices if site else ()
-            found[place] = max(found.get(place, 0.0), claim.neurons * claim.copies)
+            found[place] = max(found.get(place, 0.0), claim.neurons * claim.copies * claim.slices)
         beside = [c for c in self._tables.elsewhere.values() if c.apart]
         more = sum(c.neurons for c in beside if c.owner in self._members[key])
         return sum(found.values()) + more if found else None
@@ -263,6 +263,7 @@ class Layers:
         return list(dict.fromkeys(c for c in known if c.home is None))
 
     def _added(self, key: Key, name: str, found: dict[Path, Sum]) -> Sum:
+        self._refuse_slices(key)
         parts = self._placed(key, found) if self._by_neuron else list(found.values())
         shapes = [jnp.shape(p.value) for p in parts]
         neurons = [s[-1] for s in shapes if s]
@@ -274,6 +275,16 @@ class Layers:
                 f"its {name} cannot be kept by neuron or step; count totals"
             )
         return functools.reduce(exact.add, parts)
+
+    def _refuse_slices(self, key: Key) -> None:
+        """Neurons of all slices that a loop takes of a weight are not those of one of its steps."""
+        walked = [s for s in self._sites(key) if s.walked]
+        if self._by_neuron and any(s.neurons != (self._neurons(key) or s.neurons) for s in walked):
+            raise ValueError(
+                f"layer {self._names[key]!r} drives other neurons in each step of a loop, which "
+                "takes another part of its weights: its counts cannot be kept by neuron; put the "
+                "weights into the xs of a scan, or count totals"
+            )
 
     def _placed(self, key: Key, found: dict[Path, Sum]) -> list[Sum]:
         """Spikes of parts of a population, each where its neurons stand."""

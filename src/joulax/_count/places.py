@@ -50,6 +50,13 @@ class Several:
 
 
 @dataclass(frozen=True)
+class State:
+    """A leaf that a loop carries, and perhaps changes in every step: the same elements in all."""
+
+    loop: Path
+
+
+@dataclass(frozen=True)
 class Place:
     """Which elements of an array these are: static slices, and loops that walk over it."""
 
@@ -67,6 +74,11 @@ class Place:
     def left(self, loops: Paths) -> "Place":
         """The same array, where the slices of all steps of some loops are together again."""
         return Place(self.slices, self.loops - loops)
+
+    @property
+    def walks(self) -> Paths:
+        """Loops that take other elements in each step."""
+        return self.loops - {s.loop for s in self.slices if isinstance(s, State)}
 
     @property
     def is_whole(self) -> bool:

@@ -42,6 +42,8 @@ class Claim:
     copies: int = 1  # populations of this size that the same currents drive
     apart: bool = False  # another population than the one that the same currents drive elsewhere
     home: Path | None = None  # whose record these neurons are in, where they are known already
+    walked: Paths = NONE  # loops around, in each step of which these are other neurons
+    slices: float = 1.0  # of their weight, each of which drives such neurons
 
     @property
     def record(self) -> Path:

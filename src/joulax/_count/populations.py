@@ -59,6 +59,7 @@ def claim(tables: Tables, population: Population, frame: Path, at: Path) -> None
         _carry(tables, population, frame)
     most = sum(_delivered(tables.sites[f], frame) for f in population.feeds & tables.sites.keys())
     new = _claim(population, frame, at, min(population.feeds, key=tables.first), most)
+    new = _walking(tables, population, new)
     again = _turned(tables, population, new)
     where = _elsewhere(tables, population, frame, again)
     if where:
@@ -69,8 +70,22 @@ def claim(tables: Tables, population: Population, frame: Path, at: Path) -> None
 
 def _delivered(site: Site, frame: Path) -> float:
     """Neurons that a site can drive: behind a loop over its weights, those of all slices."""
-    slices = site.layers if site.layer and not stands_in(frame, site.layer) else None
-    return site.neurons * (slices or 1)
+    layers = site.layers if site.layer and not stands_in(frame, site.layer) else None
+    inside = all(stands_in(frame, loop) for loop in site.walked)
+    return site.neurons * (layers or 1) * (1.0 if inside else site.slices)
+
+
+def _walking(tables: Tables, population: Population, new: Claim) -> Claim:
+    """Neurons of one step of loops that take another part of the weight in each.
+
+    A state that a loop carries is of the same neurons in all its steps.
+    """
+    sites = [tables.sites[f] for f in population.feeds & tables.sites.keys()]
+    held = {state[:-1] for state in population.held}
+    loops = frozenset(p for p in union(s.walked for s in sites) if stands_in(new.frame, p))
+    if not loops - held:
+        return new
+    return dataclasses.replace(new, walked=loops - held, slices=max(s.slices for s in sites))
 
 
 def _claim_here(tables: Tables, population: Population, new: Claim) -> None:
@@ -236,6 +251,7 @@ def settle(tables: Tables, lengths: Mapping[Path, int]) -> None:
     _settle_copies(tables)
     _settle_turns(tables, lengths)
     _settle_steps(tables)
+    _settle_slices(tables, lengths)
 
 
 def _settle_winners(tables: Tables) -> None:
@@ -272,6 +288,13 @@ def _settle_steps(tables: Tables) -> None:
             steps[turns] = max(steps.get(turns, 0.0), again)
     for old, steps in more.items():
         _replace(tables, old, dataclasses.replace(old, repeats=old.repeats + sum(steps.values())))
+
+
+def _settle_slices(tables: Tables, lengths: Mapping[Path, int]) -> None:
+    for old in tables.claimed:
+        steps = math.prod(lengths.get(p, math.inf) for p in old.walked)
+        if old.slices > steps:
+            _replace(tables, old, dataclasses.replace(old, slices=float(steps)))
 
 
 def _settle_copies(tables: Tables) -> None:

@@ -42,6 +42,7 @@ from .rules import (
     contained,
     from_parameters,
     mixed,
+    scope_of,
     shape_of,
     source_of,
 )
@@ -63,7 +64,7 @@ class Walker:
         self.makers: dict[int, tuple[Any, Sequence[Value], Any]] = {}  # what made a numbered value
         self.packs: dict[int, Pack | None] = {}  # the parts of states of loops
         self._numbers: dict[Any, int] = {}
-        self._backward: list[bool] = [False]
+        self._around = [(False, "")]  # equations inside which the walk is: backward, and scope
         self._starting = 0  # loops of which the first step is walked
 
     # -- walking --------------------------------------------------------------
@@ -96,10 +97,10 @@ class Walker:
 
     def _equation(self, plan: Plan, eqn: Any, path: Path) -> None:
         ins = [self._read(plan, v) for v in eqn.invars]
-        scope = str(eqn.source_info.name_stack)
-        backward = self._backward[-1] or is_backward(eqn)
-        ctx = Around(path, plan.frame, self.resolution, backward, self.declared, self)
-        counting = COUNTING in scope
+        backward, scope = self._around[-1]
+        backward, scope = backward or is_backward(eqn), scope_of(eqn, scope)
+        ctx = Around(path, plan.frame, self.resolution, backward, self.declared, scope, self)
+        counting = COUNTING in str(eqn.source_info.name_stack)
         if isinstance(length := eqn.params.get("length"), int):
             self.lengths[path] = length
         found = _counting(eqn, ins) if counting else self._found(eqn, ins, ctx)
@@ -116,14 +117,13 @@ class Walker:
         plan.steps.append(Step(eqn, path, ins, found))
 
     def _found(self, eqn: Any, ins: list[Value], ctx: Context) -> Found:
-        rule = RULES.get(eqn.primitive.name)
         name = eqn.primitive.name
+        rule = RULES.get(name)
         if rule is None and (name not in OPAQUE or name in CONTAINERS):
             rule = contained(eqn)
         if rule is None:
             return _unknown(eqn, ins, ctx)
-        found = rule(eqn, ins, ctx)
-        return mixed(eqn, ins, ctx, f"`{eqn.primitive.name}` of data") if found is None else found
+        return rule(eqn, ins, ctx) or mixed(eqn, ins, ctx, f"`{name}` of data")
 
     def _record(self, eqn: Any, ins: Sequence[Value], found: Found, ctx: Context) -> None:
         tables = self.tables
@@ -249,13 +249,13 @@ class Walker:
         return True
 
     @contextmanager
-    def inside(self, backward: bool) -> Generator[None]:
-        """Equations inside an equation that computes a gradient do so too."""
-        self._backward.append(backward)
+    def inside(self, ctx: Context) -> Generator[None]:
+        """Equations inside an equation: of a gradient too, and in its named scope."""
+        self._around.append((ctx.backward, ctx.scope))
         try:
             yield
         finally:
-            self._backward.pop()
+            self._around.pop()
 
     @contextmanager
     def by_sample(self, samples: int | None) -> Generator[None]:

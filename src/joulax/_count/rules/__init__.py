@@ -34,6 +34,7 @@ from .registry import (
     from_parameters as from_parameters,
     opaque as opaque,
     rule as rule,
+    scope_of as scope_of,
     shape_of as shape_of,
     source_of as source_of,
 )

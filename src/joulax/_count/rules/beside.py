@@ -8,7 +8,7 @@ from typing import Any
 
 from jaxtyping import Array
 
-from ..axes import REPEATED, SOURCE, VARIES, WEIGHT, Axes, either
+from ..axes import IDLE, REPEATED, SOURCE, VARIES, WEIGHT, Axes, either
 from ..events import mask
 from ..findings import EVENTS, Companions, Context, Found, Operands
 from ..joins import join
@@ -29,19 +29,17 @@ from .births import datas, mixed, placed_births
 from .contents import feeds_in, held_in
 from .registry import data_of, parameter_of, rule, shape_of, travelling, whole, windows
 from .sets import are_events, values_of
-from .slices import are_apart, side_by_side
+from .slices import are_apart, by_slices, side_by_side, written
 from .states import in_buffer
 from .summed import again
 from .terms import Rearranged, together
+from .written import WRITES
 
 
 def _combined_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
     data = [ins[i] for i in data_places(eqn, ins)]
     values = united(*map(values_of, data))
     return [parameter_of(data, shape_of(v), values=values) for v in eqn.outvars]
-
-
-BUFFERS = ("scatter", "dynamic_update_slice")  # one value put over another
 
 
 def data_places(eqn: Any, ins: Sequence[Value]) -> list[int]:
@@ -107,6 +105,12 @@ class Put:
         loops = self.walked if self.over else NONE
         return frozenset(s for s in held_in(values) if s[:-1] in loops)
 
+    def slices(self, values: Sequence[Value], ctx: Context) -> float:
+        """Parts of a weight whose currents loops put beside each other: of as many neurons."""
+        data = datas(values) if self.over else []
+        loops = frozenset(p for p in self.walked if any(by_slices(d, p, ctx) for d in data))
+        return math.inf if (steps := ctx.steps(loops)) is None else steps
+
     def kept(self, values: Sequence[Value]) -> Paths:
         """States that a buffer holds and that go on from what it held before."""
         old, new = (held_in([v]) for v in values) if self.over else (NONE, NONE)
@@ -130,7 +134,7 @@ def _put(eqn: Any, ins: Sequence[Value]) -> Put:
     """How an equation puts its operands together."""
     places = data_places(eqn, ins)
     index = tuple(i for k, i in enumerate(ins) if k not in places)
-    return Put(tuple(places), along(eqn), index, eqn.primitive.name in BUFFERS)
+    return Put(tuple(places), along(eqn), index, eqn.primitive.name in WRITES)
 
 
 def beside(eqn: Any, ins: Sequence[Value], ctx: Context, put: Put | None = None) -> Found:
@@ -138,7 +142,9 @@ def beside(eqn: Any, ins: Sequence[Value], ctx: Context, put: Put | None = None)
     put = _put(eqn, ins) if put is None else put
     given = [ins[i] for i in put.places]
     kept = put.kept(given)
-    values = [_level(eqn, v, are_apart(datas(given), ctx) or bool(kept)) for v in given]
+    slices = put.slices(given, ctx)
+    apart = are_apart(datas(given), ctx) or bool(kept) or slices > 1
+    values = [_level(eqn, v, apart) for v in given]
     if all(isinstance(v, Parameter) for v in values):
         return _placed_by_data(eqn, values, ins, ctx)
     joined = functools.reduce(join, values)
@@ -153,7 +159,11 @@ def beside(eqn: Any, ins: Sequence[Value], ctx: Context, put: Put | None = None)
         feeds=feeds_in(values),
         **side_by_side(values),
     )
-    return Found([out], events=travelling(out, lambda ops: _together(eqn, ops, put.places, out)))
+    out = out.but(size=min(out.size * slices, float(out.axes.size(IDLE)))) if slices > 1 else out
+    pack = written(eqn, ins, ctx) if eqn.primitive.name in WRITES else None
+    packs = {} if pack is None else {0: pack}
+    events = travelling(out, lambda ops: _together(eqn, ops, put.places, out))
+    return Found([out], events=events, packs=packs)
 
 
 def _rearranged(eqn: Any, values: Sequence[Value], put: Put) -> dict[str, Any]:

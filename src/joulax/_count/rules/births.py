@@ -28,7 +28,7 @@ from .contents import (
 )
 from .gates import resets
 from .made import provenance
-from .registry import because, data_of, scope_of, shape_of, source_of, spikes_of, travelling
+from .registry import because, data_of, shape_of, source_of, spikes_of, travelling
 
 
 def datas(ins: Sequence[Value]) -> list[Data]:
@@ -178,7 +178,7 @@ def _entering(eqn: Any, data: Sequence[Data], ctx: Context, values: dict[str, An
     if not foreign:
         return None
     leaves = union(t.weight.leaves for d in foreign for t in d.terms)
-    return Feed(ctx.path, births_in(foreign), leaves, scope_of(eqn), source_of(eqn))
+    return Feed(ctx.path, births_in(foreign), leaves, ctx.scope, source_of(eqn))
 
 
 def population(value: Data, shape: tuple[int, ...], *, state: bool = False) -> Population:
@@ -193,7 +193,8 @@ def fires(eqn: Any, found: Found, ctx: Context) -> Found:
     value = found.outs[0]
     if not isinstance(value, Data) or not value.feeds or ctx.backward:
         return found
-    here = population(value, shape_of(eqn.outvars[0]))
+    own = value.but(axes=value.axes.relabelled(_firing))
+    here = population(own, shape_of(eqn.outvars[0]))
     bent = value.but(targets=value.targets | {(Met.BENT, f) for f in value.feeds})
     return found.but(outs=[bent, *found.outs[1:]], neurons=(*found.neurons, here))
 

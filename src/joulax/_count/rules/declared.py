@@ -1,5 +1,6 @@
 """One-to-one synapses that the user declares."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from ..exact import Sum
 from ..findings import Context, Found, Operands, Site, Tap
 from ..kinds import Data, Events, Term, Value, Weight
 from ..places import union
+from .hand import positions
 from .products import current
 from .registry import shape_of, site_of
 from .terms import outermost
@@ -26,20 +28,31 @@ def declared_synapses(eqn: Any, info: Value, ctx: Context) -> Found:
     terms = outermost(info.opened)
     axes = info.axes.only(VARIES).marked(REPEATED, _shared_axes(terms, shape))
     size, neurons = float(math.prod(shape)), float(axes.size(IDLE))
+    weight, synapses = _weight(terms, axes), neurons
+    if terms:
+        synapses = positions(ctx, neurons, terms, weight.layer)
     site = site_of(
         eqn,
         ctx,
-        Weight(union(t.weight.leaves for t in terms), axes),
+        weight,
         primitive="synapses",
         spiking=isinstance(info, Events) or any(t.spiking for t in terms),
         cause=info.cause,
         dense=size,
-        synapses=neurons,
+        synapses=synapses,
+        slices=synapses / neurons if neurons else 1.0,
         neurons=neurons,
         inputs=neurons,
     )
     taps = _taps(ctx, site, terms, shape, axes)
     return Found([current(site, axes)], taps=taps, sites=(site,), arrived=info.births)
+
+
+def _weight(terms: Sequence[Term], axes: Axes) -> Weight:
+    """The weights of some products, at the place of the first."""
+    leaves = union(t.weight.leaves for t in terms)
+    first = terms[0].weight if terms else Weight(leaves, axes)
+    return dataclasses.replace(first, leaves=leaves, axes=axes)
 
 
 def _shared_axes(terms: Sequence[Term], shape: Sequence[int]) -> list[int]:

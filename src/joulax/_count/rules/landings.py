@@ -33,6 +33,7 @@ from .beside import Put, along, beside, placed_terms
 from .births import datas, mixed
 from .chosen import bare_terms
 from .contents import arrived, births_in, feeds_in, held_in, loops_of, loops_over, spikes_in
+from .hand import at_most, positions, real_layer
 from .padding import after_each_other, border, written
 from .products import current
 from .registry import (
@@ -47,7 +48,7 @@ from .registry import (
 )
 from .sets import values_of
 from .summed import again
-from .terms import at_most, broadcast, lookups, merged_terms, outermost, positions, real_layer
+from .terms import broadcast, lookups, merged_terms, outermost
 
 
 def _scattered_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
@@ -93,7 +94,7 @@ def _put(eqn: Any, ops: Operands, i: int, counts: Array | None) -> Array:
 
 def _placed(eqn: Any, index: Value, updates: Data) -> frozenset[Term]:
     """Products where they are added, as among zeros."""
-    put = Put((0, 2), along(eqn), (index,), over=True)
+    put = Put((), along(eqn), (index,), over=True)
     return frozenset(placed_terms(eqn, updates, 2, put, moves=True))
 
 
@@ -252,6 +253,8 @@ def _landed_taps(
     def landed(counts: Array, ops: Operands) -> Any:
         found = again(eqn, jnp.zeros(out, jnp.float32), ops.values[1], counts)[0]
         whole = counts.size * most  # all together: where they land is for the data to say
+        if not ctx.resolution.whole(out, repeated, within):
+            return ctx.resolution.summed(found, repeated, within, whole)
         each = whole / max(found.size, 1) if whole < LIMIT else LIMIT
         return ctx.resolution.summed(found, repeated, within, each)
 

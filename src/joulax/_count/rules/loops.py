@@ -10,12 +10,13 @@ from jaxtyping import Array
 from ..exact import Sum, add, over
 from ..findings import Found
 from ..kinds import Analog, Data, Parameter, Value
-from ..places import Path, stands_in
+from ..places import Path
 from ..resolution import BySample
 from ..run import LAST, STEPS, Runner, Taps, merged, split, wanted
 from .packed import Packed
 from .registry import because, rule
 from .samples import chosen, going_on, of_running, of_samples, samples_in
+from .slices import by_slices
 from .states import claim_states, leaving, sliced, stacked
 
 
@@ -39,7 +40,7 @@ def _scan(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
     plan, state = ctx.fixpoint(once, packed.begin, packed.joined)
     packs, state = packed.behind(state), state[:carry]
     out = [_unchanged(ctx, i, s, path) for i, s in zip(state, start, strict=True)]
-    out += [stacked(i, path, length, _by_slices(ctx, i, path)) for i in plan.outs[carry:]]
+    out += [stacked(i, path, length, by_slices(i, path, ctx)) for i in plan.outs[carry:]]
     if is_quiet(ctx, [plan], out):
         return Found(out, packs=packs)
 
@@ -94,16 +95,6 @@ def _steps(
     return run
 
 
-def _by_slices(ctx: Any, info: Value, path: Path) -> bool:
-    """Whether a current comes from another slice of a weight in every step: of other neurons."""
-    if not isinstance(info, Data) or info.births:
-        return False
-    if any(stands_in(c.frame, path) for c in ctx.tables.driven(info.feeds)):
-        return False  # they work in the loop
-    sites = [ctx.site(p) for p in info.feeds]
-    return bool(sites) and all(s is not None and s.layer == path for s in sites)
-
-
 def _unchanged(ctx: Any, state: Value, start: Value, path: Path) -> Value:
     same = isinstance(state, Parameter) and state.number == start.number
     return state if same else leaving(state, path)
@@ -132,15 +123,21 @@ def _over_steps(ctx: Any, key: Any, count: Sum, path: Path, length: int, stepped
     """
     if _layered(ctx, key[0]) == path:
         return count.map(lambda x: jnp.moveaxis(x, 0, -1))
-    if key[1] in LAST:
+    if _is_last(ctx, key, path):
         return count.map(lambda x: x[-1])
-    return count if stepped else over(0, count, length)
+    return count if stepped and key[1] not in LAST else over(0, count, length)
+
+
+def _is_last(ctx: Any, key: Any, path: Path) -> bool:
+    """Whether a number is a property of something that is the same in all steps of a loop."""
+    site = ctx.tables.sites.get(key[0])
+    return key[1] in LAST and (site is None or path not in site.walked)
 
 
 def _repeated(ctx: Any, key: Any, count: Sum, path: Path, length: int, stepped: bool) -> Sum:
     if _layered(ctx, key[0]) == path or stepped:
         return Sum(jnp.full((length,), count.value, jnp.float32), None, count.bound)
-    return count if key[1] in LAST else over(0, count, length)
+    return count if _is_last(ctx, key, path) else over(0, count, length)
 
 
 @rule("while", container=True)

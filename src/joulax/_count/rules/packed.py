@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..axes import IDLE, VARIES
-from ..kinds import Analog, Data, Pack, Parameter, Value, varied
-from ..places import Place
-from .slices import is_read_apart, is_shifted, pack_of
+from ..kinds import Analog, Data, Pack, Value
+from .slices import is_read_apart, is_shifted, pack_of, part_of
 from .states import entering, leaving, rejoined
 
 
@@ -98,17 +96,7 @@ class Packed:
         known = pack_of(value, self._ctx)
         if known is not None and (known.axis, known.sizes) == (like.axis, like.sizes):
             return known
-        return Pack(like.axis, tuple(_part(value, i, p) for i, p in enumerate(like.parts)))
+        return Pack(like.axis, tuple(part_of(value, i, p.axes) for i, p in enumerate(like.parts)))
 
     def _entering(self, states: Sequence[Value], first: int) -> list[Value]:
         return [entering(s, self._ctx.path, first + k) for k, s in enumerate(states)]
-
-
-def _part(whole: Value, i: int, like: Value) -> Value:
-    """A part of a value of which nothing is known but the whole."""
-    axes = varied(like.axes.shape)
-    if isinstance(whole, Parameter):
-        place = whole.place if whole.constant is not None else whole.place.at(("part", i))
-        return whole.anew(axes=axes, place=place)
-    assert isinstance(whole, Data)
-    return whole.apart(axes=like.axes.only(IDLE | VARIES), place=Place())

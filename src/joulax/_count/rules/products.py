@@ -22,10 +22,11 @@ from .arriving import Arriving
 from .births import datas
 from .contents import arrived
 from .geometry import Geometry
+from .hand import current_cause
 from .later import Product
 from .permutations import permuted
 from .registry import because, parameter_of, shape_of, site_of, source_of
-from .terms import brought, current_cause, lookups
+from .terms import brought, lookups
 
 
 def weight_of(ins: Sequence[Value], g: Geometry) -> int | None:
@@ -115,6 +116,8 @@ def _weighted(
     assert isinstance(data, Data)
     ctx.resolution.check_weight(ins[w].axes)
     axes = _axes(eqn, ins, g, w)
+    here = _distinct(ins[w], g.synapses[w], w, g)
+    synapses = _walked(ctx, weight, here)
     site = site_of(
         eqn,
         ctx,
@@ -122,20 +125,21 @@ def _weighted(
         spiking=is_spiking(data),
         cause=data.cause,
         dense=g.dense,
-        synapses=_walked(ctx, weight, _distinct(ins[w], g.synapses[w], w, g)),
+        synapses=synapses,
+        slices=synapses / here if here else 1.0,
         neurons=float(min(g.neurons[w], axes.size(IDLE))),
         inputs=g.inputs[w],
         operands=(known_by(data),),
     )
-    here = _arriving(eqn, ctx, site, g, w, ins, axes)
+    arriving = _arriving(eqn, ctx, site, g, w, ins, axes)
     return Found(
         [current(site, axes).but(terms=_delivered(site, weight, data, axes))],
-        taps=_taps(ctx, here),
+        taps=_taps(ctx, arriving),
         sites=(site,),
         arrived=arrived(ctx, data.births),
         picked=lookups(t for d in datas([ins[w]]) for t in d.terms),
         weight=g.places[w] if g.fixed else None,
-        fanout=(ctx.path, Fanout(lambda value: g.fanout(w, value, ()), here.existing)),
+        fanout=(ctx.path, Fanout(lambda value: g.fanout(w, value, ()), arriving.existing)),
     )
 
 
@@ -161,10 +165,12 @@ def _distinct(weight: Value, synapses: float, w: int, g: Geometry) -> float:
 
 def _walked(ctx: Context, weight: Weight, here: float) -> float:
     """Distinct positions in all steps of loops that take another part of a weight in each."""
-    loops = weight.place.loops - ({weight.layer.path} if weight.layer else NONE)
-    if not loops:
+    loops = weight.place.walks - ({weight.layer.path} if weight.layer else NONE)
+    part = math.prod(weight.axes.shape)
+    if not loops or not part:
         return here
-    steps, whole = ctx.steps(loops), max(here, ctx.elements(weight.leaves))
+    steps, elements = ctx.steps(loops), ctx.elements(weight.leaves)
+    whole = max(here, elements, here * elements / part)
     return whole if steps is None else min(here * steps, whole)
 
 
@@ -221,7 +227,9 @@ def _arriving(
 
 def _taps(ctx: Context, here: Arriving) -> tuple[Tap, ...]:
     kind = "ac" if here.site.spiking else "mac"
-    found = [here.nonzero(), here.dense(f"dense_{kind}"), here.met(kind, here.events)]
+    found = [here.dense(f"dense_{kind}"), here.met(kind, here.events)]
+    if here.site.slices == (ctx.steps(here.site.walked) or 0.0):  # no element twice
+        found.append(here.nonzero())
     if here.several:
         found.append(here.met("ac_graded", here.graded))
     if ctx.resolution.touched:

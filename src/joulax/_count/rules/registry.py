@@ -194,12 +194,20 @@ def source_of(eqn: Any) -> str:
     return ":".join(own[0].rsplit(os.sep, 1)[-1].split(":")[:2]) if own else "?"
 
 
-def scope_of(eqn: Any) -> str:
-    """The `jax.named_scope` of an equation, without the names of JAX's own transformations."""
+def scope_of(eqn: Any, around: str = "") -> str:
+    """The `jax.named_scope` of an equation, without the names of JAX's own transformations.
+
+    Of the scope `around` an equation that contains it, the equation may know the end.
+    """
     scope, before = str(eqn.source_info.name_stack), ""
     while scope != before:
         scope, before = _TRANSFORMED.sub(r"\1", scope), scope
-    return "/".join(p for p in scope.split("/") if p not in ("", _REMATTED, "checkpoint"))
+    known = [p for p in around.split("/") if p]
+    own = [p for p in scope.split("/") if p not in ("", _REMATTED, "checkpoint")]
+    again = (k for k in range(len(own) // 2, 0, -1) if own[:k] == own[k : 2 * k])
+    own = own[next(again, 0) :]  # a gradient says the scope of what it is the gradient of
+    same = next(k for k in range(len(known) + 1) if own[: len(known) - k] == known[k:])
+    return "/".join([*known[:same], *own])
 
 
 _TRANSFORMED = re.compile(r"(?:jvp|transpose|vmap|pmap)\(([^()]*)\)")
@@ -230,7 +238,7 @@ def site_of(eqn: Any, ctx: Context, weight: Weight, **fields: Any) -> Site:
         place=weight.place,
         primitive=eqn.primitive.name,
         source=source_of(eqn),
-        scope=scope_of(eqn),
+        scope=ctx.scope,
         layer=layer.path if layer else None,
         layers=layer.length if layer else None,
         direction=_direction(eqn, ctx),

@@ -16,8 +16,9 @@ from ..resolution import Resolution
 from ..run import Taps
 from .chosen import keys_met, option_terms
 from .contents import loops_of
+from .hand import at_most, hand_site, real_layer
 from .registry import part, shape_of
-from .terms import at_most, grouped, hand_site, outermost, real_layer
+from .terms import grouped, outermost
 
 
 @dataclass(frozen=True)

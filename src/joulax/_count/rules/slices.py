@@ -1,20 +1,20 @@
 """Slices: which part of a value they are; side by side, how many neurons they are together."""
 
 import dataclasses
-import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jax.extend.core import Jaxpr, Literal
 
-from ..axes import Axes, numbers_in, put_together
+from ..axes import IDLE, VARIES, Axes, numbers_in, put_together
 from ..findings import Context
-from ..kinds import Analog, Data, Events, Pack, Value
-from ..places import NONE, Paths, union
+from ..kinds import Analog, Data, Events, Pack, Parameter, Value, varied
+from ..places import NONE, Path, Paths, Place, stands_in, union
 from .births import datas
 from .contents import layers_of
 from .registry import shape_of, whole
+from .written import WRITES, index_of, literal_window, new_of, window
 
 
 def side_by_side(values: Sequence[Value]) -> dict[str, Any]:
@@ -30,6 +30,16 @@ def are_apart(data: Sequence[Data], ctx: Context) -> bool:
     layers = [own for d in data if (own := layers_of(d.feeds, ctx))]
     others = len(layers) == len(data) and sum(map(len, layers)) == len(union(layers))
     return len({d.part for d in data}) > 1 or (len(data) > 1 and others)
+
+
+def by_slices(info: Value, loop: Path, ctx: Any) -> bool:
+    """Whether a current comes from another slice of a weight in every step: of other neurons."""
+    if not isinstance(info, Data) or info.births:
+        return False
+    if any(stands_in(c.frame, loop) for c in ctx.tables.driven(info.feeds)):
+        return False  # they work in the loop
+    sites = [ctx.site(p) for p in info.feeds]
+    return bool(sites) and all(s is not None and loop in (s.layer, *s.walked) for s in sites)
 
 
 def _groups(data: Sequence[Data]) -> list[list[Data]]:
@@ -99,8 +109,17 @@ def _reads_apart(jaxpr: Jaxpr, eqn: Any, i: int, pack: Pack) -> bool:
     if name in ("transpose", "reshape"):
         moved = _moved(eqn, pack)
         return moved is not None and is_read_apart(jaxpr, eqn.outvars[0], moved)
+    if name in WRITES and i == 0:
+        where = literal_window(jaxpr, eqn)
+        alone = where is not None and _fills(pack, *where)
+        return alone and is_read_apart(jaxpr, eqn.outvars[0], pack)
     inside = _inside(eqn, i)
     return bool(inside) and all(is_read_apart(inner, inner.invars[k], pack) for inner, k in inside)
+
+
+def _fills(pack: Pack, axis: int, start: int, size: int) -> bool:
+    """Whether one of several values beside each other fills a part of their array."""
+    return pack.axis == axis and pack.between(start, start + size, 1) is not None
 
 
 def _inside(eqn: Any, i: int) -> list[tuple[Jaxpr, int]]:
@@ -122,12 +141,22 @@ def _inside(eqn: Any, i: int) -> list[tuple[Jaxpr, int]]:
 def is_shifted(jaxpr: Jaxpr, state: Any, after: Any, pack: Pack) -> bool:
     """Whether a step moves parts of a state to other places: a delay line, not several states."""
     makers = {v: (e, k) for e in jaxpr.eqns for k, v in enumerate(e.outvars)}
-    made = makers.get(after)
-    if made is None or made[0].primitive.name not in ("concatenate", "stack"):
-        return False
-    places = itertools.accumulate(pack.sizes, initial=0)
-    froms = (_taken_from(makers, v, state, pack.axis) for v in made[0].invars)
-    return any(at not in (None, place) for at, place in zip(froms, places, strict=False))
+    parts = _put_parts(jaxpr, makers, after, pack)
+    return any(_taken_from(makers, v, state, pack.axis) not in (None, at) for at, v in parts)
+
+
+def _put_parts(
+    jaxpr: Jaxpr, makers: dict[Any, Any], after: Any, pack: Pack
+) -> Iterator[tuple[int, Any]]:
+    """Where a step puts what into a state."""
+    while after in makers and (eqn := makers[after][0]).primitive.name in WRITES:
+        where = literal_window(jaxpr, eqn)
+        if where is not None:
+            yield where[1], new_of(eqn, eqn.invars)
+        after = eqn.invars[0]
+    eqn = makers[after][0] if after in makers else None
+    if eqn is not None and eqn.primitive.name in ("concatenate", "stack"):
+        yield from zip(pack.starts, eqn.invars, strict=False)
 
 
 def _taken_from(makers: dict[Any, Any], variable: Any, state: Any, axis: int) -> int | None:
@@ -156,6 +185,40 @@ def pack_of(info: Value, ctx: Context) -> Pack | None:
     moved = eqn.primitive.name in ("transpose", "reshape")
     inner = pack_of(ins[0], ctx) if moved else None
     return None if inner is None else _moved(eqn, inner)
+
+
+def written(eqn: Any, ins: Sequence[Value], ctx: Context) -> Pack | None:
+    """The values of an array of which one is replaced here."""
+    where = window(eqn, [ctx.concrete(i) for i in index_of(eqn, ins)])
+    if where is None:
+        return None
+    axis, start, size = where
+    pack = ctx.pack(ins[0].number)
+    if pack is None and (isinstance(ins[0], Parameter) or ctx.maker(ins[0].number) is None):
+        pack = _blocks(ins[0], axis, size)
+    if pack is None or not _fills(pack, *where):
+        return None
+    new = new_of(eqn, ins)
+    axes = new.axes if len(new.axes) == len(ins[0].axes) else new.axes.inserted(axis, 1, 0)
+    return pack.replaced(start, _relabelled(new, axes))
+
+
+def _blocks(whole: Value, axis: int, size: int) -> Pack | None:
+    """Parts of one size of an array of which nothing is known but the whole."""
+    shape = whole.axes.shape
+    if shape[axis] % size:
+        return None
+    axes = whole.axes.resized((*shape[:axis], size, *shape[axis + 1 :]))
+    return Pack(axis, tuple(part_of(whole, i, axes) for i in range(shape[axis] // size)))
+
+
+def part_of(whole: Value, i: int, axes: Axes) -> Value:
+    """A part of a value of which nothing is known but the whole."""
+    if isinstance(whole, Parameter):
+        place = whole.place if whole.constant is not None else whole.place.at(("part", i))
+        return whole.anew(axes=varied(axes.shape), place=place)
+    assert isinstance(whole, Data)
+    return whole.apart(axes=axes.only(IDLE | VARIES), place=Place())
 
 
 def _moved(eqn: Any, pack: Pack) -> Pack | None:

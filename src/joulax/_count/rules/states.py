@@ -7,7 +7,7 @@ from typing import Any
 from ..axes import IDLE, REPEATED, SOURCE, VARIES, WEIGHT
 from ..joins import join
 from ..kinds import Analog, Data, Events, Parameter, Term, Value, is_simple
-from ..places import NONE, Layer, Path, Paths, Place
+from ..places import NONE, Layer, Path, Paths, Place, State
 from .births import population
 
 
@@ -187,7 +187,7 @@ def _again_parameter(path: Path, old: Parameter, new: Parameter) -> Parameter:
     both = join(old.anew(), new.anew())
     assert isinstance(both, Parameter)
     values = both.values if is_simple(both.values) else None
-    return both.but(values=values, place=Place(("state",), both.place.loops | {path}))
+    return both.but(values=values, place=Place((State(path),), both.place.loops | {path}))
 
 
 def _walks(term: Term, path: Path) -> bool:

@@ -18,11 +18,12 @@ from ..pair import Pair
 from ..places import NONE, union
 from .births import mixed
 from .contents import arrived
+from .hand import at_most, positions
 from .pairs import pair_axes, pair_site
 from .products import current
 from .registry import because, data_of, parameter_of, part, rule, shape_of, site_of, travelling
 from .sets import values_of
-from .terms import accounted, at_most, brought, grouped, lookups, positions
+from .terms import accounted, brought, grouped, lookups
 
 
 def again(eqn: Any, *operands: Any) -> list[Array]:
@@ -176,7 +177,8 @@ def _hand_site(eqn: Any, info: Data, ctx: Context, found: Sequence[Term]) -> Sit
     many = sum(t.positions for t in found)
     dense = float(math.prod(out_shape) * window if window else math.prod(info.axes.shape)) * many
     neurons = float(axes.size(IDLE))
-    repeats = math.prod(out_shape) / neurons if neurons else 1.0
+    here = dense / max(math.prod(out_shape) / neurons, 1.0) if neurons else dense
+    synapses = positions(ctx, here, found, found[0].weight.layer)
     return site_of(
         eqn,
         ctx,
@@ -185,7 +187,8 @@ def _hand_site(eqn: Any, info: Data, ctx: Context, found: Sequence[Term]) -> Sit
         spiking=spiking,
         cause=info.cause if spiking else None,
         dense=dense,
-        synapses=positions(ctx, dense / max(repeats, 1.0), found, found[0].weight.layer),
+        synapses=synapses,
+        slices=synapses / here if here else 1.0,
         neurons=neurons,
         inputs=0.0,
     )
