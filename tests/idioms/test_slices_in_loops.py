@@ -270,6 +270,58 @@ def test_states_of_layers_in_one_array(write, over):
     check(account["w"], fired, neurons=15, updates=90, synapses=75, dense_ac=450)
 
 
+@pytest.mark.parametrize("write", [with_set, with_slice])
+@pytest.mark.parametrize("over", ["scan", "fori_loop"])
+def test_states_of_layers_that_a_loop_takes_in_turn(write, over):
+    """Layers by a loop inside the one over time: each has a state of its own."""
+
+    def layer(w, k, c):
+        states, h = c
+        v = states[k] * 0.5 + h @ w[k]
+        h = fires(v)
+        return write(states, k, v - h), h
+
+    def model(w, xs):
+        start = jnp.zeros((3, 5), jnp.float32)
+        step = lambda s, x: lax.fori_loop(0, 3, lambda k, c: layer(w, k, c), (s, x))
+        if over == "scan":
+            return lax.scan(step, start, xs)[1]
+        add = lambda t, c: (lambda s, x: (s, c[1] + x))(*step(c[0], xs[t]))
+        return lax.fori_loop(0, 6, add, (start, jnp.zeros(5, jnp.float32)))[1]
+
+    def written_out(w, xs):
+        states, outs = [jnp.zeros(5, jnp.float32)] * 3, []
+        for x in xs:
+            for k in range(3):
+                v = states[k] * 0.5 + x @ w[k]
+                x = fires(v)
+                states[k] = v - x
+            outs.append(x)
+        return jnp.stack(outs)
+
+    record = count(model, weights=0, spikes=1)(LAYERS, X)[1]["w"]
+    same = count(written_out, weights=0, spikes=1)(LAYERS, X)[1]["w"]
+    check(record, same.spikes, ac=float(same.ac), neurons=15, updates=90, synapses=75)
+
+
+@pytest.mark.parametrize("before", [1, 2])
+def test_a_state_that_goes_on_along_its_record(before):
+    """A buffer of all steps, in which each step reads an earlier one: one population in time."""
+
+    def model(w, xs):
+        def step(t, c):
+            past, n = c
+            v = past[t - before] * 0.5 + xs[t] @ w
+            s = fires(v)
+            return past.at[t].set(v - s), n + s
+
+        start = (jnp.zeros((6, 7), jnp.float32), jnp.zeros(7, jnp.float32))
+        return lax.fori_loop(before, 6, step, start)[1]
+
+    out, account = count(model, weights=0, spikes=1)(HEADS[0], X)
+    check(account["w"], out.sum(), neurons=7, updates=7 * (6 - before), synapses=35)
+
+
 def test_a_delay_line_that_writes_is_one_source():
     """Rows that move on are no states of several populations."""
     k = np.array([1, 2, 3], np.float32)

@@ -24,6 +24,11 @@ def stands_in(path: Path, around: Path) -> bool:
     return path[: len(around)] == around
 
 
+def states_of(held: Paths) -> Paths:
+    """States of loops; of a place that is read in one, that state too: it has one number more."""
+    return held | {s[:-1] for s in held if len(s) % 2}
+
+
 @dataclass(frozen=True)
 class Layer:
     """A scan that slices a stack of weights: its place and its length."""

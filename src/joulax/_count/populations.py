@@ -8,7 +8,7 @@ from typing import Any
 from .axes import IDLE, REPEATED
 from .findings import Found, Population, Site
 from .kinds import Turns
-from .places import NONE, Path, Paths, stands_in, union
+from .places import NONE, Path, Paths, stands_in, states_of, union
 from .plan import Claim, Group, Tables
 from .steps import chain, moved, record_of, same_step, steps_without_sites
 
@@ -346,7 +346,7 @@ def _driven(tables: Tables) -> dict[Paths, int]:
     for group, every in _fired(tables).items():
         paths = moved(tables, every)
         taken = [{("fired", p) for p in chain(tables, path)} for path in paths]
-        held = [tables.births[path].held for path in paths]
+        held = [states_of(tables.births[path].held) for path in paths]
         groups[group] = groups.get(group, []) + [t | h for t, h in zip(taken, held, strict=True)]
     found: dict[Paths, int] = {}
     for (_, feeds, _, _), members in groups.items():

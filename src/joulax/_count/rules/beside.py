@@ -26,7 +26,7 @@ from ..kinds import (
 )
 from ..places import NONE, Paths, Place, union
 from .births import datas, mixed, placed_births
-from .contents import feeds_in, held_in
+from .contents import feeds_in, held_in, place_of
 from .registry import data_of, parameter_of, rule, shape_of, travelling, whole, windows
 from .sets import are_events, values_of
 from .slices import are_apart, by_slices, side_by_side, written
@@ -103,7 +103,7 @@ class Put:
     def gone(self, values: Sequence[Value]) -> Paths:
         """States of loops that are not carried on: a buffer, another place in every step."""
         loops = self.walked if self.over else NONE
-        return frozenset(s for s in held_in(values) if s[:-1] in loops)
+        return frozenset(s for s in held_in(values) if {s[:-1], s[:-2]} & loops)
 
     def slices(self, values: Sequence[Value], ctx: Context) -> float:
         """Parts of a weight whose currents loops put beside each other: of as many neurons."""
@@ -111,10 +111,11 @@ class Put:
         loops = frozenset(p for p in self.walked if any(by_slices(d, p, ctx) for d in data))
         return math.inf if (steps := ctx.steps(loops)) is None else steps
 
-    def kept(self, values: Sequence[Value]) -> Paths:
-        """States that a buffer holds and that go on from what it held before."""
+    def kept(self, values: Sequence[Value], ctx: Context) -> Paths:
+        """States that a buffer holds and that go on from what it held before, elsewhere in it."""
         old, new = (held_in([v]) for v in values) if self.over else (NONE, NONE)
-        return old & new
+        here = place_of(self.index, ctx)
+        return old & (new | {s[:-1] for s in new if s[-1] != here})
 
     def held(self, term: Term) -> Term:
         """A product of which a loop puts those of each step at a place of their own."""
@@ -141,7 +142,7 @@ def beside(eqn: Any, ins: Sequence[Value], ctx: Context, put: Put | None = None)
     """Values put beside each other, or over each other."""
     put = _put(eqn, ins) if put is None else put
     given = [ins[i] for i in put.places]
-    kept = put.kept(given)
+    kept = put.kept(given, ctx)
     slices = put.slices(given, ctx)
     apart = are_apart(datas(given), ctx) or bool(kept) or slices > 1
     values = [_level(eqn, v, apart) for v in given]

@@ -75,6 +75,26 @@ def loops_over(ins: Sequence[Value]) -> Paths:
     return union(i.place.loops for i in ins if isinstance(i, Parameter | Data))
 
 
+def place_of(index: Sequence[Value], ctx: Context) -> int:
+    """A number for the place that an index says, as far as loops walk over it."""
+    walked = (i for i in index if isinstance(i, Parameter) and i.place.loops)
+    return hash(tuple(_expression(i, ctx) for i in walked))
+
+
+def _expression(value: Value, ctx: Context, deep: int = 8) -> Any:
+    """How an index is made, its form and type aside: reads and writes of one place say the same."""
+    made = ctx.maker(value.number) if deep else None
+    if made is None:
+        return value.number
+    eqn, ins = made
+    if eqn.primitive.name in _FORMS:
+        return _expression(ins[0], ctx, deep - 1)
+    return eqn.primitive.name, str(eqn.params), *(_expression(i, ctx, deep - 1) for i in ins)
+
+
+_FORMS = "convert_element_type broadcast_in_dim reshape squeeze expand_dims".split()
+
+
 def united_fields(names: Sequence[str], items: Sequence[Any]) -> dict[str, frozenset[Any]]:
     """Fields that are sets, for all of some values or births."""
     return {name: union(getattr(i, name) for i in items) for name in names}

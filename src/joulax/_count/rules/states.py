@@ -77,7 +77,7 @@ def _left(info: Data, path: Path) -> Data:
 
 
 def _outside(states: Paths, path: Path) -> Paths:
-    return frozenset(s for s in states if s[:-1] != path)
+    return frozenset(s for s in states if s[: len(path)] != path)
 
 
 def leaving(info: Value, path: Path) -> Value:
