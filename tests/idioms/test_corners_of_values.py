@@ -242,10 +242,3 @@ def test_neurons_that_count_down_in_floats(steps, looped):
         v, left, fired = v * (1 - s), np.maximum(left - 1, 0) + steps * s, fired + s
     record = next(iter(count(model, W, S, spikes=1).values()))
     assert total(record, "neurons", "updates", "spikes") == [7, 63, fired.sum()]
-
-
-@pytest.mark.parametrize("of", [jnp.tanh, jax.nn.relu, fires])
-def test_samples_that_share_a_current(of):
-    """Each sample adds a drive of its own, and is of the same neurons."""
-    record = count(lambda w, x, d: of((x @ w)[None] + d), W, S[0], f32(RNG.normal(size=(4, 7))))
-    assert total(record["w"], "neurons", "updates", "synapses") == [7, 28, 35]

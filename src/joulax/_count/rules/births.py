@@ -193,8 +193,7 @@ def fires(eqn: Any, found: Found, ctx: Context) -> Found:
     value = found.outs[0]
     if not isinstance(value, Data) or not value.feeds or ctx.backward:
         return found
-    own = value.but(axes=value.axes.relabelled(_firing))
-    here = population(own, shape_of(eqn.outvars[0]))
+    here = population(value, shape_of(eqn.outvars[0]))
     bent = value.but(targets=value.targets | {(Met.BENT, f) for f in value.feeds})
     return found.but(outs=[bent, *found.outs[1:]], neurons=(*found.neurons, here))
 
