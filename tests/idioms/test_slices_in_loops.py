@@ -270,6 +270,91 @@ def test_states_of_layers_in_one_array(write, over):
     check(account["w"], fired, neurons=15, updates=90, synapses=75, dense_ac=450)
 
 
+def neuron(name, w, rows, x):
+    """Voltage and a second state of one layer, in two rows."""
+    v = rows[0] * 0.5 + x @ w
+    if name == "adaptation":
+        s = fires(v - rows[1])
+        return s, v * (1 - s), rows[1] * 0.75 + s
+    s = fires(v) * (rows[1] <= 0).astype(jnp.float32)
+    return s, v * (1 - s), jnp.maximum(rows[1] - 1, 0) + 2 * s
+
+
+@pytest.mark.parametrize("jitted", [False, True])
+@pytest.mark.parametrize("name", ["adaptation", "refractory"])
+def test_two_states_of_a_layer_in_one_array(name, jitted):
+    def step(w, rows, x):
+        s, v, other = neuron(name, w, rows, x)
+        return rows.at[0].set(v).at[1].set(other), s
+
+    step = jax.jit(step) if jitted else step
+    start = jnp.zeros((2, 7), jnp.float32)
+    model = lambda w, xs: lax.scan(lambda c, x: step(w, c, x), start, xs)[1]
+    out, account = count(model, weights=0, spikes=1)(HEADS[0], X)
+    check(account["w"], out.sum(), neurons=7, updates=42, synapses=35)
+
+
+def test_voltage_and_spikes_of_a_recurrent_layer_in_one_array():
+    recurrent = RNG.integers(-1, 2, (7, 7)).astype(np.float32)
+
+    def model(p, xs):
+        def step(c, x):
+            v = c[0] * 0.5 + x @ p["w"] + c[1] @ p["r"]
+            s = fires(v)
+            return c.at[0].set(v - s).at[1].set(s), s
+
+        return lax.scan(step, jnp.zeros((2, 7), jnp.float32), xs)[1]
+
+    out, account = count(model, weights=0, spikes=1)({"w": HEADS[0], "r": recurrent}, X)
+    check(account["w"], out.sum(), neurons=7, updates=42, synapses=35)
+    met = float((np.asarray(out)[:-1] @ (recurrent != 0)).sum())
+    check(account["r"], ac=met, dense_ac=6 * 49, synapses=49)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_samples_of_states_of_layers(axis):
+    """`vmap` of a step over either axis of the states."""
+    batch = RNG.integers(0, 2, (4, 2, 5)).astype(np.float32)
+
+    def step(w, states, x):
+        for k in range(3):
+            v = states[k] * 0.5 + x @ w[k]
+            x = fires(v)
+            states = states.at[k].set(v - x)
+        return states, x
+
+    def model(w, xs):
+        each = jax.vmap(lambda s, x: step(w, s, x), (axis, 0), (axis, 0))
+        shape = (2, 3, 5) if axis == 0 else (3, 2, 5)
+        return lax.scan(each, jnp.zeros(shape, jnp.float32), xs)[1]
+
+    account = count(model, weights=0, spikes=1)(LAYERS, batch)[1]
+    alone = [
+        count(model, weights=0, spikes=1)(LAYERS, batch[:, i : i + 1].repeat(2, 1)) for i in (0, 1)
+    ]
+    fired = sum(float(a["w"].spikes) for _, a in alone) / 2
+    check(account["w"], fired, neurons=15, updates=120, synapses=75)
+
+
+def test_a_gradient_through_states_of_layers():
+    """Indices of rows are constants that a loop of a gradient is handed."""
+
+    def loss(w, xs):
+        def step(states, x):
+            for k in range(3):
+                v = states[k] * 0.5 + x @ w[k]
+                x = fires(v)
+                states = states.at[k].set(v - x)
+            return states, x
+
+        outs = lax.scan(step, jnp.zeros((3, 5), jnp.float32), xs)[1]
+        return jnp.square(outs.mean() - LIMIT)
+
+    plain = count(loss, weights=0, spikes=1)(LAYERS, X)[1]["w"]
+    record = count(jax.value_and_grad(loss), weights=0, spikes=1)(LAYERS, X)[1]["w"]
+    check(record, plain.spikes, ac=float(plain.ac), neurons=15, updates=90, synapses=75)
+
+
 @pytest.mark.parametrize("write", [with_set, with_slice])
 @pytest.mark.parametrize("over", ["scan", "fori_loop"])
 def test_states_of_layers_that_a_loop_takes_in_turn(write, over):

@@ -160,7 +160,8 @@ def beside(eqn: Any, ins: Sequence[Value], ctx: Context, put: Put | None = None)
         feeds=feeds_in(values),
         **side_by_side(values),
     )
-    out = out.but(size=min(out.size * slices, float(out.axes.size(IDLE)))) if slices > 1 else out
+    if put.over:  # one part may take the place of another, walk after walk
+        out = out.but(size=min(out.size * slices, float(out.axes.size(IDLE))))
     pack = written(eqn, ins, ctx) if eqn.primitive.name in WRITES else None
     packs = {} if pack is None else {0: pack}
     events = travelling(out, lambda ops: _together(eqn, ops, put.places, out))

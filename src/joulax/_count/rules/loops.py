@@ -28,7 +28,7 @@ def _scan(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
     rest = [sliced(i, path, length) for i in ins[consts + carry :]]
     stepped = ctx.keeps_steps(length)
 
-    packed = Packed(ctx, start, p["jaxpr"], consts)
+    packed = Packed(ctx, fixed, start, p["jaxpr"])
 
     def once(state: list[Value]) -> Any:
         packs = packed.packs(state)
@@ -148,7 +148,7 @@ def _while(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
     tests, fixed, start = list(ins[:nc]), list(ins[nc : nc + nb]), list(ins[nc + nb :])
     plans: dict[str, Any] = {}
     start = start if samples is None else [of_samples(s) for s in start]
-    packed = Packed(ctx, start, p["body_jaxpr"], nb)
+    packed = Packed(ctx, fixed, start, p["body_jaxpr"])
 
     def once(state: list[Value]) -> Any:
         with ctx.deciding():

@@ -6,6 +6,7 @@ from typing import Any
 from ..kinds import Analog, Data, Pack, Value
 from .slices import is_read_apart, is_shifted, pack_of, part_of
 from .states import entering, leaving, rejoined
+from .written import Body
 
 
 class Packed:
@@ -15,9 +16,11 @@ class Packed:
     What is sliced from it in the next step is one of them.
     """
 
-    def __init__(self, ctx: Any, start: Sequence[Value], body: Any, first: int):
-        """`body`: the jaxpr of a step, of which `first` is the first state."""
-        self._ctx, self._start, self._body, self._first = ctx, start, body, first
+    def __init__(self, ctx: Any, fixed: Sequence[Value], start: Sequence[Value], body: Any):
+        """`body`: the jaxpr of a step; its inputs are what is `fixed`, states, and other things."""
+        self._ctx, self._start, self._first = ctx, start, len(fixed)
+        known: list[Any] = [ctx.concrete(info) for info in fixed]
+        self._body = Body(body.jaxpr, dict(zip(body.jaxpr.invars, known, strict=False)))
         packs = {k: ctx.pack(s.number) for k, s in enumerate(start)}  # states of a loop around
         self._begin = {k: p for k, p in packs.items() if p is not None and self._is_packed(k, p)}
 
@@ -83,12 +86,12 @@ class Packed:
 
     def _is_packed(self, k: int, pack: Pack) -> bool:
         """Whether several values are put together, and the next step takes them apart again."""
-        body, several = self._body.jaxpr, len(pack.parts) > 1
-        state = body.invars[self._first + k]
+        body, several = self._body, len(pack.parts) > 1
+        state, after = body.jaxpr.invars[self._first + k], body.jaxpr.outvars[k]
         return (
             several
             and is_read_apart(body, state, pack)
-            and not is_shifted(body, state, body.outvars[k], pack)
+            and not is_shifted(body, state, after, pack)
         )
 
     def _unpacked(self, value: Value, like: Pack) -> Pack:

@@ -14,7 +14,7 @@ from ..places import NONE, Path, Paths, Place, stands_in, union
 from .births import datas
 from .contents import layers_of
 from .registry import shape_of, whole
-from .written import WRITES, index_of, literal_window, new_of, window
+from .written import WRITES, Body, index_of, new_of, window
 
 
 def side_by_side(values: Sequence[Value]) -> dict[str, Any]:
@@ -96,25 +96,27 @@ def _part(eqn: Any, k: int, pack: Pack) -> Value | None:
     return pack.between(*cuts[pack.axis][2])
 
 
-def is_read_apart(jaxpr: Jaxpr, variable: Any, pack: Pack) -> bool:
+def is_read_apart(body: Body, variable: Any, pack: Pack) -> bool:
     """Whether a program takes nothing from an array but the values that are put together in it."""
-    read = [(e, i) for e in jaxpr.eqns for i, v in enumerate(e.invars) if v is variable]
-    return all(_reads_apart(jaxpr, e, i, pack) for e, i in read)
+    read = [(e, i) for e in body.jaxpr.eqns for i, v in enumerate(e.invars) if v is variable]
+    return all(_reads_apart(body, e, i, pack) for e, i in read)
 
 
-def _reads_apart(jaxpr: Jaxpr, eqn: Any, i: int, pack: Pack) -> bool:
+def _reads_apart(body: Body, eqn: Any, i: int, pack: Pack) -> bool:
     name = eqn.primitive.name
     if name in SLICES:
         return all(_part(eqn, k, pack) is not None for k in range(len(eqn.outvars)))
     if name in ("transpose", "reshape"):
         moved = _moved(eqn, pack)
-        return moved is not None and is_read_apart(jaxpr, eqn.outvars[0], moved)
+        return moved is not None and is_read_apart(body, eqn.outvars[0], moved)
     if name in WRITES and i == 0:
-        where = literal_window(jaxpr, eqn)
+        where = body.window(eqn)
         alone = where is not None and _fills(pack, *where)
-        return alone and is_read_apart(jaxpr, eqn.outvars[0], pack)
+        return alone and is_read_apart(body, eqn.outvars[0], pack)
     inside = _inside(eqn, i)
-    return bool(inside) and all(is_read_apart(inner, inner.invars[k], pack) for inner, k in inside)
+    return bool(inside) and all(
+        is_read_apart(body.inside(eqn, j), j.invars[k], pack) for j, k in inside
+    )
 
 
 def _fills(pack: Pack, axis: int, start: int, size: int) -> bool:
@@ -138,19 +140,19 @@ def _inside(eqn: Any, i: int) -> list[tuple[Jaxpr, int]]:
     return [(jaxpr, i) for jaxpr in inner if len(jaxpr.invars) == len(eqn.invars)]
 
 
-def is_shifted(jaxpr: Jaxpr, state: Any, after: Any, pack: Pack) -> bool:
+def is_shifted(body: Body, state: Any, after: Any, pack: Pack) -> bool:
     """Whether a step moves parts of a state to other places: a delay line, not several states."""
-    makers = {v: (e, k) for e in jaxpr.eqns for k, v in enumerate(e.outvars)}
-    parts = _put_parts(jaxpr, makers, after, pack)
+    makers = {v: (e, k) for e in body.jaxpr.eqns for k, v in enumerate(e.outvars)}
+    parts = _put_parts(body, makers, after, pack)
     return any(_taken_from(makers, v, state, pack.axis) not in (None, at) for at, v in parts)
 
 
 def _put_parts(
-    jaxpr: Jaxpr, makers: dict[Any, Any], after: Any, pack: Pack
+    body: Body, makers: dict[Any, Any], after: Any, pack: Pack
 ) -> Iterator[tuple[int, Any]]:
     """Where a step puts what into a state."""
-    while after in makers and (eqn := makers[after][0]).primitive.name in WRITES:
-        where = literal_window(jaxpr, eqn)
+    while after in makers and (eqn := makers[after][0]).primitive.name in (*WRITES, "transpose"):
+        where = body.window(eqn) if eqn.primitive.name in WRITES else None
         if where is not None:
             yield where[1], new_of(eqn, eqn.invars)
         after = eqn.invars[0]
@@ -164,11 +166,23 @@ def _taken_from(makers: dict[Any, Any], variable: Any, state: Any, axis: int) ->
     while not isinstance(variable, Literal) and variable in makers:
         eqn, k = makers[variable]
         variable = eqn.invars[0] if eqn.invars else None
-        if eqn.primitive.name in SLICES and variable is state:
-            return taken(eqn, axis, shape_of(variable)[axis], k)[0]
+        along = _axis_in(makers, variable, state, axis)
+        if eqn.primitive.name in SLICES and along is not None:
+            return taken(eqn, along, shape_of(variable)[along], k)[0]
         if eqn.primitive.name not in ("squeeze", "broadcast_in_dim", "reshape", "expand_dims"):
             return None
     return None
+
+
+def _axis_in(makers: dict[Any, Any], variable: Any, state: Any, axis: int) -> int | None:
+    """Where an axis of a state is in what a transposition has made of it; none: of nothing else."""
+    if variable is state:
+        return axis
+    eqn = None if isinstance(variable, Literal) else makers.get(variable, (None,))[0]
+    if eqn is None or eqn.primitive.name != "transpose":
+        return None
+    before = _axis_in(makers, eqn.invars[0], state, axis)
+    return None if before is None else [*map(int, eqn.params["permutation"])].index(before)
 
 
 def pack_of(info: Value, ctx: Context) -> Pack | None:
@@ -193,14 +207,22 @@ def written(eqn: Any, ins: Sequence[Value], ctx: Context) -> Pack | None:
     if where is None:
         return None
     axis, start, size = where
-    pack = ctx.pack(ins[0].number)
-    if pack is None and (isinstance(ins[0], Parameter) or ctx.maker(ins[0].number) is None):
-        pack = _blocks(ins[0], axis, size)
+    pack = None
+    if _is_stored(ins[0], ctx):
+        pack = pack_of(ins[0], ctx) or _blocks(ins[0], axis, size)
     if pack is None or not _fills(pack, *where):
         return None
     new = new_of(eqn, ins)
     axes = new.axes if len(new.axes) == len(ins[0].axes) else new.axes.inserted(axis, 1, 0)
     return pack.replaced(start, _relabelled(new, axes))
+
+
+def _is_stored(info: Value, ctx: Context) -> bool:
+    """Whether nothing but writes has made an array: a state or a constant, perhaps transposed."""
+    made = ctx.maker(info.number)
+    if isinstance(info, Parameter) or made is None or ctx.pack(info.number) is not None:
+        return True
+    return made[0].primitive.name == "transpose" and _is_stored(made[1][0], ctx)
 
 
 def _blocks(whole: Value, axis: int, size: int) -> Pack | None:

@@ -1,6 +1,7 @@
 """Writing into an array: which part of it, where the program says."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -50,13 +51,25 @@ def _windows(eqn: Any) -> tuple[tuple[int, ...], Sequence[int]]:
     return new, numbers.scatter_dims_to_operand_dims
 
 
-def literal_window(jaxpr: Jaxpr, eqn: Any) -> tuple[int, int, int] | None:
-    """The part that an equation of a program writes, where its index is a literal."""
-    return window(eqn, [_literal(jaxpr, v) for v in index_of(eqn, eqn.invars)])
+@dataclass(frozen=True)
+class Body:
+    """The jaxpr of a step, and what is known of its inputs that are constants."""
 
+    jaxpr: Jaxpr
+    known: Mapping[Any, Any]
 
-def _literal(jaxpr: Jaxpr, variable: Any) -> Any:
-    """The value of a literal, perhaps as an array of one element."""
-    made = (e for e in jaxpr.eqns if e.primitive.name == "broadcast_in_dim")
-    variable = next((e.invars[0] for e in made if variable in e.outvars), variable)
-    return variable.val if isinstance(variable, Literal) else None
+    def window(self, eqn: Any) -> tuple[int, int, int] | None:
+        """The part that an equation writes, where its index is a constant."""
+        return window(eqn, [self._constant(v) for v in index_of(eqn, eqn.invars)])
+
+    def _constant(self, variable: Any) -> Any:
+        """The value of a constant, perhaps as an array of one element."""
+        made = (e for e in self.jaxpr.eqns if e.primitive.name == "broadcast_in_dim")
+        variable = next((e.invars[0] for e in made if variable in e.outvars), variable)
+        return variable.val if isinstance(variable, Literal) else self.known.get(variable)
+
+    def inside(self, eqn: Any, jaxpr: Jaxpr) -> "Body":
+        """The jaxpr of an equation, with what is known of its inputs if it takes all operands."""
+        same = len(jaxpr.invars) == len(eqn.invars)
+        pairs = zip(jaxpr.invars, eqn.invars, strict=True) if same else ()
+        return Body(jaxpr, {inner: self._constant(v) for inner, v in pairs})
