@@ -172,7 +172,11 @@ def test_products_of_all_steps_are_of_the_same_synapses():
 
 
 def test_synapses_that_are_declared_without_a_weight():
-    record = next(iter(count(lambda w, s: joulax.synapses(s) @ w, W, S, spikes=1).values()))
+    def declared(w, s):
+        with jax.named_scope("inputs"):
+            return joulax.synapses(s) @ w
+
+    record = count(declared, W, S, spikes=1)["inputs"]
     assert total(record, "ac", "dense_ac") == [float(S.sum()), S.size]
 
 

@@ -46,9 +46,9 @@ def _windows(eqn: Any) -> tuple[tuple[int, ...], Sequence[int]]:
     numbers = eqn.params["dimension_numbers"]
     if numbers.operand_batching_dims or len(numbers.update_window_dims) != len(new):
         return (), ()
-    for a in numbers.inserted_window_dims:
+    for a in map(int, numbers.inserted_window_dims):
         new = (*new[:a], 1, *new[a:])
-    return new, numbers.scatter_dims_to_operand_dims
+    return new, [*map(int, numbers.scatter_dims_to_operand_dims)]
 
 
 @dataclass(frozen=True)
