@@ -43,15 +43,17 @@ def test_a_key_that_is_made_of_data_draws_at_random(seed):
     assert sum(name.startswith("input") for name in account) == 1
 
 
-def test_bits_of_a_key_that_is_no_key_of_draws():
-    """A key that is data itself, and bits compared with data: winners are no encoder's."""
+def test_bits_of_a_key_meet_data():
+    """Not random any more, but spikes of an input all the same."""
 
     def chosen(w, s):
         bits = jax.random.bits(jax.random.key(0), (9, 5), jnp.uint32)
         return (bits.astype(jnp.float32) * S < s * 2.0**31).astype(jnp.float32) @ w
 
     account = count(chosen, W, S, spikes=None)
-    assert total(account["w"], "dense_ac") == [9 * 35]
+    fired = float(account["input[0]"].spikes)
+    assert fired > 0
+    assert total(account["w"], "ac", "dense_ac") == [7 * fired, 9 * 35]
 
 
 @pytest.mark.parametrize("place", [(0, 1), (1, 0)], ids=["leaf last", "leaf first"])
@@ -63,8 +65,10 @@ def test_a_product_along_samples_alone_is_none(place):
         operands = [(s, g), (g, s)][place[0]]
         return fires(lax.dot_general(*operands, along)).sum()
 
-    account = count(gained, f32(np.ones((9, 5))), S)
-    assert all(total(record, "ac", "mac") == [None, None] for record in account.values())
+    account = count(gained, f32(np.ones((9, 5))), S, spikes=1)
+    assert {name: total(record, "ac", "mac") for name, record in account.items()} == {
+        "g": [None, None]
+    }
 
 
 @pytest.mark.parametrize("order", ["counts first", "zero first", "less than zero"])

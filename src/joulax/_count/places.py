@@ -24,6 +24,11 @@ def stands_in(path: Path, around: Path) -> bool:
     return path[: len(around)] == around
 
 
+def read_in_steps(held: Paths, loops: Paths, at: int) -> Paths:
+    """States; of those of some loops one place, `at` which they are read in each step."""
+    return frozenset((*s, at) if s[:-1] in loops else s for s in held)
+
+
 def states_of(held: Paths) -> Paths:
     """States of loops; of a place that is read in one, that state too: it has one number more."""
     return held | {s[:-1] for s in held if len(s) % 2}

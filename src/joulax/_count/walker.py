@@ -18,7 +18,6 @@ from .findings import COUNTING, Context, Found, Population
 from .kinds import (
     SPIKE,
     Analog,
-    Cause,
     Data,
     Events,
     Pack,
@@ -34,17 +33,15 @@ from .plan import Plan, Step, Tables, Uncounted, is_backward
 from .resolution import Resolution, within
 from .rules import (
     CONTAINERS,
-    HOSTS,
     OPAQUE,
     RULES,
-    because,
     births_in,
     contained,
-    from_parameters,
     mixed,
     scope_of,
     shape_of,
     source_of,
+    unknown,
 )
 from .updates import note
 
@@ -122,7 +119,7 @@ class Walker:
         if rule is None and (name not in OPAQUE or name in CONTAINERS):
             rule = contained(eqn)
         if rule is None:
-            return _unknown(eqn, ins, ctx)
+            return unknown(eqn, ins, ctx)
         return rule(eqn, ins, ctx) or mixed(eqn, ins, ctx, f"`{name}` of data")
 
     def _record(self, eqn: Any, ins: Sequence[Value], found: Found, ctx: Context) -> None:
@@ -302,15 +299,25 @@ class Walker:
         owned = leaves or abstract or not self.declared
         key = ("const", id(value) if owned else identity(value))
         known = parameter(shape) if abstract else constant(value)
+        if known.constant is not None and leaves:  # equal ones are a synapse each
+            known = known.but(leaves=leaves, axes=parameter(shape).axes)
         if known.constant is not None and (self.declared or not leaves):
-            weights = dict[str, Any](leaves=leaves, axes=parameter(shape).axes) if leaves else {}
-            return self._kept(known.but(**weights), key, value)  # equal ones are a synapse each
-        if known.constant is None and not abstract and is_mask(value):
+            return self._kept(known, key, value)
+        if known.constant is None and self._masks(value, leaves):
+            return self._kept(known.but(values=SPIKE, leaves=leaves), key, value)
+        if leaves:
+            return self._numbered(parameter(shape, leaves=leaves), key)
+        return self._unowned(value, key)
+
+    def _masks(self, value: Any, leaves: frozenset[int]) -> bool:
+        """Whether an array is a mask: where weights are declared, a weight only where it is alone.
+
+        The leaf that it is keeps its name from layers.
+        """
+        mask = not _abstract(value) and is_mask(value)
+        if mask:
             self.leaves.masks |= leaves
-            if self.declared:  # a weight only where it is alone
-                return self._kept(known.but(values=SPIKE, leaves=leaves), key, value)
-        found = self._numbered(parameter(shape, leaves=leaves), key) if leaves else None
-        return self._unowned(value, key) if found is None else found
+        return mask and self.declared
 
     def _kept(self, info: Value, key: Any, value: Any) -> Value:
         self.constants.add(self.number(*key), value)
@@ -357,33 +364,6 @@ def _counting(eqn: Any, ins: Sequence[Value]) -> Found:
     data = any(isinstance(i, Data) for i in ins)
     kind = Analog if data else Parameter
     return Found([kind(Axes.of(shape_of(v))) for v in eqn.outvars])
-
-
-def _unknown(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
-    """A primitive without a rule: analog where data go in; weights beside data may be synapses."""
-    if not any(isinstance(i, Data) for i in ins) or not eqn.outvars:
-        return Found(from_parameters(eqn, ins))
-    name = eqn.primitive.name
-    opaque = "is opaque" if name in OPAQUE else "has no rule"
-    found = mixed(eqn, ins, ctx, f"`{name}` {opaque}", enters=False)
-    cause = because(eqn, f"`{name}` {opaque}")
-    outs = [_caused(o, v, cause) for o, v in zip(found.outs, eqn.outvars, strict=True)]
-    lost = f"`{name}` {opaque}: weights meet data inside" if _may_lose(ins) else None
-    if name in HOSTS:
-        lost = f"`{name}` is a call of the host: what meets the data there is not seen"
-    return found.but(outs=outs, uncounted=lost is None, lost=lost, arrived=births_in(ins))
-
-
-def _caused(value: Value, variable: Any, cause: Cause) -> Value:
-    """A result of which nothing is known but where it comes from."""
-    value = value.but(axes=Axes.of(shape_of(variable)))
-    return value.but(cause=cause) if isinstance(value, Analog) else value
-
-
-def _may_lose(ins: Sequence[Value]) -> bool:
-    leaves = any(isinstance(i, Parameter) and i.leaves and i.axes.size(0) > 1 for i in ins)
-    terms = any(i.opened for i in ins)
-    return leaves or terms
 
 
 def _is_no_constant(old: Value, new: Value) -> bool:

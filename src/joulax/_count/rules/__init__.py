@@ -24,7 +24,7 @@ from . import (
 from .births import mixed as mixed
 from .contents import births_in as births_in
 from .flow import contained as contained
-from .opaques import CONTAINERS as CONTAINERS, HOSTS as HOSTS
+from .opaques import CONTAINERS as CONTAINERS, unknown as unknown
 from .registry import (
     CHANGES as CHANGES,
     INPUT_GRADIENT as INPUT_GRADIENT,

@@ -17,6 +17,7 @@ from ..kinds import (
     Analog,
     Data,
     Events,
+    Pack,
     Parameter,
     Term,
     Value,
@@ -140,32 +141,40 @@ def _put(eqn: Any, ins: Sequence[Value]) -> Put:
 
 def beside(eqn: Any, ins: Sequence[Value], ctx: Context, put: Put | None = None) -> Found:
     """Values put beside each other, or over each other."""
-    put = _put(eqn, ins) if put is None else put
+    put = put or _put(eqn, ins)
     given = [ins[i] for i in put.places]
-    kept = put.kept(given, ctx)
-    slices = put.slices(given, ctx)
+    kept, slices = put.kept(given, ctx), put.slices(given, ctx)
     apart = are_apart(datas(given), ctx) or bool(kept) or slices > 1
     values = [_level(eqn, v, apart) for v in given]
     if all(isinstance(v, Parameter) for v in values):
         return _placed_by_data(eqn, values, ins, ctx)
-    joined = functools.reduce(join, values)
-    if isinstance(joined, Events) and not all(map(_like_spikes, values)):
-        joined = data_of(mixed(eqn, values, ctx, "spikes are put beside other values"))
-    assert isinstance(joined, Data)
-    out = joined.anew(
+    out = _joined(eqn, values, ctx).anew(
         weight=None,
         terms=_beside_terms(eqn, values, put),
         **_rearranged(eqn, values, put),
-        held=joined.held - put.gone(values) | kept,
+        held=held_in(values) - put.gone(values) | kept,
         feeds=feeds_in(values),
         **side_by_side(values),
     )
     if put.over:  # one part may take the place of another, walk after walk
         out = out.but(size=min(out.size * slices, float(out.axes.size(IDLE))))
-    pack = written(eqn, ins, ctx) if eqn.primitive.name in WRITES else None
-    packs = {} if pack is None else {0: pack}
     events = travelling(out, lambda ops: _together(eqn, ops, put.places, out))
-    return Found([out], events=events, packs=packs)
+    return Found([out], events=events, packs=_packs(eqn, ins, ctx))
+
+
+def _joined(eqn: Any, values: Sequence[Value], ctx: Context) -> Data:
+    """What is true of all values beside each other."""
+    joined = functools.reduce(join, values)
+    if isinstance(joined, Events) and not all(map(_like_spikes, values)):
+        joined = data_of(mixed(eqn, values, ctx, "spikes are put beside other values"))
+    assert isinstance(joined, Data)
+    return joined
+
+
+def _packs(eqn: Any, ins: Sequence[Value], ctx: Context) -> dict[int, Pack]:
+    """The values of an array that is written, by the number of the output."""
+    pack = written(eqn, ins, ctx) if eqn.primitive.name in WRITES else None
+    return {} if pack is None else {0: pack}
 
 
 def _rearranged(eqn: Any, values: Sequence[Value], put: Put) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def declared_synapses(eqn: Any, info: Value, ctx: Context) -> Found:
         cause=info.cause,
         dense=size,
         synapses=synapses,
-        slices=synapses / neurons if neurons else 1.0,
+        here=neurons,
         neurons=neurons,
         inputs=neurons,
     )

@@ -46,7 +46,7 @@ def hand_site(
         cause=None if term.spiking else because(eqn, "a leaf times analog data"),
         dense=dense,
         synapses=synapses,
-        slices=synapses / here if here else 1.0,
+        here=here,
         neurons=neurons,
         inputs=0.0,
     )

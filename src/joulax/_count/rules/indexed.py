@@ -26,7 +26,7 @@ from ..kinds import (
     united,
     varied,
 )
-from ..places import NONE, Paths, union
+from ..places import NONE, Paths, read_in_steps, union
 from .births import datas, mixed, placed_births
 from .combined import firing
 from .contents import arrived, births_in, loops_of, loops_over, place_of, targets_in
@@ -92,7 +92,7 @@ def _moved_pick(eqn: Any, info: Data, index: Sequence[Value], ctx: Context) -> F
         source=info.root,
         place=info.place.at(key).walked(loops),
         size=min(info.size, float(axes.size(IDLE))),
-        held=_held_at(info.held, loops, index, ctx),
+        held=read_in_steps(info.held, loops, place_of(index, ctx)),
         **_taken(eqn, info, index, key if fewer else None, ctx),
         weight=None,
         given=NONE,
@@ -101,12 +101,6 @@ def _moved_pick(eqn: Any, info: Data, index: Sequence[Value], ctx: Context) -> F
     if isinstance(out, Events):
         out = out.but(values=united(out.values, ZERO))
     return Found([out], events=travelling(out, lambda ops: _moved(eqn, ops)))
-
-
-def _held_at(held: Paths, loops: Paths, index: Sequence[Value], ctx: Context) -> Paths:
-    """States of loops of which one place is read in each step: only that place goes on from it."""
-    at = place_of(index, ctx) if loops else 0
-    return frozenset((*s, at) if s[:-1] in loops else s for s in held)
 
 
 def _picked_along(eqn: Any, shape: tuple[int, ...]) -> list[int]:

@@ -4,7 +4,15 @@ Where weights go in beside data, the synapses inside are lost, which `count` say
 data is listed in the account's convention.
 """
 
-from .registry import opaque
+from collections.abc import Sequence
+from typing import Any
+
+from ..axes import Axes
+from ..findings import Context, Found
+from ..kinds import Analog, Cause, Data, Parameter, Value
+from .births import mixed
+from .contents import births_in
+from .registry import OPAQUE, because, from_parameters, opaque, shape_of
 
 # Decompositions and solvers.
 opaque(
@@ -66,3 +74,30 @@ opaque(
     *"reduce_scatter_start reduce_scatter_done unreduced_psum unreduced_psum_start".split(),
     *"unreduced_reduce_scatter unreduced_reduce_scatter_start preduced".split(),
 )
+
+
+def unknown(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
+    """A primitive without a rule: analog where data go in; weights beside data may be synapses."""
+    if not any(isinstance(i, Data) for i in ins) or not eqn.outvars:
+        return Found(from_parameters(eqn, ins))
+    name = eqn.primitive.name
+    opaque = "is opaque" if name in OPAQUE else "has no rule"
+    found = mixed(eqn, ins, ctx, f"`{name}` {opaque}", enters=False)
+    cause = because(eqn, f"`{name}` {opaque}")
+    outs = [_caused(o, v, cause) for o, v in zip(found.outs, eqn.outvars, strict=True)]
+    lost = f"`{name}` {opaque}: weights meet data inside" if _may_lose(ins) else None
+    if name in HOSTS:
+        lost = f"`{name}` is a call of the host: what meets the data there is not seen"
+    return found.but(outs=outs, uncounted=lost is None, lost=lost, arrived=births_in(ins))
+
+
+def _caused(value: Value, variable: Any, cause: Cause) -> Value:
+    """A result of which nothing is known but where it comes from."""
+    value = value.but(axes=Axes.of(shape_of(variable)))
+    return value.but(cause=cause) if isinstance(value, Analog) else value
+
+
+def _may_lose(ins: Sequence[Value]) -> bool:
+    leaves = any(isinstance(i, Parameter) and i.leaves and i.axes.size(0) > 1 for i in ins)
+    terms = any(i.opened for i in ins)
+    return leaves or terms

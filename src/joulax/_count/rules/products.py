@@ -126,7 +126,7 @@ def _weighted(
         cause=data.cause,
         dense=g.dense,
         synapses=synapses,
-        slices=synapses / here if here else 1.0,
+        here=here,
         neurons=float(min(g.neurons[w], axes.size(IDLE))),
         inputs=g.inputs[w],
         operands=(known_by(data),),

@@ -194,7 +194,7 @@ def source_of(eqn: Any) -> str:
     return ":".join(own[0].rsplit(os.sep, 1)[-1].split(":")[:2]) if own else "?"
 
 
-def scope_of(eqn: Any, around: str = "") -> str:
+def scope_of(eqn: Any, around: str) -> str:
     """The `jax.named_scope` of an equation, without the names of JAX's own transformations.
 
     Of the scope `around` an equation that contains it, the equation may know the end.
@@ -229,8 +229,11 @@ def called_from(eqn: Any, inner: Any) -> Generator[None]:
         _CALLER.reset(token)
 
 
-def site_of(eqn: Any, ctx: Context, weight: Weight, **fields: Any) -> Site:
-    """A site at this equation, whose weights are these."""
+def site_of(eqn: Any, ctx: Context, weight: Weight, *, here: float = 0.0, **fields: Any) -> Site:
+    """A site at this equation, whose weights are these.
+
+    Of its `synapses` so many are `here`, in one step of the loops that take them part by part.
+    """
     layer = weight.layer
     known: dict[str, Any] = dict(
         path=ctx.path,
@@ -242,6 +245,7 @@ def site_of(eqn: Any, ctx: Context, weight: Weight, **fields: Any) -> Site:
         layer=layer.path if layer else None,
         layers=layer.length if layer else None,
         direction=_direction(eqn, ctx),
+        slices=fields["synapses"] / here if here else 1.0,
     )
     return Site(**(known | fields))
 

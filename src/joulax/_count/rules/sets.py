@@ -80,10 +80,9 @@ def kept(
     if truth and any(s.loose for s in spikes):
         values = SPIKE  # what is declared may be more than one event
     moved = _moved_zero(ins, f)
-    before = _fired_before(ins, f, ctx) if moved else None
-    found = logical(eqn, ins, ctx, values, masks=False, other=moved and before is None)
+    found = logical(eqn, ins, ctx, values, masks=False, other=moved)
     if is_simple(values):
-        return found if before is None else found.but(outs=[_as(before, spikes_of(found))])
+        return (_as_before(eqn, ins, ctx, values, f) if moved else None) or found
     out = spikes_of(found)
     if moved and any(s.is_unit for s in spikes):  # one event, larger perhaps
         out = out.but(scale=None)
@@ -114,20 +113,22 @@ def _moved_zero(ins: Sequence[Value], f: Callable[..., float]) -> bool:
     return any((y != 0) != (x != 0) for x, y in at)
 
 
-def _fired_before(ins: Sequence[Value], f: Callable[..., float], ctx: Context) -> Events | None:
-    """The spikes that a function of what was made of them alone leaves where they were."""
+def _as_before(
+    eqn: Any, ins: Sequence[Value], ctx: Context, values: Values | None, f: Callable[..., float]
+) -> Found | None:
+    """What was made of spikes alone, where a function leaves it zero where they are: those spikes,
+    and no other ones.
+    """
     spikes, constants = spikes_in(ins), [i.constant for i in ins]
-    poly = spikes[0].poly if len(spikes) == 1 and constants.count(None) == 1 else None
+    poly = spikes[0].poly
     if poly is None or len(poly.variables) != 1:
         return None
     silent, fired = (f(*(x if c is None else c for c in constants)) for x in poly.values())
     before = ctx.numbered(*poly.variables)
-    return before if silent == 0 != fired and isinstance(before, Events) else None
-
-
-def _as(before: Events, out: Events) -> Events:
-    """Spikes that fire where others did, and are no other ones."""
-    return out.but(births=before.births)
+    if silent != 0 or fired == 0 or not isinstance(before, Events):
+        return None
+    out = spikes_of(logical(eqn, ins, ctx, values, masks=False))
+    return Found([out.but(births=before.births)])
 
 
 def by_what_it_is(

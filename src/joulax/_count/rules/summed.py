@@ -188,7 +188,7 @@ def _hand_site(eqn: Any, info: Data, ctx: Context, found: Sequence[Term]) -> Sit
         cause=info.cause if spiking else None,
         dense=dense,
         synapses=synapses,
-        slices=synapses / here if here else 1.0,
+        here=here,
         neurons=neurons,
         inputs=0.0,
     )
