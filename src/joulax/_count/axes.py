@@ -90,6 +90,11 @@ class Axes:
         pairs = zip(self.dims, self.shape, shape, strict=True)
         return Axes(tuple(d if old == n else ((n, _any(d)),) for d, old, n in pairs))
 
+    def tiled(self, repeats: Iterable[int], labels: int) -> "Axes":
+        """Every axis so often one after the other; the copies carry the labels given."""
+        dims = zip(self.dims, repeats, strict=True)
+        return Axes(tuple(((n, labels), *dim) if n != 1 else dim for dim, n in dims))
+
     def marked(self, label: int, axes: Iterable[int]) -> "Axes":
         """With a label on some axes."""
         chosen = set(axes)

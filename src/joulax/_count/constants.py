@@ -1,6 +1,7 @@
 """Values of constants that a program makes itself, computed only when a rule asks."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -54,15 +55,20 @@ class Constants:
         if number not in self._made:
             return None
         jaxpr, eqn, operands, k = self._made[number]
-        if eqn.effects or any(_elements(v) > LARGEST for v in (*eqn.invars, *eqn.outvars)):
-            return None
-        values = [self.value(n, deep + 1) for n in operands]
-        if any(v is None for v in values):
-            return None
-        with jax.ensure_compile_time_eval():
-            typed = zip(values, eqn.invars, strict=True)
-            outs = evaluate_one(jaxpr, eqn, [jnp.asarray(v, e.aval.dtype) for v, e in typed])
-        return None if jnp.issubdtype(outs[k].dtype, jax.dtypes.extended) else outs[k]
+        return evaluated(jaxpr, eqn, k, lambda i: self.value(operands[i], deep + 1))
+
+
+def evaluated(jaxpr: Jaxpr, eqn: Any, k: int, value: Callable[[int], Any]) -> Any:
+    """Output `k` of an equation, whose operands have these values; `None` where any is unknown."""
+    if eqn.effects or any(_elements(v) > LARGEST for v in (*eqn.invars, *eqn.outvars)):
+        return None
+    values = [value(i) for i in range(len(eqn.invars))]
+    if any(v is None for v in values):
+        return None
+    with jax.ensure_compile_time_eval():
+        typed = zip(values, eqn.invars, strict=True)
+        outs = evaluate_one(jaxpr, eqn, [jnp.asarray(v, e.aval.dtype) for v, e in typed])
+    return None if jnp.issubdtype(outs[k].dtype, jax.dtypes.extended) else outs[k]
 
 
 def _elements(variable: Any) -> int:

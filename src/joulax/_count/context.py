@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from .findings import Birth, Context, Population, Site
-from .kinds import Data, Leaves as LeafSet, Pack, Value
+from .kinds import Data, Leaves as LeafSet, Value
+from .packs import Pack
 from .places import Path, Paths, union
 from .plan import Branch, Plan, Tables
 from .resolution import within

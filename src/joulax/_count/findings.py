@@ -19,8 +19,9 @@ from jaxtyping import Array
 from .axes import Axes
 from .events import again, events_of, fixed, mask
 from .exact import Sum
-from .kinds import Cause, Events, Leaves, Pack, Turns, Value
+from .kinds import Cause, Events, Leaves, Turns, Value
 from .labels import Target
+from .packs import Pack
 from .places import NONE, Path, Paths, Place
 from .resolution import Resolution
 

@@ -4,7 +4,6 @@ Three kinds, decided by the program alone.
 """
 
 import dataclasses
-import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeGuard, TypeVar
@@ -293,35 +292,6 @@ class Analog(Data):
     """Everything else that depends on the data."""
 
     values: Values | None = None  # few, but never zero
-
-
-@dataclass(frozen=True)
-class Pack:
-    """Values that stand beside each other along an axis of one array."""
-
-    axis: int
-    parts: tuple[Value, ...]
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """How long each of them is."""
-        return tuple(p.axes.shape[self.axis] for p in self.parts)
-
-    @property
-    def starts(self) -> tuple[int, ...]:
-        """Where each of them begins."""
-        return tuple(itertools.accumulate(self.sizes[:-1], initial=0))
-
-    def between(self, start: int, limit: int, stride: int) -> Value | None:
-        """The value that fills these places, if it is one."""
-        places = zip(self.parts, self.starts, self.sizes, strict=True)
-        found = (p for p, at, size in places if (at, at + size, 1) == (start, limit, stride))
-        return next(found, None)
-
-    def replaced(self, start: int, new: Value) -> "Pack":
-        """With another value in the place of the one that begins there."""
-        parts = zip(self.parts, self.starts, strict=True)
-        return Pack(self.axis, tuple(new if at == start else part for part, at in parts))
 
 
 def varied(shape: Iterable[int], labels: int = 0) -> Axes:

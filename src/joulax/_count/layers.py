@@ -4,7 +4,7 @@ import functools
 import math
 import operator
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -20,16 +20,15 @@ from .exact import Sum
 from .findings import Site
 from .kinds import Leaves as LeafSet
 from .names import Leaves, Text, common_text, layer_names
+from .overlaps import once, together
 from .places import Path, stands_in
 from .plan import Claim
 from .rules import INPUT_GRADIENT
-from .rules.terms import Window
 from .run import Taps
 from .updates import per_update
 from .walker import Walker
 
 Key = tuple[Any, ...]
-Operator = Callable[[Any, Any], Any]
 OTHERS = ("neurons", "synapses", "nonzero", "ac_graded", "spikes_graded")
 SUMMED = tuple(field for field in FIELDS if field not in OTHERS)
 
@@ -59,7 +58,7 @@ class Layers:
         """Whether a loop slices the weight, and the neurons work behind it: no loop over layers."""
         loops = [s.layer for s in self._sites(key) if s.layer]
         frames = [c.frame for c in self._claims(key)] if loops else []
-        return any(not stands_in(f, p) for p in loops for f in frames)
+        return any(not any(stands_in(f, p) for p in loops) for f in frames)
 
     # -- which record -----------------------------------------------------------
 
@@ -204,7 +203,7 @@ class Layers:
             if name in found:
                 found[f"{name}_graded"] = self._graded(key, name, taps, found[name])
         nonzero = self._parts(key, "nonzero", taps)
-        if nonzero:
+        if nonzero and not self._overlap(key):
             found["nonzero"] = self._existing(key, nonzero)
         sizes = dict(synapses=self._synapses(key), neurons=self._neurons(key))
         found |= {f: exact.known(v) for f, v in sizes.items() if v is not None}
@@ -232,9 +231,9 @@ class Layers:
         for p, count in parts.items():
             place = self._tables.sites[p].place.slices
             found[place] = exact.larger(found[place], count) if place in found else count
-        there = _together(found, exact.add, exact.larger)
+        there = together(found, exact.add, exact.larger)
         whole = self._synapses(key)
-        if whole is not None and _once(found) < 1:  # slices that overlap
+        if whole is not None and once(found) < 1:  # slices that overlap
             there = exact.smaller(there, exact.known(whole))
         return there
 
@@ -245,7 +244,15 @@ class Layers:
                 slices = s.layers if key in self._merged else None
                 here = s.synapses * (slices or 1)
                 found[s.place.slices] = max(found.get(s.place.slices, 0.0), here)
-        return _together(found, operator.add, max) * _once(found) if found else None
+        if not found:
+            return None
+        whole = together(found, operator.add, max) * once(found)
+        return min(whole, self._size(key[1])) if self._overlap(key) else whole
+
+    def _overlap(self, key: Key) -> bool:
+        """Whether several sites take parts of a weight in a loop, more than it has together."""
+        walked = {s.place.slices: s.synapses or 0.0 for s in self._sites(key) if s.slices > 1}
+        return len(walked) > 1 and sum(walked.values()) > self._size(key[1])
 
     def _neurons(self, key: Key) -> float | None:
         found: dict[Any, float] = {}
@@ -338,34 +345,6 @@ class Layers:
             for name in self._expanded(key)
         }
         return tuple((name, tuple(counts.items())) for name, counts in layers.items())
-
-
-def _together(found: dict[Any, Any], add: Operator, larger: Operator) -> Any:
-    """Sizes by slices of a weight in all: a use of more of the weight contains the others."""
-    parts = [s for place, s in found.items() if place and not any(_holds(q, place) for q in found)]
-    if not parts:
-        return found[()]
-    total = functools.reduce(add, parts)
-    return larger(found[()], total) if () in found else total
-
-
-def _holds(more: Any, place: Any) -> bool:
-    """Whether a sum of some slices by hand has all those of another one."""
-    sets = [p[0] for p in (more, place) if len(p) == 1 and isinstance(p[0], frozenset)]
-    return len(sets) == 2 and sets[1] < sets[0]
-
-
-def _once(found: Collection[Any]) -> float:
-    """Elements of slices that overlap, each once, as a part of all of them."""
-    windows = [p[0] for p in found if len(p) == 1 and isinstance(p[0], Window)]
-    if len(windows) < 2 or len(windows) < len(found):
-        return 1.0
-    there, every = np.zeros(np.max([w.limits for w in windows], axis=0), bool), 0
-    for w in windows:
-        part = tuple(map(slice, w.starts, w.limits, w.strides))
-        every += there[part].size
-        there[part] = True
-    return int(there.sum()) / every
 
 
 def _plain_slices(parts: Sequence[tuple[Any, ...]], size: float) -> list[Cut | Chosen]:

@@ -20,7 +20,6 @@ from .kinds import (
     Analog,
     Data,
     Events,
-    Pack,
     Parameter,
     Value,
     constant,
@@ -28,6 +27,7 @@ from .kinds import (
     parameter,
 )
 from .names import Leaves
+from .packs import Pack
 from .places import NONE, Path, Paths, stands_in, union
 from .plan import Plan, Step, Tables, Uncounted, is_backward
 from .resolution import Resolution, within
@@ -167,6 +167,8 @@ class Walker:
         known = self.values.get(self._numbers.get(_key(eqn, ctx.path, ins, 0), -1))
         if not isinstance(known, Events) or known.births <= births_in(ins):
             return None
+        if max(known.births, default=ctx.path) > ctx.path:
+            return None  # what an earlier walk has found here
         births = [self.tables.births.get(p) for p in known.births - {ctx.path}]
         feeds = union(b.feeds for b in found.births)
         if not births or not all(b and (b.frame, b.feeds) == (ctx.frame, feeds) for b in births):

@@ -17,7 +17,6 @@ from ..kinds import (
     Analog,
     Data,
     Events,
-    Pack,
     Parameter,
     Term,
     Value,
@@ -25,16 +24,19 @@ from ..kinds import (
     shared,
     united,
 )
+from ..packs import Pack
 from ..places import NONE, Paths, Place, union
 from .births import datas, mixed, placed_births
+from .boxes import WRITES
 from .contents import feeds_in, held_in, place_of
+from .made import of_parts
+from .parts import written
 from .registry import data_of, parameter_of, rule, shape_of, travelling, whole, windows
 from .sets import are_events, values_of
-from .slices import are_apart, by_slices, side_by_side, written
+from .slices import are_apart, by_slices, side_by_side
 from .states import in_buffer
 from .summed import again
 from .terms import Rearranged, together
-from .written import WRITES
 
 
 def _combined_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
@@ -149,7 +151,7 @@ def beside(eqn: Any, ins: Sequence[Value], ctx: Context, put: Put | None = None)
     if all(isinstance(v, Parameter) for v in values):
         return _placed_by_data(eqn, values, ins, ctx)
     out = _joined(eqn, values, ctx).anew(
-        weight=None,
+        weight=of_parts(values, values[0].axes, ctx),
         terms=_beside_terms(eqn, values, put),
         **_rearranged(eqn, values, put),
         held=held_in(values) - put.gone(values) | kept,

@@ -29,6 +29,7 @@ from .births import population
 from .chosen import chosen_terms, rows_lost
 from .contents import births_in
 from .loops import is_quiet
+from .parts import either_pack
 from .registry import because, rule, shape_of
 from .rows import RowSite, row_sites, settled, with_rows
 from .sets import values_of
@@ -41,11 +42,13 @@ def _cond(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
     options = list(zip(*(plan.outs for plan in plans), strict=True))
     _claim_states(ctx, plans)
     by_data = index if isinstance(index, Data) else None
-    outs = [_either(eqn, o, by_data) for o in options]
+    outs = [_walked(_either(eqn, o, by_data), o, index) for o in options]
     lost = _lost(outs, options, by_data)
     rows = row_sites(eqn, outs, options, by_data, ctx) if by_data else []
+    found = ((k, either_pack(o, ctx)) for k, o in enumerate(options))
+    packs = {k: pack for k, pack in found if pack is not None}
     if not rows and is_quiet(ctx, plans, outs):
-        return Found(outs, lost=lost)
+        return Found(outs, lost=lost, packs=packs)
     return Found(
         [settled(k, out, rows) for k, out in enumerate(outs)],
         inner=tuple((plan, _behind_index) for plan in plans),
@@ -53,6 +56,7 @@ def _cond(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
         sites=tuple(r.site for r in rows),
         arrived=_arrived(index, outs, rows),
         run=_with_rows(rows, ctx, _switch(plans, rest, outs)),
+        packs=packs,
     )
 
 
@@ -176,6 +180,13 @@ def _either(eqn: Any, options: Sequence[Value], index: Data | None) -> Value:
     if index is None:
         return out.anew()
     return _chosen_parameter(eqn, options, out, terms)
+
+
+def _walked(out: Value, options: Sequence[Value], index: Value) -> Value:
+    """Other parts of a leaf in each step of a loop whose counter chooses among them."""
+    if not (isinstance(out, Parameter) and isinstance(index, Parameter)) or out in options:
+        return out
+    return out.anew(place=out.place.walked(index.place.loops))
 
 
 def _chosen_parameter(

@@ -30,6 +30,7 @@ from ..places import NONE, Paths, read_in_steps, union
 from .births import datas, mixed, placed_births
 from .combined import firing
 from .contents import arrived, births_in, loops_of, loops_over, place_of, targets_in
+from .parts import piece
 from .registry import (
     because,
     data_of,
@@ -60,7 +61,7 @@ def _pick(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Elements picked by an index: of data they move, of a leaf they are a look-up, for now."""
     info, index = ins[0], [i for i in ins[1:]]
     if isinstance(info, Data):
-        return _moved_pick(eqn, info, index, ctx)
+        return _taken_apart(eqn, ins, ctx) or _moved_pick(eqn, info, index, ctx)
     assert isinstance(info, Parameter)
     if info.leaves and not info.is_mask:
         return _look_up(eqn, info, index, ctx)
@@ -71,6 +72,14 @@ def _pick(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
         events = Events(axes, cause=cause, values=info.values, nonneg=nonneg, weak=True)
         return _winners(eqn, Found([events]), datas(index), ctx)
     return Found([Analog(axes, cause=cause)])
+
+
+def _taken_apart(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
+    """One of the values that an array was put together of, at an index that is known."""
+    found = piece(eqn, ins, 0, ctx)
+    if found is None:
+        return None
+    return Found([found], events=travelling(found, lambda ops: _moved(eqn, ops)))
 
 
 def _winners(eqn: Any, found: Found, index: Sequence[Data], ctx: Context) -> Found:
@@ -192,9 +201,10 @@ def _look_up(eqn: Any, table: Parameter, index: Sequence[Value], ctx: Context) -
     rows = _row_axes(eqn, shape)
     axes = varied(shape)
     key, loops = _index_key(index), loops_over(index) | union(map(loops_of, index))
-    place = table.place.at(key).walked(loops)
+    place = table.place.at(key)
     own = axes.relabelled(lambda s: WEIGHT if s & VARIES else 0)
-    weight = Weight(table.leaves, own, place, table.layer)
+    weight = Weight(table.leaves, own, place.walked(loops), table.layer)
+    steady = loops_over([i for i in index if isinstance(i, Parameter)])  # not as data choose
     source = chosen.root
     term = Term(
         weight,
@@ -210,7 +220,7 @@ def _look_up(eqn: Any, table: Parameter, index: Sequence[Value], ctx: Context) -
     out = Analog(
         axes.marked(REPEATED, batch),
         cause=cause,
-        weight=weight,
+        weight=replace(weight, place=place.walked(steady)),
         terms=frozenset((term,)),
         held=chosen.held,
     )

@@ -34,6 +34,7 @@ from .births import datas, mixed
 from .chosen import bare_terms
 from .contents import arrived, births_in, feeds_in, held_in, loops_of, loops_over, spikes_in
 from .hand import at_most, positions, real_layer
+from .made import of_parts
 from .padding import after_each_other, border, written
 from .products import current
 from .registry import (
@@ -101,7 +102,8 @@ def _placed(eqn: Any, index: Value, updates: Data) -> frozenset[Term]:
 def _added(eqn: Any, state: Value, index: Value, updates: Value, ctx: Context) -> Found:
     """Values added at indices that are no sum by hand yet: products travel on."""
     values = datas((state, updates)) or datas([index])
-    found = mixed(eqn, values, ctx, "values are added at indices", **_landed_region(eqn, values))
+    fields = _landed_region(eqn, values) | _learned(state, updates, ctx)
+    found = mixed(eqn, values, ctx, "values are added at indices", **fields)
     out, lost = found.outs[0], _lost(eqn, values, updates, ctx)
     assert isinstance(out, Data)
     terms = state.terms if isinstance(state, Data) else NONE
@@ -129,6 +131,12 @@ def _beside(eqn: Any, ins: Sequence[Value], ctx: Context) -> Put | None:
     zeros = tuple((n, n) for n in shape) if ins[0].constant == 0 else border(ins[0], ctx)
     apart = after_each_other(shape, there, zeros)
     return Put((0, 2), apart, (ins[1],), over=True) if apart else None
+
+
+def _learned(state: Value, updates: Value, ctx: Context) -> dict[str, Any]:
+    """The leaf that is changed here, if nothing but one is."""
+    weight = of_parts((state, updates), state.axes, ctx)
+    return {} if weight is None else dict(weight=weight)
 
 
 def _landed_region(eqn: Any, values: Sequence[Data]) -> dict[str, Any]:
@@ -334,7 +342,8 @@ def _scatter_other(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None
     data = datas(values)
     found = united(ZERO, *map(values_of, values))
     if found is None or not is_simple(found) or any(d.travels for d in data):
-        region = _landed_region(eqn, data) if data else {}
+        region = _landed_region(eqn, data) if data else dict[str, Any]()
+        region |= _learned(values[0], values[1], ctx)
         return mixed(eqn, data or datas(ins), ctx, "values combined at indices", **region)
     known: dict[str, Any] = dict(births=births_in(data), nonneg=is_nonnegative(found))
     cause = because(eqn, "events combined at indices")

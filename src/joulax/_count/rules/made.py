@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ..axes import COPIED, SPREAD, VARIES, WEIGHT, Axes, combined, either
 from ..findings import Context
 from ..kinds import Data, Leaves, Parameter, Value, Weight
-from ..places import union
+from ..places import Place, union
 
 
 def provenance(ins: Sequence[Value], axes: Axes, ctx: Context) -> Weight | None:
@@ -24,6 +24,21 @@ def provenance(ins: Sequence[Value], axes: Axes, ctx: Context) -> Weight | None:
         found = _spread(found, d.axes)
     layer = next((p.layer for p in parts if p.layer), None)
     return Weight(leaves, found, parts[0].place, layer)
+
+
+def of_parts(parts: Sequence[Value], axes: Axes, ctx: Context) -> Weight | None:
+    """The leaf that parts of it, some of them changed, are together: a weight that is learned."""
+    weights = _weights(parts)
+    leaves = union(w.leaves for w in weights)
+    changed = any(isinstance(p, Data) for p in parts)
+    alone = all(w.leaves == leaves for w in weights)
+    if not (weights and changed and alone and axes.size(0) == ctx.elements(leaves)):
+        return None
+    driven = [s for p in parts if isinstance(p, Data) for s in map(ctx.site, p.feeds) if s]
+    if any(s.leaves and not s.leaves & leaves for s in driven):
+        return None  # what another layer delivers, beside a leaf
+    layer = next((w.layer for w in weights if w.layer), None)
+    return Weight(leaves, axes.relabelled(lambda s: WEIGHT if s & VARIES else 0), Place(), layer)
 
 
 def _is_delivered(data: Data, weight: Axes, leaves: Leaves, ctx: Context) -> bool:

@@ -16,8 +16,9 @@ from ..kinds import (
     Value,
 )
 from ..places import NONE, Place
+from .boxes import taken
+from .parts import piece
 from .registry import rule, shape_of
-from .slices import piece, taken
 from .summed import again
 from .terms import Rearranged, Window
 
@@ -43,6 +44,8 @@ def carried(eqn: Any, axes: Axes, new: int, k: int = 0) -> Axes:
         return axes
     if name == "reshape":
         return axes.reshaped(shape)
+    if name == "tile":
+        return axes.tiled(params["reps"], new)
     return axes.resized(shape)
 
 
@@ -112,7 +115,7 @@ def _move(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     info = ins[0]
     assert isinstance(info, Data)
     every = range(len(eqn.outvars))
-    outs = [piece(eqn, info, k, ctx) or moved_value(eqn, info, k) for k in every]
+    outs = [piece(eqn, ins, k, ctx) or moved_value(eqn, info, k) for k in every]
     if not info.travels:
         return Found(outs)
 

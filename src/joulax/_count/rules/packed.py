@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..kinds import Analog, Data, Pack, Value
-from .slices import is_read_apart, is_shifted, pack_of, part_of
+from ..kinds import Analog, Data, Value
+from ..packs import Pack, part_of
+from .bodies import Body, is_read_apart, is_shifted
+from .parts import pack_of
 from .states import entering, leaving, rejoined
-from .written import Body
 
 
 class Packed:
@@ -20,7 +21,7 @@ class Packed:
         """`body`: the jaxpr of a step; its inputs are what is `fixed`, states, and other things."""
         self._ctx, self._start, self._first = ctx, start, len(fixed)
         known: list[Any] = [ctx.concrete(info) for info in fixed]
-        self._body = Body(body.jaxpr, dict(zip(body.jaxpr.invars, known, strict=False)))
+        self._body = Body(body.jaxpr, known)
         packs = {k: ctx.pack(s.number) for k, s in enumerate(start)}  # states of a loop around
         self._begin = {k: p for k, p in packs.items() if p is not None and self._is_packed(k, p)}
 
@@ -32,7 +33,7 @@ class Packed:
     @property
     def _parts(self) -> list[Value]:
         """Parts of states that are packed, before the first step."""
-        return [part for pack in self._begin.values() for part in pack.parts]
+        return [part for pack in self._begin.values() for part in pack.values]
 
     def packs(self, states: Sequence[Value]) -> dict[int, Pack]:
         """The parts of the inputs of a step."""
@@ -42,7 +43,7 @@ class Packed:
         rest, found = states[len(self._start) :], dict[int, Pack]()
         for k, pack in self._begin.items() if rest else ():
             many = len(pack.parts)
-            found[k], rest = Pack(pack.axis, tuple(rest[:many])), rest[many:]
+            found[k], rest = pack.filled(rest[:many]), rest[many:]
         return found
 
     def after(self, outs: Sequence[Value]) -> list[Value]:
@@ -52,13 +53,12 @@ class Packed:
             if pack is not None and self._is_packed(k, pack):
                 self._begin.setdefault(k, self._unpacked(self._start[k], pack))
         packs = (self._unpacked(outs[k], pack) for k, pack in self._begin.items())
-        return [*outs, *(part for pack in packs for part in pack.parts)]
+        return [*outs, *(part for pack in packs for part in pack.values)]
 
     def behind(self, states: Sequence[Value]) -> dict[int, Pack]:
         """The parts of states behind the loop."""
         packs, path = self._packs(states), self._ctx.path
-        left = {k: tuple(leaving(part, path) for part in p.parts) for k, p in packs.items()}
-        return {k: Pack(packs[k].axis, parts) for k, parts in left.items()}
+        return {k: p.filled([leaving(v, path) for v in p.values]) for k, p in packs.items()}
 
     def apart(self, states: Sequence[Value]) -> list[Value]:
         """States after a step and parts of states, without those that are put together."""
@@ -86,20 +86,18 @@ class Packed:
 
     def _is_packed(self, k: int, pack: Pack) -> bool:
         """Whether several values are put together, and the next step takes them apart again."""
-        body, several = self._body, len(pack.parts) > 1
-        state, after = body.jaxpr.invars[self._first + k], body.jaxpr.outvars[k]
-        return (
-            several
-            and is_read_apart(body, state, pack)
-            and not is_shifted(body, state, after, pack)
-        )
+        body, state, several = self._body, self._first + k, len(pack.parts) > 1
+        return several and is_read_apart(body, state, pack) and not is_shifted(body, k, state)
 
     def _unpacked(self, value: Value, like: Pack) -> Pack:
         """The parts of a state: what it was put together of, or pieces of the same sizes."""
         known = pack_of(value, self._ctx)
-        if known is not None and (known.axis, known.sizes) == (like.axis, like.sizes):
-            return known
-        return Pack(like.axis, tuple(part_of(value, i, p.axes) for i, p in enumerate(like.parts)))
+        if known is not None and set(known.boxes) == set(like.boxes):
+            return known.ordered(like)
+        parts = [
+            part_of(value, box, v.axes) for box, v in zip(like.boxes, like.values, strict=True)
+        ]
+        return like.filled(parts)
 
     def _entering(self, states: Sequence[Value], first: int) -> list[Value]:
         return [entering(s, self._ctx.path, first + k) for k, s in enumerate(states)]

@@ -19,6 +19,7 @@ from ..places import Place, union
 
 PartialRule = Callable[[Any, Sequence[Value], Context], Found | None]
 RULES: dict[str, PartialRule] = {}
+ELEMENTWISE: set[str] = set()  # primitives whose operands meet element by element
 CHANGES: list[str] = []  # what was registered, in order: an older program knows fewer rules
 OPAQUE: set[str] = set()  # primitives of which nothing can be known but that data go in
 
@@ -49,6 +50,8 @@ def rule(
                 raise ValueError(f"primitive {name!r} has a rule already: {RULES[name]}")
             full = _completed(function, parameters or from_parameters, elementwise)
             RULES[name] = function if container else full
+            if elementwise:
+                ELEMENTWISE.add(name)
             CHANGES.append(name)
         return function
 
@@ -234,18 +237,20 @@ def site_of(eqn: Any, ctx: Context, weight: Weight, *, here: float = 0.0, **fiel
 
     Of its `synapses` so many are `here`, in one step of the loops that take them part by part.
     """
-    layer = weight.layer
+    layer, place, every = weight.layer, weight.place, fields["synapses"]
+    if here and every > here and every == ctx.elements(fields.get("leaves", weight.leaves)):
+        place = Place((), place.loops)  # all parts, whichever number says where
     known: dict[str, Any] = dict(
         path=ctx.path,
         leaves=weight.leaves,
-        place=weight.place,
+        place=place,
         primitive=eqn.primitive.name,
         source=source_of(eqn),
         scope=ctx.scope,
         layer=layer.path if layer else None,
         layers=layer.length if layer else None,
         direction=_direction(eqn, ctx),
-        slices=fields["synapses"] / here if here else 1.0,
+        slices=every / here if here else 1.0,
     )
     return Site(**(known | fields))
 

@@ -207,6 +207,12 @@ def _neurons_of(ctx: Any, info: Analog) -> float:
     return min([info.size, *layers]) if info.weight is not None else info.size
 
 
+def _by_others(ctx: Any, info: Analog, path: Path) -> bool:
+    """Whether other weights drive a state in every step: heads or layers, not time."""
+    sites = [s for s in map(ctx.site, info.feeds) if s is not None and s.leaves]
+    return bool(sites) and all(path in (s.layer, *s.walked) for s in sites)
+
+
 def claim_states(ctx: Any, frame: Path, states: Sequence[Value], path: Path) -> None:
     """A state that is carried on from itself makes its region a population of neurons.
 
@@ -215,7 +221,7 @@ def claim_states(ctx: Any, frame: Path, states: Sequence[Value], path: Path) -> 
     for info in states:
         if not isinstance(info, Analog) or ctx.backward:
             continue
-        if any(t.counted and _walks(t, path) for t in info.terms):
+        if any(t.counted and _walks(t, path) for t in info.terms) or _by_others(ctx, info, path):
             continue  # a weighted sum that the loop adds up term by term
         size, driven = _neurons_of(ctx, info), any(map(ctx.site, info.feeds))
         if size and driven and any(s[:-1] == path for s in info.held):
