@@ -3,7 +3,8 @@
 Most of the time goes into compiling programs that run once, so XLA takes the shortest way: a sixth
 of the time, the same results. JOULAX_PLAIN=1: as users have it, without any of this.
 JOULAX_CHECKED=1: also every call inside of `_count`, which is slow and rarely needed: its types
-are checked without running them already.
+are checked without running them already. JOULAX_SHARE=1/3: every third test, from the second on,
+which is most cases of every function: other versions and precisions share the suite among them.
 """
 
 import ctypes
@@ -45,11 +46,15 @@ if not os.environ.get("JOULAX_PROGRAMS"):  # the same examples each time, new on
 SMOKE = ("idioms/test_births.py", "test_energy.py", "test_sites.py::test_dense", "test_pruning.py")
 
 
-def pytest_collection_modifyitems(items: list) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list) -> None:
     """`-m smoke`: one file for each word of the sentence, in under half a minute."""
     for item in items:
         if any(item.nodeid.startswith(f"tests/{name}") for name in SMOKE):
             item.add_marker(pytest.mark.smoke)
+    first, every = map(int, os.environ.get("JOULAX_SHARE", "0/1").split("/"))
+    others = [item for k, item in enumerate(items) if k % every != first]
+    config.hook.pytest_deselected(items=others)
+    items[:] = items[first::every]
 
 
 STARTS: dict[str, dict] = {}
