@@ -184,6 +184,53 @@ def test_a_state_that_is_changed_in_its_place():
     assert each(count(f, weights=0)(W, X)[1]) == expected(W, X)
 
 
+READ = {
+    "a mean of squares": lambda v: (v**2).mean(),
+    "a norm of each row": lambda v: jnp.linalg.norm(v, axis=1).max(),
+    "two rows": lambda v: v[:2].sum(),
+    "differences": lambda v: (v[1:] - v[:-1]).sum(),
+    "in order": lambda v: jnp.sort(v, -1)[0, 0],
+}
+CHANGED = {
+    "clipped": lambda v: jnp.clip(v, -2, 2),
+    "divided by its largest": lambda v: v / (1 + v.max()),
+    "without its mean": lambda v: v - v.mean(1, keepdims=True),
+    "with noise": lambda v: v + 0.1 * jax.random.normal(jax.random.key(0), v.shape),
+    "rounded": lambda v: v.astype(jnp.bfloat16).astype(jnp.float32),
+}
+
+
+@pytest.mark.parametrize("what", [*READ, *CHANGED])
+def test_a_step_may_read_or_change_the_whole_array_too(what):
+    """Layers stay apart where a regulariser reads all of their states, or a rule changes them."""
+    change = CHANGED.get(what, lambda v: v)
+    read = READ.get(what, lambda v: v.sum())
+
+    def f(ws, xs):
+        def step(c, s):
+            v, seen = c
+            for k in range(LAYERS):
+                n, s = cell(v[k], s @ ws[k])
+                v = v.at[k].set(n)
+            return (change(v), seen + read(v)), s
+
+        return lax.scan(step, (ROWS, 0.0), xs)
+
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        account = count(f, weights=0)(W, X)[1]
+    assert [x[:2] for x in each(account)] == [(N, N * T)] * LAYERS
+
+
+@pytest.mark.parametrize("row", [0, 1, 2])
+def test_rows_of_a_weight_added_by_hand_in_a_loop_over_layers(row):
+    f = lambda w, x: lax.fori_loop(
+        0, 3, lambda k, s: spike(sum(s[i] * w[k, i] for i in range(N)) - LIMIT), x
+    )
+    record = count(f, weights=0, spikes=1)(jnp.stack(W), X[row])[1]["w"]
+    found = [float(getattr(record, f)) for f in ("neurons", "updates", "synapses")]
+    assert found == [12, 12, 48]
+
+
 def test_a_row_that_waits_is_of_the_same_neurons():
     """A delay line of spikes that is rolled and written is one source, not three layers."""
 

@@ -124,8 +124,7 @@ def _reads_apart(body: Body, line: Line, i: int, pack: Pack) -> bool:
     if name in ELEMENTWISE:
         same = shape_of(line.eqn.outvars[0]) == shape_of(line.eqn.invars[i])
         return same and is_read_apart(body, line.outs[0], pack)
-    inside = _inside(line.eqn, i)
-    return bool(inside) and all(_reads_inside(body, line, j, k, pack) for j, k in inside)
+    return all(_reads_inside(body, line, j, k, pack) for j, k in _inside(line.eqn, i))
 
 
 def _reads_inside(body: Body, line: Line, jaxpr: Jaxpr, k: int, pack: Pack) -> bool:

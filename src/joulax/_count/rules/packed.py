@@ -49,7 +49,8 @@ class Packed:
     def after(self, outs: Sequence[Value]) -> list[Value]:
         """States after a step, and their parts."""
         for k, out in enumerate(outs):
-            pack = pack_of(out, self._ctx)
+            learned = isinstance(out, Data) and out.weight is not None  # a weight is one value
+            pack = None if learned else pack_of(out, self._ctx)
             if pack is not None and self._is_packed(k, pack):
                 self._begin.setdefault(k, self._unpacked(self._start[k], pack))
         packs = (self._unpacked(outs[k], pack) for k, pack in self._begin.items())

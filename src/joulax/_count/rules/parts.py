@@ -188,9 +188,10 @@ def _together(info: Value, eqn: Any, ins: Sequence[Value], ctx: Context, deep: i
     masks = [i for i in ins if isinstance(i, Parameter) and i.is_mask and i.constant is None]
     if eqn.primitive.name == "mul" and masks and len(data) == 1:
         return _masked(masks[0], data[0], shape, ctx, deep)
-    packs = [_pack(d, ctx, deep) or (None if d.feeds else Pack.of(d)) for d in data]
-    if any(d.axes.shape != shape for d in data):
+    same = [d for d in data if d.axes.shape == shape]
+    if not feeds_in(data) <= feeds_in(same):
         return None
+    packs = [_pack(d, ctx, deep) or (None if d.feeds else Pack.of(d)) for d in same]
     found = _met(packs, functools.partial(_combined, ctx))
     return None if found is None else found.filled([_analog(v) for v in found.values])
 

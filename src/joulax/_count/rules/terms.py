@@ -213,6 +213,8 @@ def _hand_current(
     values = common(eqn, ins, ctx)
     values["feeds"] |= frozenset(s.path for s in sites)
     values["size"] = max(values["size"], *(s.neurons for s in sites))
+    others = union(s.walked for s in sites)  # what such a loop carries drives others in each step
+    values["held"] = frozenset(state for state in values["held"] if state[:-1] not in others)
     values |= {"cause": current_cause(sites[0]), "axes": delivered(axes)}
     return Analog(**values)
 
