@@ -8,7 +8,8 @@ logical operator. Everything happens in a copy; the working tree is never touche
 
 First every test runs once, unchanged, while it is noted which lines of the modules it runs
 (`--map FILE` keeps that for the next run with the same tests). Then each mutant meets the tests
-that run its line, quickest first and up to `--budget` seconds of them, until one fails: *killed*.
+that run its line, one case of every function before the second of any, quickest first and up to
+`--budget` seconds of them, until one fails: *killed*.
 A mutant of a line that runs at import alone meets those that run anything of that file. A line that
 no test runs leaves its mutants *uncovered*, which counts as survived. Tests that take ten times as
 long as unchanged, and a minute, *hang*, which kills.
@@ -28,6 +29,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import collections
 import contextlib
 import dataclasses
 import json
@@ -322,15 +324,20 @@ def lines_of(copy: pathlib.Path, tests: list[str], names: set[str]) -> dict:
 
 
 def concerned(mutant: Mutant, lines: dict, budget: float) -> tuple[list[str], float]:
-    """Tests that run the mutant's line, quickest first, and the seconds that they take.
+    """Tests that run the mutant's line, of every function the quickest first, and their seconds.
 
     A line that runs at import only concerns whoever uses its file.
     """
     users = {node: seen[mutant.path] for node, (_, seen) in lines.items() if mutant.path in seen}
     first, last = mutant.lines or (0, 10**9)
     runs = [node for node, seen in users.items() if any(first <= n <= last for n in seen)]
-    taken, total = [], 0.0
+    turns, taken, total = collections.Counter[str](), list[str](), 0.0
+    ordered = list[tuple[int, float, str]]()
     for seconds, node in sorted((lines[node][0], node) for node in runs):
+        function = node.split("[")[0]
+        ordered.append((turns[function], seconds, node))
+        turns[function] += 1
+    for _, seconds, node in sorted(ordered):
         total += seconds
         if taken and total > budget:
             break

@@ -68,6 +68,11 @@ SPELLED = {
         lambda v, k, n: lax.dynamic_update_index_in_dim(v, n, k, 0),
         ROWS,
     ),
+    "the last one beyond the end": (
+        lambda v, k: lax.dynamic_slice(v, (k * 9 if k == 2 else k, 0), (1, N))[0],
+        lambda v, k, n: lax.dynamic_update_slice(v, n[None], (k * 9 if k == 2 else k, -1)),
+        ROWS,
+    ),
     "two axes": (lambda v, k: v[1, k], lambda v, k, n: v.at[1, k].set(n), jnp.stack([ROWS] * 2)),
     "rows of wider ones": (
         lambda v, k: v[k, :N],

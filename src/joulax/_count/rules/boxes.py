@@ -29,7 +29,7 @@ def box_written(eqn: Any, known: Known) -> Box | None:
     """The box that an equation writes."""
     shape, first = shape_of(eqn.invars[0]), _WRITTEN.get(eqn.primitive.name, 1)
     if first == 2:
-        return _box(shape, shape_of(eqn.invars[1]), range(len(shape)), known[2:])
+        return _clamped(shape, shape_of(eqn.invars[1]), known[2:])
     numbers, new = eqn.params["dimension_numbers"], shape_of(eqn.invars[2])
     size: list[int] = [new[a] for a in numbers.update_window_dims]
     if numbers.operand_batching_dims or math.prod(size) != math.prod(new):
@@ -46,11 +46,20 @@ def box_read(eqn: Any, k: int, known: Known) -> Box | None:
         cuts = [taken(eqn, a, n, k) for a, n in enumerate(shape)]
         return tuple((a, b) for a, b, _ in cuts) if all(s == 1 for *_, s in cuts) else None
     if name == "dynamic_slice":
-        return _box(shape, p["slice_sizes"], range(len(shape)), known[1:])
+        return _clamped(shape, p["slice_sizes"], known[1:])
     numbers = p["dimension_numbers"]
     if numbers.operand_batching_dims or math.prod(p["slice_sizes"]) != eqn.outvars[0].aval.size:
         return None
     return _box(shape, p["slice_sizes"], numbers.start_index_map, known[1:2])
+
+
+def _clamped(shape: Shape, size: Sequence[int], index: Known) -> Box | None:
+    """A box of this size, moved into the array where it would leave it."""
+    if any(i is None for i in index):
+        return None
+    ends = zip(index, shape, size, strict=True)
+    starts = [min(max(int(at), 0), whole - n) for at, whole, n in ends]
+    return _box(shape, size, range(len(shape)), starts)
 
 
 def _box(shape: Shape, size: Sequence[int], along: Sequence[int], index: Known) -> Box | None:

@@ -228,7 +228,7 @@ def _arriving(
 def _taps(ctx: Context, here: Arriving) -> tuple[Tap, ...]:
     kind = "ac" if here.site.spiking else "mac"
     found = [here.dense(f"dense_{kind}"), here.met(kind, here.events)]
-    if here.site.slices == (ctx.steps(here.site.walked) or 0.0):  # no element twice
+    if here.site.slices == ctx.steps(here.site.walked):  # no element twice
         found.append(here.nonzero())
     if here.several:
         found.append(here.met("ac_graded", here.graded))
