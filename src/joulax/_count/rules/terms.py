@@ -182,6 +182,8 @@ def merged_terms(
     carried = union(t.carried ^ u.carried for t, u in pairs)
     sites, taps = _hand_sites(eqn, ctx, new, axes, carried, spread)
     out = _hand_current(eqn, ins, ctx, sites, axes)
+    others = union(s.walked for s in sites) - carried  # what they carry drives others each time
+    out = out.but(held=frozenset(state for state in out.held if state[:-1] not in others))
     return Found(
         [out.but(terms=_left_over(sides, pairs, leaves, [t for _, t in new]))],
         sites=tuple(sites),
@@ -213,8 +215,6 @@ def _hand_current(
     values = common(eqn, ins, ctx)
     values["feeds"] |= frozenset(s.path for s in sites)
     values["size"] = max(values["size"], *(s.neurons for s in sites))
-    others = union(s.walked for s in sites)  # what such a loop carries drives others in each step
-    values["held"] = frozenset(state for state in values["held"] if state[:-1] not in others)
     values |= {"cause": current_cause(sites[0]), "axes": delivered(axes)}
     return Analog(**values)
 
