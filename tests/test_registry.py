@@ -60,6 +60,8 @@ def test_a_primitive_of_ones_own_is_opaque_until_it_has_a_rule():
     w, x = jnp.ones((3, 2)), jnp.array([[1.0, 0.0, 1.0]])
     with pytest.raises(ValueError, match="`my_product` has no rule"):
         joulax.count(model, weights=0, spikes=1)(w, x)
+    with pytest.raises(ValueError, match="`my_product` has no rule"):  # a leaf of two elements
+        joulax.count(model, weights=0, spikes=1)(w[:1], x[:, :1])
     joulax.opaque("my_other_product")
 
     @joulax.rule("my_product")

@@ -71,6 +71,34 @@ def test_what_travels_between_shards():
     assert found == {k: None if v is None else 3 * events(v) for k, (_, v) in ARRIVING.items()}
 
 
+MOVED = {
+    "gathered": lambda a: lax.all_gather(a, "x", tiled=True),
+    "from another": lambda a: lax.ppermute(a, "x", [(0, 0)]),
+    "exchanged": lambda a: lax.all_to_all(a, "x", 0, 0, tiled=True),
+}
+
+
+@pytest.mark.parametrize("moved", MOVED)
+def test_products_that_travel_between_shards_are_synapses_where_they_are_added(moved):
+    """Rows times events, one by one, moved and then added up: they were in no record."""
+    body = lambda w, s: MOVED[moved](w * s[:, None]).sum(0)
+    model = on_mesh(body, in_specs=(Spec(), Spec()), out_specs=Spec())
+    record = joulax.count(model, weights=0, spikes=1)(W, S[0])[1]["w"]
+    assert (float(record.ac), float(record.synapses)) == (3 * events(S[0]), 18)
+
+
+@pytest.mark.parametrize("moved", ["gathered along a new axis", "added over shards"])
+def test_products_that_no_rule_follows_between_shards_are_refused(moved):
+    moves = {
+        "added over shards": lambda a: lax.psum(a, "x"),
+        "gathered along a new axis": lambda a: lax.all_gather(a, "x").sum(0),
+    }
+    body = lambda w, s: moves[moved](w * s[:, None]).sum(0)
+    model = on_mesh(body, in_specs=(Spec(), Spec()), out_specs=Spec())
+    with pytest.raises(ValueError, match=moved.split()[0]):
+        joulax.count(model, weights=0, spikes=1)(W, S[0])
+
+
 def test_neurons_of_shards():
     """Layers on a mesh: what one device counts."""
 

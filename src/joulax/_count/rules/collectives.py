@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ..findings import EVENTS, Context, Found
+from ..findings import EVENTS, Companions, Context, Found, Operands
 from ..kinds import Data, Events, Value, varied
 from .registry import because, rule, shape_of
-from .summed import sum_over
+from .summed import again, sum_over
 
 ADDED = "psum psum_invariant psum2 reduce_scatter".split()
 MOVED = "all_gather all_gather_invariant all_gather_reduced all_to_all ppermute pbroadcast".split()
@@ -36,9 +36,12 @@ def _as_sum(info: Value) -> dict[str, Any]:
 
 @rule(*MOVED)
 def _moved(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
-    """Values from other shards are values of the same kind."""
+    """Values from other shards are values of the same kind, and products stay products."""
     outs = [_travelled(eqn, i, v) for i, v in zip(ins, eqn.outvars, strict=True)]
-    return _found(eqn, outs)
+    outs = [_with_terms(o, i) for o, i in zip(outs, ins, strict=True)]
+    gone = any(i.opened and not o.opened for o, i in zip(outs, ins, strict=True))
+    lost = "products of weights and data, gathered from shards along a new axis" if gone else None
+    return _found(eqn, outs).but(lost=lost)
 
 
 @rule(*EXTREMA)
@@ -58,15 +61,28 @@ def _travelled(eqn: Any, info: Value, variable: Any) -> Value:
     return info.apart(axes=axes, cause=cause)
 
 
+def _with_terms(out: Value, info: Value) -> Value:
+    """With the products in a value that has moved, unless it has another number of axes now."""
+    if not (isinstance(out, Data) and isinstance(info, Data)) or len(out.axes) != len(info.axes):
+        return out
+    shape = out.axes.shape
+    return out.but(terms=frozenset(t.but(axes=t.axes.resized(shape)) for t in info.terms))
+
+
 def _found(eqn: Any, outs: Sequence[Value]) -> Found:
-    if not any(isinstance(o, Events) and o.beside for o in outs):
+    if not any(o.travels for o in outs):
         return Found(outs)
 
-    def events(ops: Any) -> list[Any]:
-        beside = [isinstance(o, Events) and o.beside for o in outs]
-        chosen = [ops.events(k) if b else ops.values[k] for k, b in enumerate(beside)]
-        moved = eqn.primitive.bind(*chosen, **eqn.params)
-        moved = list(moved) if eqn.primitive.multiple_results else [moved]
-        return [{EVENTS: m} if b else None for m, b in zip(moved, beside, strict=True)]
+    def beside(ops: Operands, k: int, out: Value) -> Companions:
+        keys = [] if isinstance(out, Events) else [t.key for t in out.pending]
+        found: dict[Any, Any] = {key: ops.term(k, key) for key in keys}
+        if isinstance(out, Events) and out.beside:
+            found[EVENTS] = ops.events(k)
+        return {key: again(eqn, *_instead(ops, k, there))[k] for key, there in found.items()}
 
-    return Found(outs, events=events)
+    return Found(outs, events=lambda ops: [beside(ops, k, out) for k, out in enumerate(outs)])
+
+
+def _instead(ops: Operands, k: int, value: Any) -> list[Any]:
+    """The operands, with another value in the place of one."""
+    return [*ops.values[:k], value, *ops.values[k + 1 :]]
