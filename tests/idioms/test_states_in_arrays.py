@@ -189,6 +189,43 @@ def test_a_state_that_is_changed_in_its_place():
     assert each(count(f, weights=0)(W, X)[1]) == expected(W, X)
 
 
+def filtered(ws, xs):
+    """Currents and voltages of each layer, step by step: neurons that fire once a step."""
+    states = [np.zeros((2, N), np.float32) for _ in ws]
+    for s in np.asarray(xs):
+        for k, w in enumerate(ws):
+            i = np.float32(0.5) * states[k][0] + s @ np.asarray(w)
+            v = np.float32(0.5) * states[k][1] + i
+            s = (v > np.float32(0.4)).astype(np.float32)
+            states[k] = np.stack([i, v * (1 - s)])
+            yield k, s.sum()
+
+
+PAIRS = {
+    "a pair of rows": lambda c, k, i, v: c.at[k].set(jnp.stack([i, v])),
+    "row by row": lambda c, k, i, v: c.at[k, 0].set(i).at[k, 1].set(v),
+    "a list": lambda c, k, i, v: c.at[k].set(jnp.array([i, v])),
+}
+
+
+@pytest.mark.parametrize("looped", [True, False], ids=["scan", "written out"])
+@pytest.mark.parametrize("write", PAIRS)
+def test_several_states_of_each_layer_in_one_array(write, looped):
+    def f(ws, xs):
+        def step(c, s):
+            for k in range(LAYERS):
+                i = KEPT * c[k, 0] + s @ ws[k]
+                v, s = cell(c[k, 1], i)
+                c = PAIRS[write](c, k, i, v)
+            return c, s
+
+        return over_steps(step, jnp.zeros((LAYERS, 2, N), jnp.float32), xs, looped)
+
+    spikes = [sum(n for j, n in filtered(W, X) if j == k) for k in range(LAYERS)]
+    found = [x[:3] for x in each(count(f, weights=0)(W, X)[1])]
+    assert found == [(N, N * T, s) for s in spikes]
+
+
 READ = {
     "a mean of squares": lambda v: (v**2).mean(),
     "a norm of each row": lambda v: jnp.linalg.norm(v, axis=1).max(),

@@ -161,6 +161,10 @@ class Pack:
                 kept += [p for p in pieces if p is not None]
         return Pack((*kept, Part(box, new)))
 
+    def opened(self, inner: "Pack | None") -> "Pack":
+        """With the values that the last one is itself put together of."""
+        return Pack((*self.parts[:-1], *self.parts[-1].opened(inner)))
+
     def filled(self, values: Sequence[Value]) -> "Pack":
         """The same boxes with other values."""
         pairs = zip(self.parts, values, strict=True)

@@ -119,7 +119,8 @@ def _reads_apart(body: Body, line: Line, i: int, pack: Pack) -> bool:
         moved = moved_pack(line.eqn, pack)
         return moved is not None and is_read_apart(body, line.outs[0], moved)
     if name in (*WRITES, *CHANGES):
-        fills = i == 0 and body.written(line) in pack.boxes
+        box = body.written(line) if i == 0 else None
+        fills = box is not None and pack.within(box) is not None
         return fills and is_read_apart(body, line.outs[0], pack)
     if name in ELEMENTWISE:
         same = shape_of(line.eqn.outvars[0]) == shape_of(line.eqn.invars[i])

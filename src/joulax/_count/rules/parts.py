@@ -44,9 +44,13 @@ def pack_of(info: Value, ctx: Context) -> Pack | None:
 def written(eqn: Any, ins: Sequence[Value], ctx: Context) -> Pack | None:
     """The values of an array of which one is replaced here."""
     box, pack = box_written(eqn, _constants(ins, ctx)), _pack(ins[0], ctx, DEEPEST)
-    if pack is None or box is None:
-        return None
-    return pack.put(box, _fitted(new_of(eqn, ins), box))
+    new = new_of(eqn, ins)
+    found = None if pack is None or box is None else pack.put(box, _fitted(new, box))
+    inner = _pack(new, ctx, DEEPEST)
+    if found is None or box is None or inner is None or not inner.is_known:
+        return found
+    shape, there = new.axes.shape, extent(box)
+    return found.opened(inner.moved(lambda b: reshaped(b, shape, there), Axes.reshaped))
 
 
 def either_pack(options: Sequence[Value], ctx: Context) -> Pack | None:
