@@ -237,7 +237,7 @@ CHANGED = {
     "clipped": lambda v: jnp.clip(v, -2, 2),
     "divided by its largest": lambda v: v / (1 + v.max()),
     "without its mean": lambda v: v - v.mean(1, keepdims=True),
-    "with noise": lambda v: v + 0.1 * jax.random.normal(jax.random.key(0), v.shape),
+    "with noise": lambda v: v + 0.1 * jax.random.normal(jax.random.key(0), v.shape, v.dtype),
     "rounded": lambda v: v.astype(jnp.bfloat16).astype(jnp.float32),
 }
 
@@ -382,7 +382,6 @@ COPIES = {
     "tiled": lambda i: jnp.tile(i, (3, 1)) + NOISE,
     "tiled flat": lambda i: jnp.tile(i, 3) + NOISE.reshape(-1),
     "repeated": lambda i: jnp.repeat(i[None], 3, 0) + NOISE,
-    "stacked": lambda i: jnp.stack([i] * 3) + NOISE,
     "broadcast": lambda i: jnp.broadcast_to(i, (3, N)) + NOISE,
 }
 

@@ -36,7 +36,7 @@ def box_written(eqn: Any, known: Known) -> Box | None:
         return None
     for axis in map(int, numbers.inserted_window_dims):
         size.insert(axis, 1)
-    return _box(shape, size, numbers.scatter_dims_to_operand_dims, known[1:2])
+    return _box(shape, size, _integers(numbers.scatter_dims_to_operand_dims), known[1:2])
 
 
 def box_read(eqn: Any, k: int, known: Known) -> Box | None:
@@ -46,11 +46,16 @@ def box_read(eqn: Any, k: int, known: Known) -> Box | None:
         cuts = [taken(eqn, a, n, k) for a, n in enumerate(shape)]
         return tuple((a, b) for a, b, _ in cuts) if all(s == 1 for *_, s in cuts) else None
     if name == "dynamic_slice":
-        return _clamped(shape, p["slice_sizes"], known[1:])
+        return _clamped(shape, _integers(p["slice_sizes"]), known[1:])
     numbers = p["dimension_numbers"]
     if numbers.operand_batching_dims or math.prod(p["slice_sizes"]) != eqn.outvars[0].aval.size:
         return None
-    return _box(shape, p["slice_sizes"], numbers.start_index_map, known[1:2])
+    return _box(shape, _integers(p["slice_sizes"]), _integers(numbers.start_index_map), known[1:2])
+
+
+def _integers(numbers: Sequence[Any]) -> list[int]:
+    """Integers of Python: under `vmap` some are NumPy's."""
+    return [*map(int, numbers)]
 
 
 def _clamped(shape: Shape, size: Sequence[int], index: Known) -> Box | None:
@@ -67,8 +72,8 @@ def _box(shape: Shape, size: Sequence[int], along: Sequence[int], index: Known) 
     if any(i is None for i in index):
         return None
     places = [int(n) for i in index for n in np.asarray(i).reshape(-1)]
-    starts = dict(zip(map(int, along), places, strict=True))
-    found = tuple((s := starts.get(a, 0), s + int(n)) for a, n in enumerate(size))
+    starts = dict(zip(along, places, strict=True))
+    found = tuple((s := starts.get(a, 0), s + n) for a, n in enumerate(size))
     inside = all(0 <= a and b <= n for (a, b), n in zip(found, shape, strict=True))
     return found if inside else None
 
