@@ -87,10 +87,8 @@ class Part:
 
     def opened(self, pack: "Pack | None") -> "tuple[Part, ...]":
         """The values that it is itself put together of."""
-        if pack is None or not pack.is_known:
-            return (self,)
-        origin = [start for start, _ in self.box]
-        return tuple(p.shifted(origin) for p in pack.parts)
+        inner, origin = known_pack(pack), [start for start, _ in self.box]
+        return tuple(p.shifted(origin) for p in inner.parts) if inner else (self,)
 
     def shifted(self, by: Sequence[int]) -> "Part":
         """The same value somewhere else."""
@@ -134,22 +132,26 @@ class Pack:
         """The box of each of them."""
         return tuple(p.box for p in self.parts)
 
-    def at(self, box: Box) -> Value | None:
-        """The value that fills a box, if it is one."""
-        found = (p.inside(box) for p in self.parts)
+    def at(self, box: Box | None) -> Value | None:
+        """The value that fills a box, if it is one; nobody knows what fills an unknown one."""
+        found = (p.inside(box) for p in self.parts if box is not None)
         return next((p.value for p in found if p is not None), None)
 
-    def within(self, box: Box) -> "Pack | None":
+    def within(self, box: Box | None) -> "Pack | None":
         """The parts of a box, as an array of its own."""
+        if box is None:
+            return None
         pairs = [(p, there) for p in self.parts if (there := overlap(p.box, box))]
         parts = [p.inside(there) for p, there in pairs]
         known = [p for p in parts if p is not None]
         origin = tuple(-start for start, _ in box)
         return Pack(tuple(p.shifted(origin) for p in known)) if len(known) == len(parts) else None
 
-    def put(self, box: Box, new: Value) -> "Pack | None":
+    def put(self, box: Box | None, new: Value) -> "Pack | None":
         """With another value in a box; none where that is a piece of one of them."""
-        kept = list[Part]()
+        if box is None:
+            return None
+        new, kept = fitted(new, box), list[Part]()
         for part in self.parts:
             hole = overlap(part.box, box)
             if hole is None:
@@ -186,6 +188,11 @@ class Pack:
         return Pack(tuple(found))
 
 
+def known_pack(pack: Pack | None) -> Pack | None:
+    """The pack, where a part of it is a value of its own."""
+    return pack if pack is not None and pack.is_known else None
+
+
 def met(first: Pack, second: Pack, make: Callable[[Value, Value], Value | None]) -> Pack | None:
     """What is made of values of two arrays of one shape that meet element by element."""
     found = list[Part]()
@@ -206,6 +213,12 @@ def relabelled(value: Value, axes: Axes) -> Value:
     """The same elements with other axes."""
     apart = dict[str, Any](terms=NONE, weight=None) if isinstance(value, Data) else {}
     return value.anew(axes=axes, **apart)
+
+
+def fitted(value: Value, box: Box) -> Value:
+    """A value with the axes that it has in a box."""
+    shape, axes = extent(box), value.axes
+    return relabelled(value, axes if axes.shape == shape else axes.reshaped(shape))
 
 
 def part_of(whole: Value, box: Box, axes: Axes) -> Value:

@@ -296,17 +296,19 @@ class Walker:
     # -- constants ----------------------------------------------------------------
 
     def _const(self, value: Any) -> Value:
-        leaf, shape, abstract = self.leaves.of(value), _shape(value), _abstract(value)
+        leaf, shape = self.leaves.of(value), _shape(value)
         leaves: frozenset[int] = NONE if leaf is None else frozenset((leaf,))
-        owned = leaves or abstract or not self.declared
+        owned = leaves or _abstract(value) or not self.declared
         key = ("const", id(value) if owned else identity(value))
-        known = parameter(shape) if abstract else constant(value)
-        if known.constant is not None and leaves:  # equal ones are a synapse each
-            known = known.but(leaves=leaves, axes=parameter(shape).axes)
-        if known.constant is not None and (self.declared or not leaves):
-            return self._kept(known, key, value)
-        if known.constant is None and self._masks(value, leaves):
-            return self._kept(known.but(values=SPIKE, leaves=leaves), key, value)
+        known = parameter(shape) if _abstract(value) else constant(value)
+        if known.constant is not None:  # equal ones of a leaf are a synapse each
+            own = known.but(leaves=leaves, axes=parameter(shape).axes) if leaves else known
+            kept = self.declared or not leaves
+        else:
+            own, kept = known.but(values=SPIKE, leaves=leaves), self._masks(value, leaves)
+        if kept:
+            self.constants.add(self.number(*key), value)
+            return self._numbered(own, key)
         if leaves:
             return self._numbered(parameter(shape, leaves=leaves), key)
         return self._unowned(value, key)
@@ -320,10 +322,6 @@ class Walker:
         if mask:
             self.leaves.masks |= leaves
         return mask and self.declared
-
-    def _kept(self, info: Value, key: Any, value: Any) -> Value:
-        self.constants.add(self.number(*key), value)
-        return self._numbered(info, key)
 
     def _unowned(self, value: Any, key: Any) -> Value:
         """An array of nobody we know: named by its place, unless weights were declared."""

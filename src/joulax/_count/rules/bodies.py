@@ -6,14 +6,14 @@ from typing import Any
 
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-from ..axes import Axes
 from ..constants import evaluated
-from ..packs import Box, Pack, Part, every, extent, reshaped
+from ..packs import Box, Pack, Part, every, extent
 from .boxes import CHANGES, READS, WRITES, box_read, box_written, new_of
-from .parts import moved_pack
+from .flow import CALLS, inner_jaxpr
+from .parts import moved_pack, taken_pack
 from .registry import ELEMENTWISE, shape_of
 
-CALLS = "jit pjit closed_call core_call remat_call checkpoint remat2 remat".split()
+_FOLLOWED = {"concatenate", "transpose", "reshape", *WRITES, *CHANGES}
 _FORMS = ("squeeze", "broadcast_in_dim", "reshape", "expand_dims")
 
 Name = int  # of a value in a step: calls of functions are written out, whose variables are shared
@@ -100,8 +100,8 @@ class Body:
 
 def _called(eqn: Any) -> ClosedJaxpr | None:
     """The function that an equation calls."""
-    found = eqn.params.get("jaxpr") if eqn.primitive.name in CALLS else None
-    return ClosedJaxpr(found, []) if isinstance(found, Jaxpr) else found
+    inner = inner_jaxpr(eqn) if eqn.primitive.name in CALLS else None
+    return ClosedJaxpr(inner, []) if isinstance(inner, Jaxpr) else inner
 
 
 def is_read_apart(body: Body, name: Name, pack: Pack) -> bool:
@@ -110,22 +110,24 @@ def is_read_apart(body: Body, name: Name, pack: Pack) -> bool:
 
 
 def _reads_apart(body: Body, line: Line, i: int, pack: Pack) -> bool:
-    name = line.name
-    if name in READS:
+    if line.name in READS:
         return i == 0 and all(_takes(body, line, k, pack) for k in range(len(line.outs)))
-    if name == "concatenate":
-        return is_read_apart(body, line.outs[0], _beside_others(line.eqn, i, pack))
-    if name in ("transpose", "reshape"):
-        moved = moved_pack(line.eqn, pack)
-        return moved is not None and is_read_apart(body, line.outs[0], moved)
-    if name in (*WRITES, *CHANGES):
-        box = body.written(line) if i == 0 else None
-        fills = box is not None and pack.within(box) is not None
-        return fills and is_read_apart(body, line.outs[0], pack)
-    if name in ELEMENTWISE:
+    if line.name not in _FOLLOWED | ELEMENTWISE:
+        return all(_reads_inside(body, line, j, k, pack) for j, k in _inside(line.eqn, i))
+    after = _after(body, line, i, pack)
+    return after is not None and is_read_apart(body, line.outs[0], after)
+
+
+def _after(body: Body, line: Line, i: int, pack: Pack) -> Pack | None:
+    """The values of what an equation makes of operand i; none where they are not apart any more."""
+    if line.name == "concatenate":
+        return _beside_others(line.eqn, i, pack)
+    if line.name in ("transpose", "reshape"):
+        return moved_pack(line.eqn, pack)
+    if line.name in ELEMENTWISE:
         same = shape_of(line.eqn.outvars[0]) == shape_of(line.eqn.invars[i])
-        return same and is_read_apart(body, line.outs[0], pack)
-    return all(_reads_inside(body, line, j, k, pack) for j, k in _inside(line.eqn, i))
+        return pack if same else None
+    return pack if i == 0 and pack.within(body.written(line)) else None
 
 
 def _reads_inside(body: Body, line: Line, jaxpr: Jaxpr, k: int, pack: Pack) -> bool:
@@ -140,9 +142,8 @@ def _takes(body: Body, line: Line, k: int, pack: Pack) -> bool:
     box = body.read(line, k)
     if box is None or pack.at(box) is not None or 0 in extent(box):
         return box is not None
-    inner, shape = pack.within(box), shape_of(line.eqn.outvars[k])
-    moved = inner and inner.moved(lambda b: reshaped(b, extent(box), shape), Axes.reshaped)
-    return moved is not None and is_read_apart(body, line.outs[k], moved)
+    inner = taken_pack(pack, box, shape_of(line.eqn.outvars[k]))
+    return inner is not None and is_read_apart(body, line.outs[k], inner)
 
 
 def _beside_others(eqn: Any, i: int, pack: Pack) -> Pack:

@@ -23,6 +23,7 @@ from ..kinds import (
     is_simple,
     united,
 )
+from ..packs import Pack
 from ..places import NONE, Path, Paths, stands_in
 from ..run import Runner, Taps, read_all
 from .births import population
@@ -45,8 +46,7 @@ def _cond(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
     outs = [_walked(_either(eqn, o, by_data), o, index) for o in options]
     lost = _lost(outs, options, by_data)
     rows = row_sites(eqn, outs, options, by_data, ctx) if by_data else []
-    found = ((k, either_pack(o, ctx)) for k, o in enumerate(options))
-    packs = {k: pack for k, pack in found if pack is not None}
+    packs = _packs(options, ctx)
     if not rows and is_quiet(ctx, plans, outs):
         return Found(outs, lost=lost, packs=packs)
     return Found(
@@ -58,6 +58,12 @@ def _cond(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
         run=_with_rows(rows, ctx, _switch(plans, rest, outs)),
         packs=packs,
     )
+
+
+def _packs(options: Sequence[Sequence[Value]], ctx: Context) -> dict[int, Pack]:
+    """The values of arrays that are put together in some branch, by the number of the output."""
+    found = ((k, either_pack(o, ctx)) for k, o in enumerate(options))
+    return {k: pack for k, pack in found if pack is not None}
 
 
 def _claim_states(ctx: Any, plans: Sequence[Any]) -> None:

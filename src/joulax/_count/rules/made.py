@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ..axes import COPIED, SPREAD, VARIES, WEIGHT, Axes, combined, either
 from ..findings import Context
-from ..kinds import Data, Leaves, Parameter, Value, Weight
+from ..kinds import Data, Leaves, Parameter, Value, Weight, shared
 from ..places import Place, union
 
 
@@ -28,17 +28,20 @@ def provenance(ins: Sequence[Value], axes: Axes, ctx: Context) -> Weight | None:
 
 def of_parts(parts: Sequence[Value], axes: Axes, ctx: Context) -> Weight | None:
     """The leaf that parts of it, some of them changed, are together: a weight that is learned."""
-    weights = _weights(parts)
-    leaves = union(w.leaves for w in weights)
-    changed = any(isinstance(p, Data) for p in parts)
-    alone = all(w.leaves == leaves for w in weights)
-    if not (weights and changed and alone and axes.size(0) == ctx.elements(leaves)):
+    weights, changed = _weights(parts), [p for p in parts if isinstance(p, Data)]
+    leaves = shared(w.leaves for w in weights)
+    if not (leaves and changed) or axes.size(0) != ctx.elements(leaves):
         return None
-    driven = [s for p in parts if isinstance(p, Data) for s in map(ctx.site, p.feeds) if s]
-    if any(s.leaves and not s.leaves & leaves for s in driven):
-        return None  # what another layer delivers, beside a leaf
-    layer = next((w.layer for w in weights if w.layer), None)
-    return Weight(leaves, axes.relabelled(lambda s: WEIGHT if s & VARIES else 0), Place(), layer)
+    if any(_is_driven(p, leaves, ctx) for p in changed):
+        return None
+    own = axes.relabelled(lambda s: WEIGHT if s & VARIES else 0)
+    return Weight(leaves, own, Place(), shared(w.layer for w in weights))
+
+
+def _is_driven(part: Data, leaves: Leaves, ctx: Context) -> bool:
+    """Whether layers of other leaves deliver a part."""
+    sites = [s for s in map(ctx.site, part.feeds) if s is not None]
+    return any(s.leaves and not s.leaves & leaves for s in sites)
 
 
 def _is_delivered(data: Data, weight: Axes, leaves: Leaves, ctx: Context) -> bool:

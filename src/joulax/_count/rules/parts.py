@@ -11,7 +11,7 @@ from ..axes import Axes, Shape
 from ..findings import Context
 from ..joins import join
 from ..kinds import Analog, Data, Events, Parameter, Value, constant, shared
-from ..packs import Box, Pack, extent, met, part_of, relabelled, reshaped
+from ..packs import Box, Pack, extent, fitted, known_pack, met, part_of, relabelled, reshaped
 from ..places import NONE
 from .births import datas
 from .boxes import CHANGES, READS, box_chosen, box_read, box_written, new_of
@@ -25,8 +25,7 @@ def piece(eqn: Any, ins: Sequence[Value], k: int, ctx: Context) -> Value | None:
     """What output k of a slice is, where it is one of the values that were put together before."""
     info = ins[0]
     pack = pack_of(info, ctx) if eqn.primitive.name in READS else None
-    box = None if pack is None else box_read(eqn, k, _constants(ins, ctx))
-    found = None if pack is None or box is None else pack.at(box)
+    found = pack.at(box_read(eqn, k, _constants(ins, ctx))) if pack else None
     if found is None:
         return None
     if found.travels and not (isinstance(info, Events) and isinstance(found, Events)):
@@ -37,27 +36,21 @@ def piece(eqn: Any, ins: Sequence[Value], k: int, ctx: Context) -> Value | None:
 
 def pack_of(info: Value, ctx: Context) -> Pack | None:
     """The values that a value was put together of, as far as the program says."""
-    found = _pack(info, ctx, DEEPEST)
-    return found if found is not None and found.is_known else None
+    return known_pack(_pack(info, ctx, DEEPEST))
 
 
 def written(eqn: Any, ins: Sequence[Value], ctx: Context) -> Pack | None:
     """The values of an array of which one is replaced here."""
-    box, pack = box_written(eqn, _constants(ins, ctx)), _pack(ins[0], ctx, DEEPEST)
-    new = new_of(eqn, ins)
-    found = None if pack is None or box is None else pack.put(box, _fitted(new, box))
-    inner = _pack(new, ctx, DEEPEST)
-    if found is None or box is None or inner is None or not inner.is_known:
+    box, pack, new = _written(eqn, ins, ctx), _pack(ins[0], ctx, DEEPEST), new_of(eqn, ins)
+    found, inner = pack.put(box, new) if pack else None, pack_of(new, ctx)
+    if found is None or box is None or inner is None:
         return found
-    shape, there = new.axes.shape, extent(box)
-    return found.opened(inner.moved(lambda b: reshaped(b, shape, there), Axes.reshaped))
+    return found.opened(_shaped(inner, new.axes.shape, extent(box)))
 
 
 def either_pack(options: Sequence[Value], ctx: Context) -> Pack | None:
     """The values of one array or another."""
-    packs = [_pack(o, ctx, DEEPEST) for o in options]
-    found = _met(packs, _one_of)
-    return found if found is not None and found.is_known else None
+    return known_pack(_met([_pack(o, ctx, DEEPEST) for o in options], _one_of))
 
 
 def moved_pack(eqn: Any, pack: Pack) -> Pack | None:
@@ -67,8 +60,18 @@ def moved_pack(eqn: Any, pack: Pack) -> Pack | None:
         return pack.moved(
             lambda box: tuple(box[a] for a in order), lambda axes, _: axes.moved(order)
         )
-    old, new = shape_of(eqn.invars[0]), shape_of(eqn.outvars[0])
+    return _shaped(pack, shape_of(eqn.invars[0]), shape_of(eqn.outvars[0]))
+
+
+def _shaped(pack: Pack, old: Shape, new: Shape) -> Pack | None:
+    """The same values in an array of another shape."""
     return pack.moved(lambda box: reshaped(box, old, new), Axes.reshaped)
+
+
+def taken_pack(pack: Pack, box: Box | None, shape: Shape) -> Pack | None:
+    """The values in a box of an array, as an array of this shape."""
+    inner = pack.within(box)
+    return None if inner is None or box is None else _shaped(inner, extent(box), shape)
 
 
 def _constants(ins: Sequence[Value], ctx: Context) -> list[Any]:
@@ -77,12 +80,8 @@ def _constants(ins: Sequence[Value], ctx: Context) -> list[Any]:
     return [None, *known]
 
 
-def _fitted(value: Value, box: Box) -> Value:
-    """A value with the axes that it has in a box."""
-    shape = extent(box)
-    return relabelled(
-        value, value.axes if value.axes.shape == shape else value.axes.reshaped(shape)
-    )
+def _written(eqn: Any, ins: Sequence[Value], ctx: Context) -> Box | None:
+    return box_written(eqn, _constants(ins, ctx))
 
 
 def _pack(info: Value, ctx: Context, deep: int) -> Pack | None:
@@ -109,7 +108,8 @@ def _made(info: Value, eqn: Any, ins: Sequence[Value], ctx: Context, deep: int) 
         inner = _pack(ins[0], ctx, deep)
         return None if inner is None else moved_pack(eqn, inner)
     if name in READS and len(eqn.outvars) == 1:
-        return _within(info, eqn, ins, ctx, deep)
+        box, pack = box_read(eqn, 0, _constants(ins, ctx)), _pack(ins[0], ctx, deep)
+        return taken_pack(pack, box, info.axes.shape) if pack else None
     if name in CHANGES:
         return _changed(eqn, ins, ctx, deep)
     if name == "select_n" and len(ins) == 3:
@@ -125,33 +125,28 @@ def _side_by_side(eqn: Any, ins: Sequence[Value], ctx: Context, deep: int) -> Pa
     if eqn.primitive.name == "stack":
         axis = int(eqn.params["axis"])
         return Pack.along(axis, [relabelled(i, i.axes.inserted(axis, 1, 0)) for i in ins])
-    found = Pack.along(int(eqn.params["dimension"]), [*map(whole, ins, eqn.invars)])
     packs = [None if isinstance(i, Parameter) else _pack(i, ctx, deep) for i in ins]
-    made = [ctx.maker(i.number) for i in ins]
-    rolled = shared(m[1][0].number if m and m[0].primitive.name in READS else None for m in made)
-    if rolled is not None and not any(p and p.is_known for p in packs):
+    if _is_rolled(ins, ctx) and not any(map(known_pack, packs)):
         return None
+    found = Pack.along(int(eqn.params["dimension"]), [*map(whole, ins, eqn.invars)])
     parts = zip(found.parts, packs, strict=True)
     return Pack(tuple(p for part, pack in parts for p in part.opened(pack)))
 
 
-def _within(info: Value, eqn: Any, ins: Sequence[Value], ctx: Context, deep: int) -> Pack | None:
-    """A part of an array, which may be several values itself."""
-    box, pack = box_read(eqn, 0, _constants(ins, ctx)), _pack(ins[0], ctx, deep)
-    inner = None if pack is None or box is None else pack.within(box)
-    if inner is None or box is None or info.axes.shape == extent(box):
-        return inner
-    shape = info.axes.shape
-    return inner.moved(lambda b: reshaped(b, extent(box), shape), Axes.reshaped)
+def _is_rolled(ins: Sequence[Value], ctx: Context) -> bool:
+    """Whether all operands are taken from one array."""
+    made = [ctx.maker(i.number) for i in ins]
+    taken = (m[1][0].number if m and m[0].primitive.name in READS else None for m in made)
+    return shared(taken) is not None
 
 
 def _changed(eqn: Any, ins: Sequence[Value], ctx: Context, deep: int) -> Pack | None:
     """One of the values is changed, by adding to it, say."""
-    box, pack = box_written(eqn, _constants(ins, ctx)), _pack(ins[0], ctx, deep)
-    old = None if pack is None or box is None else pack.at(box)
+    box, pack = _written(eqn, ins, ctx), _pack(ins[0], ctx, deep)
+    old = pack.at(box) if pack else None
     if pack is None or box is None or old is None:
         return None
-    new = _combined(ctx, old, _fitted(ins[2], box))
+    new = _combined(ctx, old, fitted(ins[2], box))
     return None if new is None else pack.put(box, new)
 
 
@@ -175,7 +170,7 @@ def _in_box(case: Value, pack: Pack | None, box: Box, ctx: Context) -> Value:
     spread = made is not None and made[0].primitive.name == "broadcast_in_dim"
     inner = made[1][0] if made and spread else case
     if _without_ones(inner.axes.shape) == _without_ones(extent(box)):
-        return _fitted(inner, box)
+        return fitted(inner, box)
     found = None if pack is None else pack.at(box)
     return found or part_of(case, box, case.axes.resized(extent(box)))
 
@@ -186,31 +181,42 @@ def _without_ones(shape: Shape) -> Shape:
 
 def _together(info: Value, eqn: Any, ins: Sequence[Value], ctx: Context, deep: int) -> Pack | None:
     """Several arrays, element by element: their values meet, each with those in the same box."""
-    data, shape = datas(ins), info.axes.shape
+    data, mask, shape = datas(ins), _mask_in(eqn, ins), info.axes.shape
     if any(isinstance(d, Events) for d in data):
         return None
-    masks = [i for i in ins if isinstance(i, Parameter) and i.is_mask and i.constant is None]
-    if eqn.primitive.name == "mul" and masks and len(data) == 1:
-        return _masked(masks[0], data[0], shape, ctx, deep)
+    if mask is None:
+        found = _meeting(data, shape, ctx, deep)
+    else:
+        found = _masked(mask, data[0], shape, ctx, deep)
+    return found.filled([_analog(v) for v in found.values]) if found else None
+
+
+def _mask_in(eqn: Any, ins: Sequence[Value]) -> Value | None:
+    """The mask that data are multiplied by."""
+    masks = (i for i in ins if isinstance(i, Parameter) and i.is_mask and i.constant is None)
+    return next(masks, None) if eqn.primitive.name == "mul" else None
+
+
+def _meeting(data: Sequence[Data], shape: Shape, ctx: Context, deep: int) -> Pack | None:
+    """Values of arrays of one shape, which nothing but what feeds them scales."""
     same = [d for d in data if d.axes.shape == shape]
     if not feeds_in(data) <= feeds_in(same):
         return None
     packs = [_pack(d, ctx, deep) or (None if d.feeds else Pack.of(d)) for d in same]
-    found = _met(packs, functools.partial(_combined, ctx))
-    return None if found is None else found.filled([_analog(v) for v in found.values])
+    return _met(packs, functools.partial(_combined, ctx))
 
 
 def _masked(factor: Value, info: Data, shape: Shape, ctx: Context, deep: int) -> Pack | None:
-    """An array, times a mask of zeros and ones: what it leaves of the array, if that is a box."""
-    found = ctx.concrete(factor)
-    if found is None:
-        return None
-    mask, pack = np.broadcast_to(found.astype(bool), shape), _pack(info, ctx, deep)
+    """An array, times a mask of zeros and ones: of a box of it nothing, or nothing but a box."""
+    known, pack = ctx.concrete(factor), _pack(info, ctx, deep)
+    if known is None:
+        return pack
+    mask, zero = np.broadcast_to(known.astype(bool), shape), Pack.of(constant(np.zeros(shape)))
     kept, gone = box_chosen(mask), box_chosen(~mask)
-    zero = constant(np.zeros(shape))
-    if pack is not None and gone is not None and info.axes.shape == shape:
-        return pack.put(gone, part_of(zero, gone, zero.axes.resized(extent(gone))))
-    return None if kept is None else Pack.of(zero).put(kept, _in_box(info, pack, kept, ctx))
+    if pack is not None and info.axes.shape == shape:
+        nothing = zero.at(gone)
+        return pack if nothing is None else pack.put(gone, nothing)
+    return zero.put(kept, _in_box(info, pack, kept, ctx)) if kept else None
 
 
 def _met(packs: Sequence[Pack | None], make: Any) -> Pack | None:
