@@ -379,20 +379,36 @@ def test_what_another_layer_delivers_beside_a_leaf_is_no_weight():
 
 NOISE = f32(RNG.integers(-1, 2, (3, N)) / 4)
 COPIES = {
-    "tiled": lambda i: jnp.tile(i, (3, 1)) + NOISE,
-    "tiled flat": lambda i: jnp.tile(i, 3) + NOISE.reshape(-1),
-    "repeated": lambda i: jnp.repeat(i[None], 3, 0) + NOISE,
-    "broadcast": lambda i: jnp.broadcast_to(i, (3, N)) + NOISE,
+    "tiled": lambda i: jnp.tile(i, (3, 1)),
+    "tiled flat": lambda i: jnp.tile(i, 3).reshape(3, N),
+    "repeated": lambda i: jnp.repeat(i[None], 3, 0),
+    "stacked": lambda i: jnp.stack([i] * 3),
+    "concatenated": lambda i: jnp.concatenate([i[None]] * 3),
+    "broadcast": lambda i: jnp.broadcast_to(i, (3, N)),
+    "shared": lambda i: i,
+}
+OWN = {
+    "data": lambda noise: noise,
+    "constant": lambda noise: NOISE,
+    "constant and data": lambda noise: NOISE + 0 * noise.sum(),
+    "thresholds": lambda noise: f32([0.25, 0, -0.25])[:, None],
+    "draws": lambda noise: jax.random.normal(jax.random.key(0), (3, N), jnp.float32),
 }
 
 
-@pytest.mark.parametrize("copied", COPIES)
-def test_copies_of_a_current_with_noise_of_their_own_are_samples(copied):
-    f = lambda w, x, noise: spike(COPIES[copied](x @ w) + 0 * noise.sum() - LIMIT)
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        record = count(f, weights=0)(W[0], X[0], NOISE)[1]["w"]
+COPIES_WITH_OWN = [*[(k, "data") for k in COPIES], *[("tiled", k) for k in OWN if k != "data"]]
+
+
+@pytest.mark.parametrize(("copied", "own"), COPIES_WITH_OWN)
+def test_copies_of_a_current_with_noise_of_their_own_are_samples(copied, own):
+    f = lambda w, x, noise: spike(COPIES[copied](x @ w) + OWN[own](noise) - LIMIT)
+    g = lambda w, x, noise: jnp.tanh(COPIES[copied](x @ w) + OWN[own](noise) - LIMIT)
+    with jax.numpy_rank_promotion("allow"):
+        record, smooth = (count(h, weights=0)(W[0], X[0], NOISE)[1]["w"] for h in (f, g))
         spikes = float(f(W[0], X[0], NOISE).sum())
-    assert (float(record.neurons), float(record.spikes)) == (N, spikes)
+    found = [float(getattr(record, f)) for f in ("neurons", "updates", "spikes")]
+    assert found == [N, 3 * N, spikes]
+    assert (float(smooth.neurons), float(smooth.updates)) == (N, 3 * N)
 
 
 CHOSEN = {

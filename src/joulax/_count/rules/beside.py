@@ -227,14 +227,23 @@ def _level(eqn: Any, value: Value, apart: bool) -> Value:
 
 def _fitted(eqn: Any, axes: Axes, labels: int) -> Axes:
     """Axes of a part at the shape of the whole; the axis of a stack carries these labels."""
-    shape = shape_of(eqn.outvars[0])
-    if eqn.primitive.name == "stack":
+    shape, name = shape_of(eqn.outvars[0]), eqn.primitive.name
+    if name == "stack":
         axis: int = eqn.params["axis"]
         axes = axes.inserted(axis, shape[axis], labels)
+    elif name == "concatenate" and labels & REPEATED:
+        axes = _stacked(axes, int(eqn.params["dimension"]), shape, labels)
     if len(axes) == len(shape):
         return axes.resized(shape)
     in_windows = eqn.primitive.name.startswith("scatter")
     return _windowed(eqn, axes, shape, labels) if in_windows else Axes.of(shape)
+
+
+def _stacked(axes: Axes, axis: int, shape: tuple[int, ...], labels: int) -> Axes:
+    """A stack in disguise, of parts that have one place along the axis; others stay as they are."""
+    if axes.shape[axis] != 1:
+        return axes
+    return axes.without((axis,)).inserted(axis, shape[axis], labels)
 
 
 def _windowed(eqn: Any, axes: Axes, shape: tuple[int, ...], labels: int) -> Axes:
