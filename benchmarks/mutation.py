@@ -259,7 +259,8 @@ class Lines:
                 for node in nodes:
                     if node in lines:
                         lines[node].setdefault(name, []).append(line)
-        return {n: [self.seconds[n], found] for n, found in lines.items() if n not in self.failed}
+        tests = {n: [self.seconds[n], found] for n, found in lines.items() if n not in self.failed}
+        return {"tests": tests, "failed": sorted(self.failed)}
 
 
 def forked(copy: pathlib.Path, run, timeout: float):
@@ -320,7 +321,9 @@ def lines_of(copy: pathlib.Path, tests: list[str], names: set[str]) -> dict:
     if not found:
         log = (copy.parent / "log").read_text()
         raise SystemExit(f"{log}\nthe tests do not run unchanged")
-    return found
+    for node in found["failed"]:
+        print(f"fails unchanged, left out: {node}", flush=True)
+    return found["tests"]
 
 
 def concerned(mutant: Mutant, lines: dict, budget: float) -> tuple[list[str], float]:

@@ -356,6 +356,11 @@ def shared(items: Iterable[Any]) -> Any:
     return found[0] if found and all(x == found[0] for x in found) else None
 
 
+def layer_of(weights: Iterable["Parameter | Weight"]) -> Layer | None:
+    """The scan over layers that slices the first of some weights that is sliced."""
+    return next((w.layer for w in weights if w.layer), None)
+
+
 def term_axes(weight: Axes, data: Axes) -> Axes:
     """Axes of a product: where the weight varies, where the data do."""
     source = data.relabelled(lambda s: SOURCE if s & VARIES else 0)

@@ -1,6 +1,6 @@
 """Losses: regions that labels have met, and that leave in sums alone. They are no neurons."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .axes import IDLE
@@ -16,21 +16,20 @@ def losses(tables: Tables, outs: Sequence[Data]) -> Paths:
     Labels are compared with what is bent then (a margin, an error), or weigh what was bent (a
     likelihood). What was bent before it is compared is a layer with an error of its own.
     """
-    forwards = [o for o in outs if not any(how is Met.SLOPE for how, _ in o.targets)]
+    forwards = [o for o in outs if all(how is not Met.SLOPE for how, _ in o.targets)]
     sums = [o for o in forwards if o.axes.size(IDLE) <= 1]
     ends = _Ends(tables, sums, [*tables.entering, *(o for o in forwards if o not in sums)])
+    return union(feeds for feeds in _silent(tables) if all(map(ends.is_loss, feeds)))
+
+
+def _silent(tables: Tables) -> list[Paths]:
+    """Feeds of each population that does not fire and that no loop carries, but as one number."""
     fired = union(tables.births[b].feeds for b in tables.living())
-    silent = (feeds for feeds in _stateless(tables) if not feeds & fired)
-    return union(feeds for feeds in silent if all(map(ends.is_loss, feeds)))
-
-
-def _stateless(tables: Tables) -> Iterable[Paths]:
-    """Feeds of each population that no loop carries, but as one number."""
     driven: dict[Claim, Paths] = {}
     for feed, claim in tables.claims.items():
         if claim.reduced or not claim.state:
             driven[claim] = driven.get(claim, frozenset()) | {feed}
-    return driven.values()
+    return [feeds for feeds in driven.values() if not feeds & fired]
 
 
 @dataclass(frozen=True)
@@ -43,14 +42,18 @@ class _Ends:
 
     def is_loss(self, feed: Path) -> bool:
         """Whether labels say that this region is a loss."""
-        left, used = (_met(values, feed) for values in (self.sums, self.uses))
+        left, used = _met(self.sums, feed), _met(self.uses, feed)
         if any(Met.JUDGED in hows for hows in left):
             return False
         if all(hows & LABELS for hows in self.tables.shown[feed]):
             return not any(hows & LABELS for hows in used)
-        bent = [hows for hows in left if Met.BENT in hows]
-        likely = bool(bent) and all(hows & LIKELIHOOD for hows in bent)
-        return likely and not any(Met.BENT in hows for hows in used)
+        return _is_likelihood(left) and not any(Met.BENT in hows for hows in used)
+
+
+def _is_likelihood(sums: Sequence[set[Met]]) -> bool:
+    """Whether labels weigh all that was bent."""
+    bent = [hows for hows in sums if Met.BENT in hows]
+    return bool(bent) and all(hows & LIKELIHOOD for hows in bent)
 
 
 def _met(values: Sequence[Data], feed: Path) -> list[set[Met]]:

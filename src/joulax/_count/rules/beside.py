@@ -267,13 +267,16 @@ def _beside_terms(eqn: Any, values: Sequence[Value], put: Put) -> frozenset[Term
 
 def _parts(eqn: Any, values: Sequence[Value], put: Put) -> list[tuple[Value, Term]]:
     """Terms where they are put, with the values that they are in."""
-    given = [v for v in values if isinstance(v, Data) and v.terms]
-    zeros = all(isinstance(v, Data) or v.constant == 0 for v in values)
-    moves = len(given) == 1 and zeros
-    each = zip(values, put.places, strict=True)
+    each, moves = zip(values, put.places, strict=True), _is_moved(values)
     moved = [(v, t) for v, i in each for t in placed_terms(eqn, v, i, put, moves=moves)]
     counted = {t.factors for _, t in moved if t.counted}
     return [(v, t) for v, t in moved if not (_is_former(t) and t.factors in counted)]
+
+
+def _is_moved(values: Sequence[Value]) -> bool:
+    """Whether one value with products is put among zeros, and data without any."""
+    given = [v for v in values if isinstance(v, Data) and v.terms]
+    return len(given) == 1 and all(isinstance(v, Data) or v.constant == 0 for v in values)
 
 
 def _united(old: Term, new: Term) -> Term:

@@ -158,16 +158,21 @@ def _inside(eqn: Any, i: int) -> list[tuple[Jaxpr, int]]:
     if eqn.primitive.name == "cond":
         return [(branch.jaxpr, i - 1) for branch in p["branches"]] if i else []
     if eqn.primitive.name == "while":
-        tests, fixed = p["cond_nconsts"], p["body_nconsts"]
-        test, body = p["cond_jaxpr"].jaxpr, p["body_jaxpr"].jaxpr
-        if i < tests:
-            return [(test, i)]
-        return [(body, i - tests), *([(test, i - fixed)] if i >= tests + fixed else [])]
+        return _inside_while(p, i)
     if eqn.primitive.name == "scan" and i >= p["num_consts"] + p["num_carry"]:
         return []
     found: list[Any] = [p[k] for k in ("jaxpr", "call_jaxpr", "fun_jaxpr") if k in p]
     inner: list[Jaxpr] = [getattr(jaxpr, "jaxpr", jaxpr) for jaxpr in found[:1]]
     return [(jaxpr, i) for jaxpr in inner if len(jaxpr.invars) == len(eqn.invars)]
+
+
+def _inside_while(p: dict[str, Any], i: int) -> list[tuple[Jaxpr, int]]:
+    """Into the test, into the body, or, as what is carried, into both."""
+    tests, fixed = p["cond_nconsts"], p["body_nconsts"]
+    test, body = p["cond_jaxpr"].jaxpr, p["body_jaxpr"].jaxpr
+    if i < tests:
+        return [(test, i)]
+    return [(body, i - tests), *([(test, i - fixed)] if i >= tests + fixed else [])]
 
 
 def is_shifted(body: Body, k: int, state: Name) -> bool:

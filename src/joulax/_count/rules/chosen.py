@@ -58,7 +58,7 @@ def chosen_terms(
     for key in {t.key for t in found if t.is_open}:
         own = [[t for t in terms if t.is_open and t.key == key] for terms in each]
         most = max(own, key=lambda terms: sum(t.positions for t in terms))
-        rest = {t for terms in own for t in terms if t not in most}
+        rest = {t for terms in own for t in terms}.difference(most)
         found = (found - rest) | {t.but(positions=0.0) for t in rest}
     return frozenset(found)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ..axes import COPIED, SPREAD, VARIES, WEIGHT, Axes, combined, either
 from ..findings import Context
-from ..kinds import Data, Leaves, Parameter, Value, Weight, shared
+from ..kinds import Data, Leaves, Parameter, Value, Weight, layer_of, shared
 from ..places import Place, union
 
 
@@ -22,8 +22,7 @@ def provenance(ins: Sequence[Value], axes: Axes, ctx: Context) -> Weight | None:
         if d.weight is None and _is_delivered(d, found, leaves, ctx):
             return None
         found = _spread(found, d.axes)
-    layer = next((p.layer for p in parts if p.layer), None)
-    return Weight(leaves, found, parts[0].place, layer)
+    return Weight(leaves, found, parts[0].place, layer_of(parts))
 
 
 def of_parts(parts: Sequence[Value], axes: Axes, ctx: Context) -> Weight | None:

@@ -14,7 +14,7 @@ from jax.extend import source_info_util
 
 from ..axes import COPIED, VARIES, Axes, either
 from ..findings import Companions, Context, Found, Operands, Site
-from ..kinds import Cause, Data, Events, Parameter, Value, Weight, varied
+from ..kinds import Cause, Data, Events, Parameter, Value, Weight, layer_of, varied
 from ..places import Place, union
 
 PartialRule = Callable[[Any, Sequence[Value], Context], Found | None]
@@ -157,7 +157,7 @@ def parameter_of(ins: Sequence[Value], shape: tuple[int, ...], **fields: Any) ->
     known: dict[str, Any] = dict(
         leaves=union(i.leaves for i in large),
         place=(large[0].place if large else Place()).walked(loops),
-        layer=next((i.layer for i in large if i.layer), None),
+        layer=layer_of(large),
         outside=any(i.outside for i in found),
     )
     return Parameter(_parameter_axes(found, shape), **(known | fields))

@@ -85,10 +85,14 @@ def _shares(
     """Positions that are met in each branch, of all: products in it, and rows wherever chosen."""
     key = here[0].key
     own = [[t for t in terms if t.key == key and not t.counted] for terms in options]
-    rows = max(sum(t.positions for t in terms if t.source == index.root) for terms in own)
-    met = [rows + sum(t.positions for t in ts if t.source != index.root) for ts in own]
-    whole = max(sum(t.positions for t in here), 1.0)
+    chosen = [_positions([t for t in terms if t.source == index.root]) for terms in own]
+    met = [max(chosen) + _positions(terms) - rows for terms, rows in zip(own, chosen, strict=True)]
+    whole = max(_positions(here), 1.0)
     return tuple(m / whole for m in met)
+
+
+def _positions(terms: Sequence[Term]) -> float:
+    return sum(t.positions for t in terms)
 
 
 def settled(k: int, out: Value, sites: Sequence[RowSite]) -> Value:
