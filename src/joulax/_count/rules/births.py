@@ -50,7 +50,7 @@ def elementwise_axes(eqn: Any, ins: Sequence[Value]) -> Axes:
     if not regions:
         return varies
     repeated = combined(regional, *(i.axes.only(IDLE) for i in regions))
-    others = [i.axes for i in fitting if i not in regions]
+    others = [i.axes for i in datas(fitting) if i not in regions]
     return either(varies, combined(_own_samples, repeated, *others))
 
 
@@ -193,8 +193,7 @@ def fires(eqn: Any, found: Found, ctx: Context) -> Found:
     value = found.outs[0]
     if not isinstance(value, Data) or not value.feeds or ctx.backward:
         return found
-    alone = value.but(axes=value.axes.relabelled(_firing))
-    here = population(alone, shape_of(eqn.outvars[0]))
+    here = population(value, shape_of(eqn.outvars[0]))
     bent = value.but(targets=value.targets | {(Met.BENT, f) for f in value.feeds})
     return found.but(outs=[bent, *found.outs[1:]], neurons=(*found.neurons, here))
 
