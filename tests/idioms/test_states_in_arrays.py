@@ -288,6 +288,45 @@ def test_a_row_that_waits_is_of_the_same_neurons():
     assert float(record.ac) == float(X[:-2].sum(0) @ (W[0] != 0).sum(1).astype(jnp.float32))
 
 
+FED_BACK = {
+    **{k: SPELLED[k][1] for k in ("a row", "added", "chosen by a mask", "times a mask")},
+    "zeroed and added": lambda z, k, n: z.at[k].multiply(0).at[k].add(n),
+    "subtracted": lambda z, k, n: z.at[k].subtract(z[k] - n),
+    "subtracted and added": lambda z, k, n: z.at[k].subtract(z[k]).at[k].add(n),
+    "minus itself": lambda z, k, n: z.at[k].add(-z[k]).at[k].add(n),
+    "one by one": lambda z, k, n: jnp.stack(
+        [z[j] + (n - z[j]) if j == k else z[j] for j in range(3)]
+    ),
+}
+
+
+@pytest.mark.parametrize("looped", [True, False], ids=["scan", "written out"])
+@pytest.mark.parametrize("write", FED_BACK)
+def test_spikes_of_several_layers_in_one_array_are_fed_back(write, looped):
+    """Each is an event for its own layer, once: changes that cancel the old ones are none."""
+
+    def f(p, xs):
+        def step(c, s):
+            v, z = c
+            for k in range(LAYERS):
+                u = KEPT * v[k] + s @ p["w"][k] + z[k] @ p["r"][k]
+                s = spike(u - LIMIT)
+                v, z = v.at[k].set(u * (ONE - s)), FED_BACK[write](z, k, s)
+            return (v, z), z
+
+        return over_steps(step, (ROWS, ROWS), xs, looped)
+
+    p = dict(w=W, r=W[::-1])
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        zs, account = count(f, weights=0, spikes=1)(p, X)
+    zs = np.asarray(zs).reshape(T, LAYERS, N)
+    for k in range(LAYERS):
+        there = np.asarray(p["r"][k]) != 0
+        assert float(account[f"r[{k}]"].ac) == (zs[:-1, k] @ there).sum()
+        assert float(account[f"w[{k}]"].spikes) == zs[:, k].sum()
+        assert float(account[f"w[{k}]"].updates) == N * T
+
+
 # -- one population, and weights that are learned ------------------------------------------------
 
 HEADS = f32(RNG.integers(-1, 3, (4, N, 7)) / 4)

@@ -184,7 +184,7 @@ def _rearranged(eqn: Any, values: Sequence[Value], put: Put) -> dict[str, Any]:
     data = datas(values)
     source = shared(d.root for d in data)
     alone = all(isinstance(v, Data) or _zero(v) for v in values)
-    if source is None or source < 0 or not alone:
+    if source is None or not alone:
         return dict(source=-1, place=Place())
     others = tuple(i.number for i in put.index)
     parts = tuple(d.place.slices for d in data)

@@ -166,12 +166,11 @@ def _largest(a: dict[Any, Sum], b: dict[Any, Sum]) -> dict[Any, Sum]:
 
 def _like(count: Sum | None, shape: Sum) -> Sum:
     """A count with the form that all branches share."""
+    nothing = functools.partial(jnp.zeros, shape.value.shape, jnp.float32)
     if count is None:
-        count = Sum(jnp.zeros(shape.value.shape, jnp.float32), None, 0.0)
+        return Sum(nothing(), None if shape.rest is None else nothing(), shape.bound)
     here = count.array()
-    rest = here.rest
-    if shape.rest is not None and rest is None:
-        rest = jnp.zeros_like(here.value)
+    rest = nothing() if here.rest is None and shape.rest is not None else here.rest
     return Sum(here.value, rest, shape.bound)
 
 

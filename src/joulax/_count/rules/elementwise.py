@@ -194,7 +194,7 @@ def _left(ops: Operands, i: int, each: float | None) -> Array:
 def _limits(eqn: Any, ins: Sequence[Value], ctx: Context) -> tuple[float, float] | None:
     """Constants between which a value is kept, here and right before."""
     name, known = eqn.primitive.name, [i.constant for i in ins if i.constant is not None]
-    if name not in _EXTREMA or len(known) < len(ins) - 1 or not known:
+    if name not in _EXTREMA or len(known) < len(ins) - 1:
         return None
     low = -math.inf if name == "min" else known[0]
     high = math.inf if name == "max" else known[-1]

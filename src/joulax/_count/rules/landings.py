@@ -36,6 +36,7 @@ from .contents import arrived, births_in, feeds_in, held_in, loops_of, loops_ove
 from .hand import at_most, positions, real_layer
 from .made import of_parts
 from .padding import after_each_other, border, written
+from .parts import replaced
 from .products import current
 from .registry import (
     because,
@@ -63,6 +64,9 @@ def _scattered_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
 def _scatter_add(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Sums at indices: of leaf × events a site, of ones and events their number."""
     state, index, updates = map(whole, ins, eqn.invars)
+    new = replaced(eqn, ins, ctx)
+    if isinstance(new, Events) and not (new.travels or state.travels):
+        return beside(eqn, [state, index, new], ctx, Put((0, 2), along(eqn), (index,), over=True))
     terms = _landing(eqn, state, index, updates, ctx)
     if terms:
         return _index_site(eqn, [state, index, updates], ctx, terms)
@@ -142,7 +146,7 @@ def _learned(state: Value, updates: Value, ctx: Context) -> dict[str, Any]:
 def _landed_region(eqn: Any, values: Sequence[Data]) -> dict[str, Any]:
     """Axes of what leaves, where they are not those of an operand: rows stay rows."""
     out = shape_of(eqn.outvars[0])
-    if len(values) > 1 or values[0].axes.shape == out or not values[0].feeds:
+    if values[0].axes.shape == out or not values[0].feeds:
         return {}
     return {"axes": _placed_axes(eqn, values[0].axes, out)}
 

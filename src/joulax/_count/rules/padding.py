@@ -22,7 +22,7 @@ Border = tuple[tuple[int, int], ...]  # zeros at the beginning and end of each a
 # Of zero, these make zero; the others of their operands may be anything.
 _KEEPING = """
 neg abs sign convert_element_type copy copy_p stop_gradient reduce_precision 
-name integer_pow square sqrt cbrt tanh sin sinh asin asinh atan erf expm1 log1p round floor ceil
+name square sqrt cbrt tanh sin sinh asin asinh atan erf expm1 log1p round floor ceil
 """.split()
 _THRESHOLDS = ("gt", "max")
 
@@ -82,8 +82,13 @@ def _none(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border | None:
 
 
 def _same(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border | None:
+    """What stays zero."""
+    return border(ins[0], ctx)
+
+
+def _power(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border | None:
     """What stays zero; nothing to the power of nothing is one."""
-    return border(ins[0], ctx) if eqn.params.get("y", 1) > 0 else None
+    return border(ins[0], ctx) if eqn.params["y"] > 0 else None
 
 
 def _product(eqn: Any, ins: Sequence[Value], ctx: Context) -> Border:
@@ -247,6 +252,7 @@ _RULES: dict[str, Callable[[Any, Sequence[Value], Context], Border | None]] = {
     **dict.fromkeys(_KEEPING, _same),
     **dict.fromkeys(_THRESHOLDS, _threshold),
     **dict.fromkeys(("reshape", "expand_dims", "squeeze"), _reshaped),
+    "integer_pow": _power,
     "mul": _product,
     **dict.fromkeys(("add", "add_any", "sub"), _added),
     "dot_general": _multiplied,

@@ -146,8 +146,51 @@ def _changed(eqn: Any, ins: Sequence[Value], ctx: Context, deep: int) -> Pack | 
     old = pack.at(box) if pack else None
     if pack is None or box is None or old is None:
         return None
-    new = _combined(ctx, old, fitted(ins[2], box))
+    new = replaced(eqn, ins, ctx)
+    new = _combined(ctx, old, fitted(ins[2], box)) if new is None else fitted(new, box)
     return None if new is None else pack.put(box, new)
+
+
+def replaced(eqn: Any, ins: Sequence[Value], ctx: Context) -> Value | None:
+    """What is written by a change of what there was: `a.at[k].add(new - a[k])`, or times 0."""
+    change, box = ins[2], _written(eqn, ins, ctx)
+    if box is None:
+        return None
+    shape = change.axes.shape
+    if eqn.primitive.name.endswith("mul"):
+        return constant(np.zeros(shape)) if change.constant == 0 else None
+    left = _left(eqn, ins, box, ctx)
+    new = ctx.numbered(*left) if left else constant(np.zeros(shape))
+    return new if left is not None and new and new.axes.shape == shape else None
+
+
+def _left(eqn: Any, ins: Sequence[Value], box: Box, ctx: Context) -> list[int] | None:
+    """Numbers of what is left where a change takes away what there was: of one value, or none."""
+    array, change = ins[0], ins[2]
+    sign = {"add": 1.0, "sub": -1.0}.get(eqn.primitive.name[-3:], 0.0)
+    form = {n: sign * c for n, c in change.linear}
+    old = [form.pop(n) for n in tuple(form) if _is_read(n, array, box, ctx)]
+    nothing = not old and change.form is not None and _is_zero(array, box, ctx)
+    fits = (old == [-1] or nothing) and [*form.values()] in ([], [1])
+    return [*form] if fits else None
+
+
+def _is_zero(array: Value, box: Box, ctx: Context) -> bool:
+    """Whether there is nothing in a box of an array."""
+    pack = _pack(array, ctx, DEEPEST)
+    old = pack.at(box) if pack else None
+    return old is not None and old.constant == 0
+
+
+def _is_read(number: int, array: Value, box: Box, ctx: Context) -> bool:
+    """Whether a numbered value is what an array has in a box."""
+    made = ctx.maker(number)
+    while made is not None and made[0].primitive.name in ("reshape", "squeeze"):
+        made = ctx.maker(made[1][0].number)
+    if made is None or made[0].primitive.name not in READS or len(made[0].outvars) > 1:
+        return False
+    eqn, ins = made
+    return ins[0].number == array.number and box_read(eqn, 0, _constants(ins, ctx)) == box
 
 
 def _chosen(info: Value, ins: Sequence[Value], ctx: Context, deep: int) -> Pack | None:

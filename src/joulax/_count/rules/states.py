@@ -182,8 +182,6 @@ def _corrected(old: Value, new: Value) -> Value:
 
 def _again_parameter(path: Path, old: Parameter, new: Parameter) -> Parameter:
     """A parameter that each step may change: of its values, few and simple ones are known."""
-    if old.number == new.number and old.number >= 0:
-        return old
     both = join(old.anew(), new.anew())
     assert isinstance(both, Parameter)
     values = both.values if is_simple(both.values) else None

@@ -14,7 +14,7 @@ from .registry import shape_of
 
 def _integrated(found: Found, data: Sequence[Data], ctx: Context) -> Found:
     """A state that takes up a current of its own neurons, in a loop that is written out."""
-    fed = [d for d in data if d.feeds and not d.held]
+    fed = [d for d in data if d.feeds]
     out = found.outs[0]
     if len(fed) < 2 or not fed[0].feeds & fed[1].feeds or not isinstance(out, Analog):
         return found
