@@ -8,7 +8,7 @@ from jax import lax
 
 from joulax import count
 
-from .common import f32, spike, unchanged
+from .common import f32, over_steps, spike, unchanged
 
 RNG = np.random.default_rng(41)
 N, H, T = 5, 7, 4
@@ -148,3 +148,99 @@ def test_dropout_draws_from_a_key_of_data_as_from_any(seed):
     met = np.where(jax.random.bernoulli(jax.random.key(0), f32(0.5), X.shape), X, 0)
     record = unchanged(f, W, X, 0, spikes=1)["w"]
     assert float(record.ac) == float(met.sum()) * H
+
+
+# -- rows that several conditions choose ---------------------------------------------------------
+
+EDGES = jnp.repeat(jnp.arange(N), H), jnp.tile(jnp.arange(H), N)
+SIGNED = f32([1, -1, 0, 1, -1])
+ROWS = {
+    "select": (lambda w, x: jnp.select([x[:, None] > 0], [w], 0).sum(0), X[1]),
+    "two conditions": (
+        lambda w, x: jnp.select([x[:, None] > 0, x[:, None] < 0], [w, -w], 0).sum(0),
+        SIGNED,
+    ),
+    "edges": (
+        lambda w, x: jax.ops.segment_sum(
+            jnp.select([x[EDGES[0]] > 0], [w.ravel()], 0), EDGES[1], H
+        ),
+        X[1],
+    ),
+    "one of three": (
+        lambda w, x: lax.select_n(
+            jnp.broadcast_to(x[:, None].astype(jnp.int32), w.shape), 0 * w, w, -w
+        ).sum(0),
+        X[1],
+    ),
+    "one branch of three": (
+        lambda w, x: jax.vmap(
+            lambda row, k: lax.switch(k, [lambda: 0 * row, lambda: row, lambda: -row])
+        )(w, x.astype(jnp.int32)).sum(0),
+        X[1],
+    ),
+    "one in the other": (
+        lambda w, x: jnp.where(x[:, None] > 0, w, jnp.where(x[:, None] < 0, -w, 0)).sum(0),
+        SIGNED,
+    ),
+    "the other way": (
+        lambda w, x: jnp.where(x[:, None] < 0, -w, jnp.where(x[:, None] > 0, w, 0)).sum(0),
+        SIGNED,
+    ),
+}
+
+
+@pytest.mark.parametrize("rows", ROWS)
+def test_rows_that_several_conditions_choose(rows):
+    choose, x = ROWS[rows]
+    record = unchanged(lambda w, x: spike(choose(w, x) - LOW), W, x, spikes=1)["w"]
+    assert float(record.ac) == float(jnp.abs(x).sum()) * H
+    assert (float(record.neurons), float(record.updates)) == (H, H)
+
+
+@pytest.mark.parametrize("other", [True, False])
+def test_rows_of_one_weight_or_of_another(other):
+    y = 1 - X[1]
+
+    def f(p, x, y):
+        return jnp.where(x[:, None] > 0, p["a"], jnp.where(y[:, None] > 0, p["b"], 0)).sum(0)
+
+    account = unchanged(f, dict(a=W, b=2 * W), X[1], y if other else 0 * y, spikes=(1, 2))
+    assert float(account["a"].ac) == float(X[1].sum()) * H
+    assert float(account["b"].ac) == other * float(y.sum()) * H
+
+
+def test_one_weight_or_another_for_all_rows():
+    def f(p, x, first):
+        return jnp.where(x[:, None] > 0, jnp.where(first, p["a"], p["b"]), 0).sum(0)
+
+    for first in (True, False):
+        account = unchanged(f, dict(a=W, b=2 * W), X[1], jnp.array(first), spikes=1)
+        assert sum(float(r.ac) for r in account.values() if r.ac is not None) == X[1].sum() * H
+
+
+# -- weights without names ------------------------------------------------------------------------
+
+
+def drawn(seed, *shape):
+    return jax.random.normal(jax.random.key(seed), shape, jnp.float32)
+
+
+def test_two_nameless_weights_of_one_line_are_two_layers():
+    dense = lambda x, seed, width: jnp.tanh(x @ drawn(seed, x.shape[-1], width))
+    account = unchanged(lambda _, x: dense(dense(x, 0, H), 1, 3), f32(0), X[1], spikes=1)
+    found = [(float(r.neurons), float(r.synapses)) for r in account.values()]
+    assert found == [(H, N * H), (3, 3 * H)]
+
+
+@pytest.mark.parametrize("looped", [True, False])
+def test_a_nameless_weight_drawn_in_every_step_is_one_layer(looped):
+    def step(v, x):
+        v = f32(0.5) * v + x @ drawn(0, N, H)
+        return v, spike(v)
+
+    def f(_, xs):
+        return over_steps(step, jnp.zeros(H, jnp.float32), xs, looped)
+
+    (record,) = unchanged(f, f32(0), X, spikes=1).values()
+    found = (float(record.neurons), float(record.updates), float(record.synapses))
+    assert found == (H, H * T, N * H)

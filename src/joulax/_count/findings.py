@@ -137,6 +137,7 @@ class Site:
     direction: str = ""  # of a gradient: what the product computes
     operands: tuple[frozenset[int], ...] = ()  # numbers by which its data are known
     slices: float = 1.0  # parts of its weight that the steps of loops around take
+    nameless: int = -1  # of a weight without leaves: the number by which it is known
 
     @property
     def walked(self) -> Paths:

@@ -72,7 +72,7 @@ class Layers:
             return ("leaves", weights, "weight gradient")
         if site.pair:
             return ("pair", self._fed_by(site) or site.scope or site.source, site.direction)
-        return ("const", site.scope or site.source, site.direction)
+        return ("const", (site.scope or site.source, site.nameless), site.direction)
 
     def _gradient_of(self, pair: Site) -> tuple[LeafSet, ...]:
         """The weights whose gradient two operands make: one of them went into their product.
@@ -139,7 +139,7 @@ class Layers:
         if isinstance(key[1], frozenset):
             leaf = chosen[key[1]]
             return texts[leaf] if leaf in texts else self._place(key)
-        return str(key[1])
+        return str(key[1][0] if key[0] == "const" else key[1])
 
     def _speakers(self) -> dict[LeafSet, int]:
         """The leaf that names each set of leaves with a record."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from .axes import IDLE
 from .kinds import Data, Events, is_simple
 from .losses import losses
 from .places import Path, Paths, union
@@ -15,14 +16,43 @@ def leave(tables: Tables, outs: Sequence[Data]) -> None:
     In a membrane, and in the last state of a loop, are spikes that nobody else may have counted:
     resets, latches and traces are of neurons whose spikes leave or arrive anyway.
     """
-    spikes = [o for o in outs if isinstance(o, Events) and _are_spikes(o)]
-    tables.leaving = _made_of(tables, _decided(tables, union(o.births for o in spikes)))
+    spikes = union(o.births for o in outs if _is_spikes(o))
+    tables.leaving = _made_of(tables, _decided(tables, spikes))
     living = tables.living()
-    others = _made_of(tables, _decided(tables, union(o.births for o in outs)))
+    others = _made_of(tables, _decided(tables, _left(tables, outs)))
     told = frozenset(b for b in others if any(_is_told(tables, b, other) for other in living))
     tables.leaving |= others - told
     for loss in losses(tables, outs):
         del tables.claims[loss]
+
+
+def _left(tables: Tables, outs: Sequence[Data]) -> Paths:
+    """Spikes that leave in any output: in numbers alone, as they have fired."""
+    numbers = [o for o in outs if o.axes.size(IDLE) <= 1 and not _is_spikes(o)]
+    births = union(o.births for o in outs if o not in numbers)
+    return births | _fired(tables, union(o.births for o in numbers) - births)
+
+
+def _fired(tables: Tables, births: Paths) -> Paths:
+    """Of spikes that leave in numbers alone, those that have fired.
+
+    A loss compares them with labels, with each other, or with those of other steps: what it makes
+    of them resets no neuron and drives none.
+    """
+    used = tables.arrived | tables.leaving | union(b.fired for b in tables.births.values())
+    found: set[Path] = set()
+    queue, seen = [*births], set[Path]()
+    while queue:
+        b = queue.pop()
+        known = tables.births.get(b)
+        if b in seen or known is None:
+            continue
+        seen.add(b)
+        if b in used or known.left or not known.parents:
+            found.add(b)
+        else:
+            queue += known.parents
+    return frozenset(found)
 
 
 def _is_told(tables: Tables, birth: Path, other: Path) -> bool:
@@ -53,9 +83,9 @@ def _made_of(tables: Tables, births: Paths) -> Paths:
     return births - latches | fired if fired else births
 
 
-def _are_spikes(events: Events) -> bool:
+def _is_spikes(out: Data) -> bool:
     """Whether events leave as spikes do: not as the last state of a loop, nor as many values."""
-    return is_simple(events.values) and not events.last
+    return isinstance(out, Events) and is_simple(out.values) and not out.last
 
 
 def _decided(tables: Tables, births: Paths) -> Paths:

@@ -208,8 +208,7 @@ class Tables:
         self.sites.update((s.path, s) for s in found.sites)
         for birth in found.births:
             self._add_birth(birth)
-        for feed in found.feeds:
-            self._add_feed(feed)
+        self.feeds.update((f.path, f) for f in found.feeds)
         self.arrived |= found.arrived
         self.picked |= found.picked
         self.met.update(dict.fromkeys(found.met))
@@ -223,12 +222,6 @@ class Tables:
         self.births[birth.path] = birth
         for turn in sorted(birth.turns, key=str):
             self.order.setdefault(turn, len(self.order))
-
-    def _add_feed(self, feed: Feed) -> None:
-        """A feed is made of all spikes that enter there, walk after walk."""
-        old = self.feeds.get(feed.path, feed)
-        births, leaves = feed.births | old.births, feed.leaves | old.leaves
-        self.feeds[feed.path] = dataclasses.replace(feed, births=births, leaves=leaves)
 
     def stale(self, before: "Tables", outside: "Tables") -> tuple[Paths, Paths]:
         """Births and feeds of earlier walks of a loop that the last one has not found again.

@@ -188,12 +188,30 @@ def population(value: Data, shape: tuple[int, ...], *, state: bool = False) -> P
     return Population(value.feeds, value.size, shape, value.axes, state, *where, targets=targets)
 
 
+def untaught(info: Data, ctx: Context) -> Data:
+    """A weight that changes, of what it drives itself: layers that teach it are not behind it.
+
+    Errors that come back over weights of their own are such layers.
+    """
+    if info.weight is None:
+        return info
+    own, leaves = frozenset[Path](), info.weight.leaves
+    for feed in info.feeds:
+        site = ctx.site(feed)
+        if site is None or not site.leaves or site.leaves & leaves:
+            own |= {feed}
+    return info.but(feeds=own)
+
+
 def fires(eqn: Any, found: Found, ctx: Context) -> Found:
     """The same finding, where the equation shows its region to be neurons."""
     value = found.outs[0]
     if not isinstance(value, Data) or not value.feeds or ctx.backward:
         return found
-    here = population(value, shape_of(eqn.outvars[0]))
+    region = untaught(value, ctx)
+    if not region.feeds:
+        return found
+    here = population(region, shape_of(eqn.outvars[0]))
     bent = value.but(targets=value.targets | {(Met.BENT, f) for f in value.feeds})
     return found.but(outs=[bent, *found.outs[1:]], neurons=(*found.neurons, here))
 

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from ..axes import SOURCE, WEIGHT
 from ..events import existing, magnitude
-from ..findings import EVENTS, Companions, Context, Found, Operands
+from ..findings import EVENTS, Companions, Context, Found, Key, Operands
 from ..joins import join
 from ..kinds import (
     SPIKE,
@@ -33,7 +34,7 @@ from ..places import union
 from .apart import chosen_by
 from .beside import beside as put_beside
 from .births import elementwise_axes, mixed
-from .chosen import chosen_terms, rows_lost
+from .chosen import chosen_terms, is_slice, rows_lost
 from .combined import logical, refired
 from .contents import spikes_in
 from .gates import gates, is_shared
@@ -42,7 +43,7 @@ from .pairs import pair_in
 from .registry import parameter_of, rule, shape_of, spikes_of, travelling
 from .sets import are_events, kept, same, values_of
 from .sums import added_terms
-from .terms import scaled_terms
+from .terms import changed_weight, scaled, scaled_terms
 
 
 def _selected(eqn: Any, ins: Sequence[Value]) -> list[Value]:
@@ -60,6 +61,9 @@ def _select(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
         return same(cases[decided], 1 + decided)
     if all(isinstance(c, Parameter) for c in cases):
         return _select_parameters(eqn, ins, ctx)
+    chosen = _changed_one(pred, cases)
+    if chosen is not None:
+        return _gated(eqn, ins, ctx, chosen)
     if isinstance(pred, Parameter) and len(cases) == 2 and any(c.opened for c in cases):
         return put_beside(eqn, ins, ctx, chosen_by(pred, (1, 2)))
     cases = list(map(_levels, cases))
@@ -78,6 +82,15 @@ def _decided(pred: Value, cases: Sequence[Value], ctx: Context) -> int | None:
     return int(*pred.values) if pred.values is not None and len(pred.values) == 1 else None
 
 
+def _changed_one(pred: Value, cases: Sequence[Value]) -> int | None:
+    """The case that is a leaf changed by data, where events choose it or zero."""
+    if not isinstance(pred, Events) or len(cases) != 2:
+        return None
+    made = [k for k, c in enumerate(cases) if isinstance(c, Data) and changed_weight(c)]
+    zeros = [k for k, c in enumerate(cases) if c.constant == 0]
+    return made[0] if len(made) == len(zeros) == 1 else None
+
+
 def _all_same(cases: Sequence[Value]) -> bool:
     """Whether all cases are x, or x without its gradient, as `vmap` makes them of a branch."""
     known = all(c.number >= 0 or c.form is not None for c in cases)
@@ -88,15 +101,34 @@ def _select_analog(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
     pred, *cases = ins
     terms, lost = added_terms(cases), None
     if isinstance(pred, Data):
-        gated = chosen_terms(cases, pred, branches=False)
-        settled = not pred.place.is_whole  # of a slice nobody says more which row it scales
-        terms = frozenset(t for t in terms if not (t.is_bare and settled))
-        terms |= frozenset(t for t in gated if t.counted)
+        terms = _terms_by_choice(eqn, terms, pred, cases)
         lost = rows_lost(cases, pred, branches=False)
     found = mixed(eqn, [*cases, *_firing(pred, ctx)], ctx, "data select", terms=terms)
     out = found.outs[0].but(**_choice_axes(eqn, ins))
     beside = travelling(out, lambda ops: _chosen_terms(ops, out))
     return found.but(outs=[out], events=beside, lost=lost, gates=gates([pred], ctx))
+
+
+def _terms_by_choice(
+    eqn: Any, terms: frozenset[Term], pred: Data, cases: Sequence[Value]
+) -> frozenset[Term]:
+    """Products in a choice that data make: where it is that or nothing, the choice scales them."""
+    if any(c.constant == 0 for c in cases):
+        shape = shape_of(eqn.outvars[0])
+        terms = frozenset(t if t.is_bare or t.counted else scaled(t, pred, shape) for t in terms)
+    gated = chosen_terms(cases, pred, branches=False)
+    settled = not pred.place.is_whole  # of a slice nobody says more which row it scales
+    terms = frozenset(t for t in terms if not (t.is_bare and settled))
+    terms |= frozenset(t for t in gated if t.counted)
+    return terms | _scaled_by_choice(eqn, pred, cases)
+
+
+def _scaled_by_choice(eqn: Any, pred: Data, cases: Sequence[Value]) -> frozenset[Term]:
+    """Leaves among other data, of which each event brings a row."""
+    whole = [c for c in cases if isinstance(c, Parameter) and c.weight and not is_slice(c.weight)]
+    terms = union(scaled_terms(eqn, [_choice(pred), c], False) for c in whole if not c.is_mask)
+    flags = ((t, t.axes.flags(WEIGHT) != t.axes.flags(SOURCE)) for t in terms if t.is_open)
+    return frozenset(t for t, spread in flags if spread or t.place.slices)
 
 
 def _firing(pred: Value, ctx: Context) -> list[Value]:
@@ -116,7 +148,15 @@ def _around_zero(case: Value) -> bool:
 
 def _chosen_terms(ops: Operands, out: Value) -> Companions:
     keys = {t.key for t in out.pending}
-    return {k: _chosen(ops, [ops.term(i, k) for i in range(1, len(ops.values))]) for k in keys}
+    cases = range(1, len(ops.values))
+    return {k: _chosen(ops, [_products(ops, i, k) for i in cases]) for k in keys}
+
+
+def _products(ops: Operands, i: int, key: Key) -> Array:
+    """Products under a key in every element of a case, or those that its choice makes of a leaf."""
+    info = ops.infos[i]
+    scaled = isinstance(info, Parameter) and info.leaves == key[0] and not key[2]
+    return existing(ops.values[i]) if scaled else ops.term(i, key)
 
 
 def _chosen(ops: Operands, options: Sequence[Array]) -> Array:
@@ -131,11 +171,19 @@ def _select_parameters(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | 
     numbers = [c.constant for c in cases]
     found = _select_numbers(eqn, pred, numbers, ctx)
     if found is None and (not isinstance(pred, Events) or len(numbers) != 2):
-        return mixed(eqn, ins, ctx, "data select between parameters", enters=False)
+        return _one_or_another(eqn, [_choice(pred), *cases], ctx, None)
     if found is None and 0 in numbers:
         return _gated(eqn, ins, ctx, 1 - numbers.index(0))
     values = united(*(values_of(c) for c in cases))
     return found or _one_or_another(eqn, ins, ctx, values)
+
+
+def _choice(pred: Value) -> Value:
+    """An index that data choose, as what brings the row of a leaf: one event or none."""
+    if not isinstance(pred, Data) or isinstance(pred, Events):
+        return pred
+    known = {f.name: getattr(pred, f.name) for f in dataclasses.fields(Data)}
+    return Events(**known, values=SPIKE, weak=True)
 
 
 def _one_or_another(eqn: Any, ins: Sequence[Value], ctx: Context, values: Values | None) -> Found:
@@ -199,20 +247,20 @@ def _gated(eqn: Any, ins: Sequence[Value], ctx: Context, chosen: int) -> Found:
     """A parameter where spikes say so, else zero."""
     pred, weight = ins[0], ins[1 + chosen]
     assert isinstance(pred, Events)
-    assert isinstance(weight, Parameter)
+    masks = isinstance(weight, Parameter) and weight.is_mask
     axes = elementwise_axes(eqn, [i for i in ins if len(i.axes)])
     out = pred.anew(
         axes=axes,
         **(
-            dict(values=weight.values or None, scale=UNIT, nonneg=True)
-            if weight.is_mask
+            dict(values=values_of(weight) or None, scale=UNIT, nonneg=True)
+            if masks
             else dict(values=None, scale=(1.0, (weight.number,)), nonneg=False)
         ),
-        beside=not weight.is_mask,
+        beside=not masks,
         terms=scaled_terms(eqn, [pred, weight], False),
         weight=provenance([pred, weight], axes, ctx),
     )
-    if weight.is_mask:
+    if masks:
         out = out.but(values=SPIKE)
         return Found([out])
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..axes import COPIED, IDLE, PICKED, REPEATED, SOURCE, VARIES, WEIGHT, Axes, Chosen
+from ..axes import COPIED, IDLE, PICKED, REPEATED, SOURCE, SPREAD, VARIES, WEIGHT, Axes, Chosen
 from ..events import existing
 from ..findings import Companions, Context, Found, Operands, Site, Tap
 from ..kinds import (
@@ -103,7 +103,7 @@ def _moved_pick(eqn: Any, info: Data, index: Sequence[Value], ctx: Context) -> F
         size=min(info.size, float(axes.size(IDLE))),
         held=read_in_steps(info.held, loops, place_of(index, ctx)),
         **_taken(eqn, info, index, key if fewer else None, ctx),
-        weight=None,
+        weight=None if datas(index) else _picked_weight(info, along, shape, key, loops),
         given=NONE,
         targets=targets_in(eqn, [info, *datas(index)], ctx),
     )
@@ -128,6 +128,19 @@ def _picked_term(
     if term.axes.has_any(along, SOURCE):
         place = place.at(key).walked(loops)
     return term.but(axes=_picked_axes(term.axes, shape), place=place, weight=weight)
+
+
+def _picked_weight(
+    info: Data, along: Sequence[int], shape: tuple[int, ...], key: Any, loops: Paths
+) -> Weight | None:
+    """The part of a leaf that data have changed, where an index says which."""
+    weight = info.weight
+    if weight is None or weight.axes.has_any(along, SPREAD):
+        return None
+    place = (
+        weight.place.at(key).walked(loops) if weight.axes.has_any(along, WEIGHT) else weight.place
+    )
+    return replace(weight, axes=_picked_axes(weight.axes, shape), place=place)
 
 
 def _moved(eqn: Any, ops: Operands) -> Companions:

@@ -133,7 +133,9 @@ def moved_value(eqn: Any, info: Data, k: int = 0) -> Data:
     changes = dict[str, Any]()
     weight = info.weight
     if weight is not None:
-        weight = weight.__class__(weight.leaves, carried(eqn, weight.axes, 0, k), weight.place)
+        place = _placed(eqn, weight.place, weight.axes, k, WEIGHT)
+        own = carried(eqn, weight.axes, 0, k)
+        weight = weight.__class__(weight.leaves, own, place, weight.layer)
     if isinstance(info, Events) and info.pair is not None:
         changes["pair"] = info.pair.moved(lambda own: carried(eqn, own, 0, k))
     neurons, steps = (_cut(eqn, info, k, idle=idle) for idle in (False, True))

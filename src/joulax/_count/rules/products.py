@@ -130,6 +130,7 @@ def _weighted(
         neurons=float(min(g.neurons[w], axes.size(IDLE))),
         inputs=g.inputs[w],
         operands=(known_by(data),),
+        nameless=-1 if weight.leaves else ins[w].number,
     )
     arriving = _arriving(eqn, ctx, site, g, w, ins, axes)
     return Found(

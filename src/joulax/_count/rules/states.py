@@ -6,9 +6,9 @@ from typing import Any
 
 from ..axes import IDLE, REPEATED, SOURCE, VARIES, WEIGHT
 from ..joins import join
-from ..kinds import Analog, Data, Events, Parameter, Term, Value, is_simple
+from ..kinds import Analog, Data, Events, Parameter, Term, Value, Weight, is_simple
 from ..places import NONE, Layer, Path, Paths, Place, State
-from .births import population
+from .births import population, untaught
 
 
 def sliced(info: Value, path: Path, length: int) -> Value:
@@ -24,8 +24,16 @@ def sliced(info: Value, path: Path, length: int) -> Value:
         source=info.root,
         place=info.place.walked(loop),
         terms=frozenset(_sliced_term(t, loop) for t in info.terms),
-        weight=None,
+        weight=_sliced_weight(info.weight, loop),
     )
+
+
+def _sliced_weight(weight: Weight | None, loop: Paths) -> Weight | None:
+    """The part of a leaf that data have changed which one step takes; of a gain in time nothing."""
+    if weight is None or not weight.axes.has(0, WEIGHT):
+        return None
+    place = weight.place.walked(loop)
+    return dataclasses.replace(weight, axes=weight.axes.without((0,)), place=place)
 
 
 def _sliced_term(term: Term, loop: Paths) -> Term:
@@ -193,7 +201,7 @@ def _walks(term: Term, path: Path) -> bool:
     return path in (term.weight.place.loops & term.place.loops) | term.stored
 
 
-def _neurons_of(ctx: Any, info: Analog) -> float:
+def _neurons_of(ctx: Any, info: Data) -> float:
     """Neurons whose state this may be: of weights that change, those that they drive.
 
     What nothing but data that met data deliver is learned too.
@@ -221,6 +229,7 @@ def claim_states(ctx: Any, frame: Path, states: Sequence[Value], path: Path) -> 
             continue
         if any(t.counted and _walks(t, path) for t in info.terms) or _by_others(ctx, info, path):
             continue  # a weighted sum that the loop adds up term by term
+        info = untaught(info, ctx)
         size, driven = _neurons_of(ctx, info), any(map(ctx.site, info.feeds))
         if size and driven and any(s[:-1] == path for s in info.held):
             ctx.claim(population(info.but(size=size), info.axes.shape, state=True), frame)

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ..axes import SOURCE, WEIGHT, Axes, delivered, either
+from ..axes import SOURCE, SPREAD, WEIGHT, Axes, delivered, either
 from ..events import existing
 from ..findings import Companions, Context, Found, Operands, Site, Tap
 from ..kinds import Analog, Data, Events, Leaves, Parameter, Term, Value, Weight, term_axes
@@ -29,23 +29,20 @@ def broadcast(ops: Operands, i: int, counts: Array | None) -> Array:
 def scaled_terms(eqn: Any, ins: Sequence[Value], divide: bool) -> frozenset[Term]:
     """Terms of a product: those of its operands, scaled, and perhaps a new one."""
     shape = shape_of(eqn.outvars[0])
-    found: set[Term] = set()
-    for i, d in enumerate(ins):
-        other = ins[1 - i]
-        if not isinstance(d, Data) or (divide and i == 1):
-            continue
-        new = _new(d, other, shape) if isinstance(other, Parameter) else set[Term]()
-        around = frozenset(t.name for t in new)
-        scaled = {_scaled(t, other, shape) for t in d.terms}
-        found |= {t if t.counted else t.but(inside=t.inside | around) for t in scaled} | new
-    return frozenset(found)
+    pairs = [(d, ins[1 - i]) for i, d in enumerate(ins) if not (divide and i == 1)]
+    data = [(d, other) for d, other in pairs if isinstance(d, Data)]
+    new = union(frozenset(_new(d, other, shape)) for d, other in data)
+    around = frozenset(t.name for t in new)
+    old = (scaled(t, other, shape) for d, other in data for t in d.terms)
+    return new | {t if t.counted else t.but(inside=t.inside | around) for t in old}
 
 
 def _fit(axes: Axes, shape: tuple[int, ...]) -> Axes:
     return axes if axes.shape == shape else Axes.of(shape)
 
 
-def _scaled(term: Term, other: Value, shape: tuple[int, ...]) -> Term:
+def scaled(term: Term, other: Value, shape: tuple[int, ...]) -> Term:
+    """A product that another factor scales."""
     axes = _fit(term.axes, shape)
     if other.axes.shape != shape:
         return term.but(axes=axes)
@@ -81,20 +78,52 @@ def walked(term: Term, other: Data) -> Term:
     return term.but(source=other.root, place=other.place) if spread else term
 
 
-def _new(d: Data, p: Parameter, shape: tuple[int, ...]) -> set[Term]:
-    weight = None if p.is_mask else p.weight
+def _new(d: Data, p: Value, shape: tuple[int, ...]) -> set[Term]:
+    """The product of data and a leaf, or of data and a leaf that other data have changed."""
+    weight = changed_weight(p) if isinstance(p, Data) else _own_weight(p)
     if weight is None:
         return set()
-    if not (any(weight.axes.flags(WEIGHT)) or p.place.slices or p.place.loops):
+    if not (any(weight.axes.flags(WEIGHT)) or weight.place.slices or weight.place.loops):
         return set()
     axes = term_axes(_fit(weight.axes, shape), _fit(d.axes, shape))
     one_to_one = axes.flags(WEIGHT) == axes.flags(SOURCE)
+    if isinstance(p, Data) and not _scales_changed(_fit(weight.axes, shape), axes, d):
+        return set()
     decay = one_to_one and bool(d.held) and not d.place.slices
     name = (p.number, d.number)
     found = Term(weight, d.root, d.place, axes, isinstance(d, Events), decay=decay, name=name)
     if d.place.is_combined and not found.is_spread:
         found = found.but(source=d.number, place=Place())
     return {found}
+
+
+def _scales_changed(weight: Axes, axes: Axes, d: Data) -> bool:
+    """Whether data scale a leaf that others have changed: each element other elements of it.
+
+    What meets one to one is a gate, and what has samples of its own meets data of those samples.
+    """
+    along = [a for a, changed in enumerate(weight.flags(SPREAD)) if not changed]
+    sources, weights = axes.flags(SOURCE), axes.flags(WEIGHT)
+    samples = all(sources[a] for a in range(len(axes)) if a not in along)
+    return samples and (bool(d.place.slices) or any(sources[a] != weights[a] for a in along))
+
+
+def _own_weight(p: Value) -> Weight | None:
+    """The leaf that a parameter is; masks are none."""
+    return p.weight if isinstance(p, Parameter) and not p.is_mask else None
+
+
+def changed_weight(data: Data) -> Weight | None:
+    """The leaf that data are, where others have changed it: by learning, noise, rounding.
+
+    Data that a leaf scales are none, and neither are rows that data pick.
+    """
+    weight = data.weight
+    if weight is None or not any(weight.axes.flags(WEIGHT)):
+        return None
+    scaled = any(t.is_open and t.weight.leaves & weight.leaves for t in data.terms)
+    bare = any(t.is_bare for t in data.terms)
+    return None if scaled and not bare else weight
 
 
 def thinned(ops: Operands, out: Value) -> Companions:
@@ -109,7 +138,7 @@ def _thinned(ops: Operands, term: Term) -> Any:
         for t in info.pending:
             if t.weight.leaves <= term.weight.leaves and t.key[1:] == term.key[1:]:
                 return ops.term(i, t.key) * others
-    i = 0 if isinstance(ops.infos[0], Data) else 1
+    i = 0 if isinstance(ops.infos[0], Data) and ops.infos[0].number != term.name[0] else 1
     return ops.there(i) * existing(ops.values[1 - i])
 
 
