@@ -57,6 +57,17 @@ def test_a_slice_that_takes_everything_is_the_same_weight():
 # -- parameters that are summed, that gate, that compare -------------------------------------------
 
 
+SCALE = np.arange(1, H + 1, dtype=np.float32)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_slices_of_a_weight_that_a_constant_scales_stay_slices(first):
+    scaled = lambda w: SCALE[None] * w if first else w * SCALE[None]
+    f = lambda p, x: x @ scaled(p["w"][0]) + x @ scaled(p["w"][1])
+    record = unchanged(f, dict(w=jnp.stack([W, 2 * W])), X)["w"]
+    assert (float(record.synapses), record.updates) == (2 * N * H, None)
+
+
 def test_sums_of_weights_are_weights():
     account = unchanged(lambda w, x: (x * w.sum(1)).sum(1), W, X)
     assert float(account["w"].mac) == float(X.sum())

@@ -40,6 +40,7 @@ from .registry import (
     site_of,
     travelling,
 )
+from .terms import changed_weight
 
 
 def _index_key(ins: Sequence[Value]) -> tuple[Any, ...]:
@@ -60,6 +61,11 @@ def _picked_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
 def _pick(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Elements picked by an index: of data they move, of a leaf they are a look-up, for now."""
     info, index = ins[0], [i for i in ins[1:]]
+    changed = changed_weight(info) if isinstance(info, Data) and datas(index) else None
+    if changed is not None:
+        where = dict[str, Any](place=changed.place, layer=changed.layer)
+        leaf = Parameter(changed.axes, leaves=changed.leaves, **where)
+        return _look_up(eqn, leaf, index, ctx)
     if isinstance(info, Data):
         return _taken_apart(eqn, ins, ctx) or _moved_pick(eqn, info, index, ctx)
     assert isinstance(info, Parameter)

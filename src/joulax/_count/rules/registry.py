@@ -156,11 +156,17 @@ def parameter_of(ins: Sequence[Value], shape: tuple[int, ...], **fields: Any) ->
     loops = union(i.place.loops for i in found if i not in scales)  # a schedule picks no elements
     known: dict[str, Any] = dict(
         leaves=union(i.leaves for i in large),
-        place=(large[0].place if large else Place()).walked(loops),
+        place=_one_place(large).walked(loops),
         layer=layer_of(large),
         outside=any(i.outside for i in found),
     )
     return Parameter(_parameter_axes(found, shape), **(known | fields))
+
+
+def _one_place(parts: Sequence[Parameter]) -> Place:
+    """Which elements of its leaves a product is made of: those of the first that is a slice."""
+    sliced = (p.place for p in parts if not p.place.is_whole)
+    return next(sliced, parts[0].place if parts else Place())
 
 
 def _naming(found: Sequence[Parameter]) -> list[Parameter]:

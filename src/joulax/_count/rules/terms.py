@@ -80,7 +80,7 @@ def walked(term: Term, other: Data) -> Term:
 
 def _new(d: Data, p: Value, shape: tuple[int, ...]) -> set[Term]:
     """The product of data and a leaf, or of data and a leaf that other data have changed."""
-    weight = changed_weight(p) if isinstance(p, Data) else _own_weight(p)
+    weight = leaf_of(p)
     if weight is None:
         return set()
     if not (any(weight.axes.flags(WEIGHT)) or weight.place.slices or weight.place.loops):
@@ -108,8 +108,10 @@ def _scales_changed(weight: Axes, axes: Axes, d: Data) -> bool:
     return samples and (bool(d.place.slices) or any(sources[a] != weights[a] for a in along))
 
 
-def _own_weight(p: Value) -> Weight | None:
-    """The leaf that a parameter is; masks are none."""
+def leaf_of(p: Value) -> Weight | None:
+    """The leaf that a parameter is, masks are none, or that data have changed."""
+    if isinstance(p, Data):
+        return changed_weight(p)
     return p.weight if isinstance(p, Parameter) and not p.is_mask else None
 
 
