@@ -135,12 +135,12 @@ def test_a_weight_that_branches_hand_on_as_it_is():
 # -- plasticity ------------------------------------------------------------------------------------
 
 
-def test_a_row_that_learns_from_its_own_layer_keeps_name_and_synapses():
-    """The change is what the layer itself has fired, not a layer of other weights."""
+@pytest.mark.parametrize("post", [lambda i: spike(i - LOW), lambda i: i])
+def test_a_row_that_learns_from_its_own_layer_keeps_name_and_synapses(post):
+    """The change is what the layer itself delivers or fires, not a layer of other weights."""
 
     def f(w, x):
-        post = spike(x[0] @ w - LOW)
-        return spike(x @ w.at[0].add(f32(0.25) * post) - LOW)
+        return spike(x @ w.at[0].add(f32(0.25) * post(x[0] @ w)) - LOW)
 
     account = unchanged(f, W, X)
     assert [str(k) for k in account] == ["w"]
