@@ -104,6 +104,32 @@ def test_spikes_beside_a_pattern(how):
     assert float(account["w"].spikes) == fired(X).sum()
 
 
+def test_bits_that_a_leaf_masks_one_by_one_are_no_weights():
+    """Each number has a mask of its own: nothing meets what another one meets."""
+
+    def f(p, x):
+        return ((x & p["bits"]) > 0).astype(jnp.float32) @ p["w"]
+
+    p = dict(bits=jnp.asarray([1, 2, 3, 0, 1], jnp.int32), w=W)
+    x = jnp.asarray([1, 1, 2, 3, 3], jnp.int32)
+    account = unchanged(f, p, x)
+    assert [str(k) for k, r in account.items() if r.synapses is not None] == ["w"]
+    assert float(account["w"].ac) == np.count_nonzero(np.asarray(x) & [1, 2, 3, 0, 1]) * H
+
+
+@pytest.mark.parametrize("gathered", ["any", "all"])
+def test_what_any_row_of_a_mask_lets_through(gathered):
+    """Columns that any row opens are a mask too: spikes behind it are added to others."""
+    opened = lambda m: getattr(jnp, gathered)(m > 0, 0).astype(jnp.float32)
+
+    def f(w, s, t):
+        return (s * opened(jnp.asarray(CELLS)) + t) @ w
+
+    record = unchanged(f, W, X[0], X[1], spikes=(1, 2))["w"]
+    there = np.asarray(opened(CELLS))
+    assert float(record.ac) == ((np.asarray(X[0]) * there).sum() + float(X[1].sum())) * H
+
+
 # -- winners ---------------------------------------------------------------------------------------
 
 
