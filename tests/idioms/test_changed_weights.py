@@ -114,6 +114,31 @@ def test_a_weight_is_what_data_have_made_of_it(changed, used):
 GAINS = {
     "a bias, with samples": lambda p, x, k: ((x + p["b"][None])[:, None] * k[None]).sum(-1),
     "positions, gated": lambda p, x, k: ((x + p["p"]) * k).sum(-1),
+    "positions, masked": lambda p, x, k: ((x + p["p"]) * k[:, :1]).sum(0),
+    "positions, pooled": lambda p, x, k: (jax.nn.softmax(k.sum(-1))[:, None] * (x + p["p"])).sum(0),
+    "positions, squashed": lambda p, x, k: (jnp.tanh(x - p["p"]) * k[:, :1]).sum(0),
+    "positions with each other": lambda p, x, k: (lambda q: (q[:, None] * q[None]).sum(-1))(
+        x + p["p"]
+    ),
+    "positions, picked": lambda p, x, k: (x + p["p"])[jnp.argmax(k[:, 0])],
+    "positions, sorted": lambda p, x, k: (x + p["p"])[jnp.argsort(k[:, 0])].sum(0),
+    "a token": lambda p, x, k: ((p["p"][0] + x[0])[None] * k).sum(-1),
+    "a ceiling": lambda p, x, k: jnp.where(x > p["b"][None], p["b"][None], x).mean(-1),
+    "a first state": lambda p, x, k: jax.vmap(
+        lambda x, k: lax.scan(
+            lambda h, now: ((h := KEPT * h + now[0]), (h * now[1]).sum()), p["b"], (x, k)
+        )[1]
+    )(jnp.stack([x, k]), jnp.stack([k, x])),
+    "a gated first state": lambda p, x, k: jax.vmap(
+        lambda x, k: lax.scan(
+            lambda h, now: (
+                (h := (1 - now[0]) * h + now[0] * jnp.tanh(now[0])),
+                (h[:, None] * now[1][None]).sum(0),
+            ),
+            p["b"],
+            (x, k),
+        )[1]
+    )(jnp.stack([x, k]), jnp.stack([k, x])),
     "a bias, pooled": lambda p, x, k: ((x + p["b"][None]) * jax.nn.softmax(k.sum(-1))[:, None]).sum(
         0
     ),

@@ -281,3 +281,12 @@ def test_a_nameless_weight_drawn_in_every_step_is_one_layer(looped):
     (record,) = unchanged(f, f32(0), X, spikes=1).values()
     found = (float(record.neurons), float(record.updates), float(record.synapses))
     assert found == (H, H * T, N * H)
+
+
+def test_a_nameless_weight_and_its_transpose_are_one():
+    def f(_, x):
+        basis = drawn(0, N, H)
+        return spike(x @ basis - LOW) @ basis.T
+
+    (record,) = unchanged(f, f32(0), X, spikes=1).values()
+    assert float(record.synapses) == N * H

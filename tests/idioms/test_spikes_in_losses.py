@@ -104,6 +104,40 @@ def test_a_loss_that_a_loop_adds_up():
     assert float(record.spikes) == float(fired(dict(w=W), X).sum())
 
 
+OWN = {
+    "not twice in a row": lambda o, u, before, ever: o * (1 - before),
+    "chosen": lambda o, u, before, ever: jnp.where(before > 0, 0, o),
+    "the smaller": lambda o, u, before, ever: jnp.minimum(o, 1 - before),
+    "once": lambda o, u, before, ever: o * (1 - ever),
+    "a winner": lambda o, u, before, ever: o * jax.nn.one_hot(u.argmax(), H, dtype=jnp.float32),
+    "the largest": lambda o, u, before, ever: o * (u == u.max()).astype(jnp.float32),
+}
+NUMBERS = {
+    "mean": jnp.mean,
+    "rates": lambda o: -jax.nn.log_softmax(o.sum(0))[LABEL],
+    "log softmax": LOSSES["log softmax"],
+}
+
+
+@pytest.mark.parametrize("looped", [True, False])
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("own", OWN)
+def test_a_mask_of_their_own_state_is_theirs_whatever_leaves(own, number, looped):
+    def net(p, xs):
+        def step(c, x):
+            u, before, ever = c
+            u = KEPT * u + x @ p["w"]
+            o = OWN[own](spike(u - LIMIT), u, before, ever)
+            return (u * (1 - o), o, jnp.maximum(ever, o)), o
+
+        zeros = jnp.zeros(H, jnp.float32)
+        return over_steps(step, (zeros, zeros, zeros), xs, looped)
+
+    p = dict(w=W)
+    record = count(lambda p, xs: NUMBERS[number](net(p, xs)), weights=0, spikes=1)(p, X)[1]["w"]
+    assert float(record.spikes) == float(net(p, X).sum()) > 0
+
+
 def test_what_a_refractory_time_lets_through_has_fired():
     """A mask of the neurons' own state is theirs, also where nothing but a loss sees the spikes."""
 

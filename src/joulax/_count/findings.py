@@ -172,6 +172,7 @@ class Birth:
     given: Paths = NONE  # analog arguments that were compared
     layer: Path | None = None
     complement: bool = False  # where its parents are not
+    masked: bool = False  # its parents, by a mask of the population's own state
     left: bool = False  # its parents were born in a custom derivative, and leave it here
     here: "Population | None" = None  # what was compared for equality, neurons if these arrive
 

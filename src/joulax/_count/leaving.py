@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from .axes import IDLE
+from .findings import Birth
 from .kinds import Data, Events, is_simple
 from .losses import losses
 from .places import Path, Paths, union
@@ -37,7 +38,8 @@ def _fired(tables: Tables, births: Paths) -> Paths:
     """Of spikes that leave in numbers alone, those that have fired.
 
     A loss compares them with labels, with each other, or with those of other steps: what it makes
-    of them resets no neuron and drives none.
+    of them resets no neuron and drives none. A mask of the neurons' own state is theirs, where they
+    fire: not behind the loop that they fire in.
     """
     used = tables.arrived | tables.leaving | union(b.fired for b in tables.births.values())
     found: set[Path] = set()
@@ -48,11 +50,17 @@ def _fired(tables: Tables, births: Paths) -> Paths:
         if b in seen or known is None:
             continue
         seen.add(b)
-        if b in used or known.left or not known.parents:
+        if b in used or known.left or not known.parents or _has_fired_there(tables, known):
             found.add(b)
         else:
             queue += known.parents
     return frozenset(found)
+
+
+def _has_fired_there(tables: Tables, birth: Birth) -> bool:
+    """Whether a mask of their own state lets spikes through, in the frame where they are born."""
+    parents = [tables.births[p] for p in birth.parents if p in tables.births]
+    return birth.masked and all(p.frame == birth.frame for p in parents)
 
 
 def _is_told(tables: Tables, birth: Path, other: Path) -> bool:

@@ -127,8 +127,13 @@ def _scaled_by_choice(eqn: Any, pred: Data, cases: Sequence[Value]) -> frozenset
     """Leaves among other data, of which each event brings a row."""
     whole = [c for c in cases if isinstance(c, Parameter) and c.weight and not is_slice(c.weight)]
     terms = union(scaled_terms(eqn, [_choice(pred), c], False) for c in whole if not c.is_mask)
-    flags = ((t, t.axes.flags(WEIGHT) != t.axes.flags(SOURCE)) for t in terms if t.is_open)
-    return frozenset(t for t, spread in flags if spread or t.place.slices)
+    return frozenset(t for t in terms if t.is_open and (_is_wider(t) or t.place.slices))
+
+
+def _is_wider(term: Term) -> bool:
+    """Whether an element of the source meets several of the leaf: no ceiling, token or gain."""
+    both = zip(term.axes.flags(WEIGHT), term.axes.flags(SOURCE), strict=True)
+    return any(w and not s for w, s in both)
 
 
 def _firing(pred: Value, ctx: Context) -> list[Value]:

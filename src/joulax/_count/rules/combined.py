@@ -38,7 +38,8 @@ def logical(
     again = other or before or _meets(spikes, kept, out, ctx)
     if again and is_simple(values) and not _have_fired(ins, spikes, out):
         forms = births_in(ins) & out.births
-        return refired(eqn, ctx, out, forms or out.births, complement=other)
+        masked = bool(before) or (_are_others(spikes, ctx) and _is_masked(spikes, out, ctx))
+        return refired(eqn, ctx, out, forms or out.births, complement=other, masked=masked)
     return Found([out])
 
 
@@ -88,13 +89,23 @@ def _meets(spikes: Sequence[Events], kept: Sequence[Events], out: Events, ctx: C
 
     Pooling brings parts of one population together; there they have fired already.
     """
-    masks = births_in(spikes) - out.births
-    if masks and ctx.own_mask(masks, out.births):
-        return True
-    if len(out.births) > 1:
+    if _is_masked(spikes, out, ctx):
         return True
     own = [d for d in kept if d.births]
     return len({d.number for d in own}) > 1 and len({d.part for d in own}) == 1
+
+
+def _are_others(spikes: Sequence[Events], ctx: Context) -> bool:
+    """Whether these are different spikes, and not some and what was made of them."""
+    every = union(s.births for s in spikes)
+    made = {b.path for b in ctx.births(every) if b.parents and b.parents <= every}
+    return len({s.births - made for s in spikes} - {NONE}) > 1
+
+
+def _is_masked(spikes: Sequence[Events], out: Events, ctx: Context) -> bool:
+    """Whether spikes meet others: a mask that their neurons' own state says, or other spikes."""
+    masks = births_in(spikes) - out.births
+    return bool(masks and ctx.own_mask(masks, out.births)) or len(out.births) > 1
 
 
 def refired(
@@ -104,6 +115,7 @@ def refired(
     forms: Paths,
     *,
     complement: bool = False,
+    masked: bool = False,
     events: Callable[[Operands], Any] | None = None,
 ) -> Found:
     """Spikes of one population combined: they fire here, for the last time so far.
@@ -117,7 +129,7 @@ def refired(
     feeds, weak = union(b.feeds for b in known), all(b.weak for b in known)
     weak = weak or is_integer(eqn.invars[0])
     birth = birth_at(eqn, ctx, out.axes, feeds, forms, NONE, weak, **same_where(known))
-    birth = dataclasses.replace(birth, complement=complement)
+    birth = dataclasses.replace(birth, complement=complement, masked=masked)
     out = out.but(births=frozenset((ctx.path,)))
     made = taps(ctx, out, birth, events=events)
     return found.but(outs=[out], births=(birth,), taps=made)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ..axes import COPIED, SPREAD, VARIES, WEIGHT, Axes, combined, either
+from ..axes import COPIED, MET, SPREAD, VARIES, WEIGHT, Axes, combined, either
 from ..findings import Context
 from ..kinds import Data, Leaves, Parameter, Value, Weight, layer_of, shared
 from ..places import Place, union
@@ -21,7 +21,8 @@ def provenance(ins: Sequence[Value], axes: Axes, ctx: Context) -> Weight | None:
     for d in (i for i in ins if isinstance(i, Data)):
         if d.weight is None and _is_delivered(d, found, leaves, ctx):
             return None
-        found = _spread(found, d.axes)
+        met = d.weight is None and _is_raw(d, found, ctx)
+        found = _spread(found.marked(MET, range(len(found))) if met else found, d.axes)
     return Weight(leaves, found, parts[0].place, layer_of(parts))
 
 
@@ -55,6 +56,28 @@ def _is_delivered(data: Data, weight: Axes, leaves: Leaves, ctx: Context) -> boo
 def _is_own(labels: int) -> bool:
     """Whether elements along an axis differ, and were not only copied there."""
     return bool(labels & VARIES) and not labels & COPIED
+
+
+def _is_raw(d: Data, weight: Axes, ctx: Context, deep: int = 8) -> bool:
+    """Whether data meet a leaf one to one and are no change of it: inputs, states, activations.
+
+    Changes are the same for rows or columns, are drawn, come from layers, or are products: of
+    what is before a synapse and what is behind it.
+    """
+    pairs = zip(weight.flags(WEIGHT), d.axes.flags(VARIES), strict=False)
+    fills = d.axes.shape == weight.shape and all(v or not w for w, v in pairs)
+    if not fills or d.random or d.feeds:
+        return False
+    made = ctx.maker(d.number) if deep else None
+    if made is None:
+        return True
+    inner, name = [i for i in made[1] if isinstance(i, Data)], made[0].primitive.name
+    each = [_is_raw(i, weight, ctx, deep - 1) for i in inner]
+    if name in ("gather", "dot_general"):
+        return False
+    if name in ("mul", "div"):
+        return all(each)
+    return any(each) if all(i.axes.shape == weight.shape for i in inner) else True
 
 
 def _weights(ins: Sequence[Value]) -> list[Weight]:

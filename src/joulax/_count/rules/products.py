@@ -130,7 +130,7 @@ def _weighted(
         neurons=float(min(g.neurons[w], axes.size(IDLE))),
         inputs=g.inputs[w],
         operands=(known_by(data),),
-        nameless=-1 if weight.leaves else ins[w].number,
+        nameless=-1 if weight.leaves else _unmoved(ins[w].number, ctx),
     )
     arriving = _arriving(eqn, ctx, site, g, w, ins, axes)
     return Found(
@@ -142,6 +142,15 @@ def _weighted(
         weight=g.places[w] if g.fixed else None,
         fanout=(ctx.path, Fanout(lambda value: g.fanout(w, value, ()), arriving.existing)),
     )
+
+
+def _unmoved(number: int, ctx: Context) -> int:
+    """The number of a weight before its axes were moved: `B` and `B.T` are one."""
+    made = ctx.maker(number)
+    while made is not None and made[0].primitive.name in ("transpose", "reshape", "squeeze"):
+        number = made[1][0].number
+        made = ctx.maker(number)
+    return number
 
 
 def known_by(data: Data) -> frozenset[int]:

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ..axes import SOURCE, SPREAD, WEIGHT, Axes, delivered, either
+from ..axes import MET, SOURCE, SPREAD, WEIGHT, Axes, delivered, either
 from ..events import existing
 from ..findings import Companions, Context, Found, Operands, Site, Tap
 from ..kinds import Analog, Data, Events, Leaves, Parameter, Term, Value, Weight, term_axes
@@ -105,7 +105,7 @@ def _scales_changed(weight: Axes, axes: Axes, d: Data) -> bool:
     along = [a for a, changed in enumerate(weight.flags(SPREAD)) if not changed]
     sources, weights = axes.flags(SOURCE), axes.flags(WEIGHT)
     samples = all(sources[a] for a in range(len(axes)) if a not in along)
-    return samples and (bool(d.place.slices) or any(sources[a] != weights[a] for a in along))
+    return samples and (bool(d.place.slices) or any(weights[a] and not sources[a] for a in along))
 
 
 def leaf_of(p: Value) -> Weight | None:
@@ -118,10 +118,11 @@ def leaf_of(p: Value) -> Weight | None:
 def changed_weight(data: Data) -> Weight | None:
     """The leaf that data are, where others have changed it: by learning, noise, rounding.
 
-    Data that a leaf scales are none, and neither are rows that data pick.
+    Data that a leaf scales are none, nor are rows that data pick, nor data that a leaf was added
+    to: positions, biases, the first value of a state.
     """
     weight = data.weight
-    if weight is None or not any(weight.axes.flags(WEIGHT)):
+    if weight is None or not any(weight.axes.flags(WEIGHT)) or any(weight.axes.flags(MET)):
         return None
     scaled = any(t.is_open and t.weight.leaves & weight.leaves for t in data.terms)
     bare = any(t.is_bare for t in data.terms)
