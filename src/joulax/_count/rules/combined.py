@@ -35,12 +35,12 @@ def logical(
     kept = strong if masks and strong else spikes
     births, before = _masked(kept, strong, ctx) if masks else (births_in(kept), NONE)
     out = _combined(eqn, spikes, strong, births, ctx, values).but(**fields)
-    again = other or before or _meets(spikes, kept, out, ctx)
-    if again and is_simple(values) and not _have_fired(ins, spikes, out):
-        forms = births_in(ins) & out.births
-        masked = bool(before) or (_are_others(spikes, ctx) and _is_masked(spikes, out, ctx))
-        return refired(eqn, ctx, out, forms or out.births, complement=other, masked=masked)
-    return Found([out])
+    again = bool(other or before) or _meets(spikes, kept, out, ctx)
+    if not (again and is_simple(values)) or _have_fired(ins, spikes, out):
+        return Found([out])
+    forms = births_in(ins) & out.births or out.births
+    masked = bool(before) | _are_others(spikes, out, ctx)
+    return refired(eqn, ctx, out, forms, complement=other, masked=masked)
 
 
 def _masked(kept: Sequence[Events], strong: Sequence[Events], ctx: Context) -> tuple[Paths, Paths]:
@@ -95,8 +95,10 @@ def _meets(spikes: Sequence[Events], kept: Sequence[Events], out: Events, ctx: C
     return len({d.number for d in own}) > 1 and len({d.part for d in own}) == 1
 
 
-def _are_others(spikes: Sequence[Events], ctx: Context) -> bool:
-    """Whether these are different spikes, and not some and what was made of them."""
+def _are_others(spikes: Sequence[Events], out: Events, ctx: Context) -> bool:
+    """Whether other spikes mask these, and not what was made of the same ones."""
+    if not _is_masked(spikes, out, ctx):
+        return False
     every = union(s.births for s in spikes)
     made = {b.path for b in ctx.births(every) if b.parents and b.parents <= every}
     return len({s.births - made for s in spikes} - {NONE}) > 1

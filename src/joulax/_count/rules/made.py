@@ -21,8 +21,7 @@ def provenance(ins: Sequence[Value], axes: Axes, ctx: Context) -> Weight | None:
     for d in (i for i in ins if isinstance(i, Data)):
         if d.weight is None and _is_delivered(d, found, leaves, ctx):
             return None
-        met = d.weight is None and _is_raw(d, found, ctx)
-        found = _spread(found.marked(MET, range(len(found))) if met else found, d.axes)
+        found = _spread(_met(found, d, ctx), d.axes)
     return Weight(leaves, found, parts[0].place, layer_of(parts))
 
 
@@ -58,26 +57,48 @@ def _is_own(labels: int) -> bool:
     return bool(labels & VARIES) and not labels & COPIED
 
 
+def _met(weight: Axes, d: Data, ctx: Context) -> Axes:
+    """Those of a weight, marked where data have met it that are no change of it."""
+    raw = d.weight is None and _is_raw(d, weight, ctx)
+    return weight.marked(MET, range(len(weight))) if raw else weight
+
+
 def _is_raw(d: Data, weight: Axes, ctx: Context, deep: int = 8) -> bool:
     """Whether data meet a leaf one to one and are no change of it: inputs, states, activations.
 
     Changes are the same for rows or columns, are drawn, come from layers, or are products: of
     what is before a synapse and what is behind it.
     """
-    pairs = zip(weight.flags(WEIGHT), d.axes.flags(VARIES), strict=False)
-    fills = d.axes.shape == weight.shape and all(v or not w for w, v in pairs)
-    if not fills or d.random or d.feeds:
+    if not _fills(d, weight) or d.random or d.feeds:
         return False
     made = ctx.maker(d.number) if deep else None
     if made is None:
         return True
-    inner, name = [i for i in made[1] if isinstance(i, Data)], made[0].primitive.name
-    each = [_is_raw(i, weight, ctx, deep - 1) for i in inner]
+    return _is_made_raw(
+        made[0].primitive.name, [i for i in made[1] if isinstance(i, Data)], weight, ctx, deep - 1
+    )
+
+
+def _is_made_raw(name: str, inner: Sequence[Data], weight: Axes, ctx: Context, deep: int) -> bool:
+    """The same of data that an equation has made of others."""
     if name in ("gather", "dot_general"):
         return False
+    each = [_is_raw(i, weight, ctx, deep) for i in inner]
     if name in ("mul", "div"):
         return all(each)
-    return any(each) if all(i.axes.shape == weight.shape for i in inner) else True
+    return any(each) or not all(_fits(i, weight) for i in inner)
+
+
+def _fits(d: Data, weight: Axes) -> bool:
+    return d.axes.shape == weight.shape
+
+
+def _fills(d: Data, weight: Axes) -> bool:
+    """Whether data differ along all axes along which a leaf does."""
+    if not _fits(d, weight):
+        return False
+    pairs = zip(weight.flags(WEIGHT), d.axes.flags(VARIES), strict=True)
+    return all(varies or not own for own, varies in pairs)
 
 
 def _weights(ins: Sequence[Value]) -> list[Weight]:
