@@ -473,7 +473,8 @@ def main() -> None:
                 print(
                     f"{result} {mutant.place}: {mutant.old} → {mutant.new}   {source}", flush=True
                 )
-    print(table(rows))
+    if rows:
+        print(table(rows))
 
 
 if __name__ == "__main__":

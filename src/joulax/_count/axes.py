@@ -17,8 +17,8 @@ OWN = 16  # of a value: data of their own have met its copies along the axis
 WEIGHT = 1  # of a term: the weight varies along the axis
 SOURCE = 2  # of a term: what it scales varies along the axis
 PICKED = 4  # of a term: along it data pick rows of the weight, one for each sample or step
-MET = 32  # of a weight: data that nobody made of others were added to it, one to one
 SPREAD = 8  # of a weight: it is the same along the axis, data that it was combined with are not
+MET = 32  # of a weight: data that are no change of it have met it one to one, an activation has
 
 
 @dataclass(frozen=True)

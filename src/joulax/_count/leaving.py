@@ -17,7 +17,7 @@ def leave(tables: Tables, outs: Sequence[Data]) -> None:
     In a membrane, and in the last state of a loop, are spikes that nobody else may have counted:
     resets, latches and traces are of neurons whose spikes leave or arrive anyway.
     """
-    spikes = union(o.births for o in outs if _is_spikes(o))
+    spikes = union(o.births for o in outs if _are_spikes(o))
     tables.leaving = _made_of(tables, _decided(tables, spikes))
     living = tables.living()
     others = _made_of(tables, _decided(tables, _left(tables, outs)))
@@ -29,7 +29,7 @@ def leave(tables: Tables, outs: Sequence[Data]) -> None:
 
 def _left(tables: Tables, outs: Sequence[Data]) -> Paths:
     """Spikes that leave in any output: in numbers alone, as they have fired."""
-    numbers = [o for o in outs if o.axes.size(IDLE) <= 1 and not _is_spikes(o)]
+    numbers = [o for o in outs if o.axes.size(IDLE) <= 1 and not _are_spikes(o)]
     births = union(o.births for o in outs if o not in numbers)
     return births | _fired(tables, union(o.births for o in numbers) - births)
 
@@ -91,7 +91,7 @@ def _made_of(tables: Tables, births: Paths) -> Paths:
     return births - latches | fired if fired else births
 
 
-def _is_spikes(out: Data) -> bool:
+def _are_spikes(out: Data) -> bool:
     """Whether events leave as spikes do: not as the last state of a loop, nor as many values."""
     return isinstance(out, Events) and is_simple(out.values) and not out.last
 

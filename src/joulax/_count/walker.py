@@ -179,7 +179,8 @@ class Walker:
         self, plan: Plan, eqn: Any, path: Path, ins: Sequence[Value], out: Value, k: int
     ) -> Value:
         if out.number >= 0:
-            return self._numbered(out, ())  # perhaps born anew, where it leaves a derivative
+            self.values[out.number] = out  # perhaps born anew, where it leaves a derivative
+            return out
         if isinstance(out, Data) and out.weight and out.weight.axes.shape != out.axes.shape:
             out = out.but(weight=None)  # an extremum over weighted data
         if eqn.effects or any(i.number < 0 for i in ins):

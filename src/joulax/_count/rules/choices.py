@@ -187,8 +187,13 @@ def _choice(pred: Value) -> Value:
     """An index that data choose, as what brings the row of a leaf: one event or none."""
     if not isinstance(pred, Data) or isinstance(pred, Events):
         return pred
-    known = {f.name: getattr(pred, f.name) for f in dataclasses.fields(Data)}
-    return Events(**known, values=SPIKE, weak=True)
+    return _as_events(pred, values=SPIKE, weak=True)
+
+
+def _as_events(data: Data, **fields: Any) -> Events:
+    """The same data, known to be events."""
+    known: dict[str, Any] = {f.name: getattr(data, f.name) for f in dataclasses.fields(Data)}
+    return Events(**known, **fields)
 
 
 def _one_or_another(eqn: Any, ins: Sequence[Value], ctx: Context, values: Values | None) -> Found:
@@ -249,7 +254,7 @@ def _fired_again(eqn: Any, levels: Events, found: Found | None, ctx: Context) ->
 
 
 def _gated(eqn: Any, ins: Sequence[Value], ctx: Context, chosen: int) -> Found:
-    """A parameter where spikes say so, else zero."""
+    """A parameter, or a leaf that data have changed, where spikes say so; else zero."""
     pred, weight = ins[0], ins[1 + chosen]
     assert isinstance(pred, Events)
     masks = isinstance(weight, Parameter) and weight.is_mask
@@ -303,8 +308,7 @@ def _levels(case: Value) -> Value:
     """Data with few values, none of them zero, as they are beside a zero."""
     if not isinstance(case, Analog) or case.values is None:
         return case
-    known = {f.name: getattr(case, f.name) for f in dataclasses.fields(Data)}
-    return Events(**known, values=case.values, scale=None, nonneg=min(case.values) > 0)
+    return _as_events(case, values=case.values, scale=None, nonneg=min(case.values) > 0)
 
 
 def _magnitude(ops: Operands) -> Any:

@@ -96,7 +96,7 @@ def _meets(spikes: Sequence[Events], kept: Sequence[Events], out: Events, ctx: C
 
 
 def _are_others(spikes: Sequence[Events], out: Events, ctx: Context) -> bool:
-    """Whether other spikes mask these, and not what was made of the same ones."""
+    """Whether spikes that meet are others, and not some and what was made of them."""
     if not _is_masked(spikes, out, ctx):
         return False
     every = union(s.births for s in spikes)

@@ -16,7 +16,7 @@ from .chosen import through
 from .combined import logical
 from .declared import declared_synapses
 from .pairs import pair_in
-from .registry import because, from_parameters, is_integer, parameter_of, rule, shape_of, spikes_of
+from .registry import because, is_integer, parameter_of, rule, shape_of, spikes_of
 from .sets import kept, mapped, minus, negative, same, values_of
 
 # Elementwise work that makes a region of currents a population of neurons.
@@ -269,12 +269,6 @@ def _activation(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     return fires(eqn, through(eqn, ins, ctx, f"`{eqn.primitive.name}` of data"), ctx)
 
 
-def _drawn(eqn: Any, ins: Sequence[Value]) -> list[Value]:
-    """Elements of draws differ, however small the key that they are made of."""
-    made = zip(from_parameters(eqn, ins), eqn.outvars, strict=True)
-    return [p.but(axes=_varied(v)) for p, v in made]
-
-
 KEYS = ("random_seed", "random_wrap", "prng_seed", "threefry2x32")  # the last: of a raw key
 
 
@@ -282,7 +276,6 @@ KEYS = ("random_seed", "random_wrap", "prng_seed", "threefry2x32")  # the last: 
     *"iota rng_bit_generator rng_uniform random_seed random_bits random_wrap random_unwrap".split(),
     *"random_split random_fold_in threefry2x32 random_clone create_token empty empty2".split(),
     *"threefry4x32 philox2x32 philox4x32 prng_seed prng_split prng_random_bits prng_join".split(),
-    parameters=_drawn,
     elementwise=True,
 )
 def _draw(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:

@@ -40,7 +40,7 @@ from .registry import (
     site_of,
     travelling,
 )
-from .terms import changed_weight
+from .terms import leaf_of
 
 
 def _index_key(ins: Sequence[Value]) -> tuple[Any, ...]:
@@ -61,16 +61,12 @@ def _picked_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
 def _pick(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Elements picked by an index: of data they move, of a leaf they are a look-up, for now."""
     info, index = ins[0], [i for i in ins[1:]]
-    changed = changed_weight(info) if isinstance(info, Data) and datas(index) else None
-    if changed is not None:
-        where = dict[str, Any](place=changed.place, layer=changed.layer)
-        leaf = Parameter(changed.axes, leaves=changed.leaves, **where)
+    leaf = leaf_of(info) if datas(index) else None
+    if leaf is not None:
         return _look_up(eqn, leaf, index, ctx)
     if isinstance(info, Data):
         return _taken_apart(eqn, ins, ctx) or _moved_pick(eqn, info, index, ctx)
     assert isinstance(info, Parameter)
-    if info.leaves and not info.is_mask:
-        return _look_up(eqn, info, index, ctx)
     cause = data_of(mixed(eqn, datas(index), ctx, "data pick a constant", enters=False)).cause
     axes = varied(shape_of(eqn.outvars[0]))
     if info.values is not None and info.values <= TERNARY:
@@ -213,7 +209,7 @@ def _again(eqn: Any, companion: Array, ops: Operands) -> Array:
     return eqn.primitive.bind(companion, *ops.values[1:], **params)
 
 
-def _look_up(eqn: Any, table: Parameter, index: Sequence[Value], ctx: Context) -> Found:
+def _look_up(eqn: Any, table: Weight, index: Sequence[Value], ctx: Context) -> Found:
     """Rows of a leaf picked by data: read, and if they are summed, synapses."""
     shape = shape_of(eqn.outvars[0])
     chosen = datas(index)[0]
@@ -277,13 +273,13 @@ def _row_axes(eqn: Any, shape: tuple[int, ...]) -> list[int]:
 
 
 def _lookup_site(
-    eqn: Any, ctx: Context, table: Parameter, chosen: Data, shape: tuple[int, ...]
+    eqn: Any, ctx: Context, table: Weight, chosen: Data, shape: tuple[int, ...]
 ) -> Site:
     cause = chosen.cause or because(eqn, "an index made of data")
     return site_of(
         eqn,
         ctx,
-        Weight(table.leaves, table.axes, table.place, table.layer),
+        table,
         spiking=False,
         cause=cause,
         dense=0.0,

@@ -4,6 +4,7 @@ Events stay events and move along, terms keep whose products they are.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..axes import COPIED, IDLE, SOURCE, VARIES, WEIGHT, Axes, Cut
@@ -134,8 +135,7 @@ def moved_value(eqn: Any, info: Data, k: int = 0) -> Data:
     weight = info.weight
     if weight is not None:
         place = _placed(eqn, weight.place, weight.axes, k, WEIGHT)
-        own = carried(eqn, weight.axes, 0, k)
-        weight = weight.__class__(weight.leaves, own, place, weight.layer)
+        weight = replace(weight, axes=carried(eqn, weight.axes, 0, k), place=place)
     if isinstance(info, Events) and info.pair is not None:
         changes["pair"] = info.pair.moved(lambda own: carried(eqn, own, 0, k))
     neurons, steps = (_cut(eqn, info, k, idle=idle) for idle in (False, True))
@@ -168,10 +168,5 @@ def _moved_term(eqn: Any, term: Term, k: int) -> Term:
     return term.but(
         axes=carried(eqn, term.axes, 0, k),
         place=_placed(eqn, term.place, term.axes, k, SOURCE),
-        weight=term.weight.__class__(
-            term.weight.leaves,
-            term.weight.axes,
-            _placed(eqn, term.weight.place, term.axes, k, WEIGHT),
-            term.weight.layer,
-        ),
+        weight=replace(term.weight, place=_placed(eqn, term.weight.place, term.axes, k, WEIGHT)),
     )
