@@ -145,6 +145,75 @@ GAINS = {
 }
 
 
+STANDARD = {
+    "all together": lambda x: (x - x.mean()) / x.std(),
+    "row by row": lambda x: (x - x.mean(-1, keepdims=True)) / x.std(-1, keepdims=True),
+    "by the largest": lambda x: x / x.max(),
+    "by a column": lambda x: x * x[:, :1],
+}
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+@pytest.mark.parametrize("standard", STANDARD)
+def test_standardised_data_with_positions_are_no_weights(standard, chosen):
+    """Tokens, their positions and a mask of the padding."""
+
+    def f(p, x, mask):
+        here = STANDARD[standard](x) + p["p"]
+        return (jnp.where(mask > 0, here, 0) if chosen else mask * here).sum(0)
+
+    p, mask = dict(p=jnp.ones((T, N), jnp.float32)), f32([[1], [0], [1], [1], [0]])
+    account = unchanged(f, p, f32(RNG.normal(size=(T, N))), mask)
+    assert not any(r.synapses is not None for r in account.values())
+
+
+PUSHED = {
+    "shifted": lambda s, q: jnp.concatenate([s[1:], q[None]]),
+    "set": lambda s, q: s.at[1].set(q),
+    "rolled": lambda s, q: jnp.roll(s, 1, 0).at[0].set(q),
+    "chosen": lambda s, q: jnp.where((jnp.arange(3) == 1)[:, None], q[None], s),
+    "updated": lambda s, q: lax.dynamic_update_slice(s, q[None], (1, 0)),
+}
+
+
+@pytest.mark.parametrize("pushed", PUSHED)
+def test_a_memory_that_begins_as_a_leaf_is_no_weight(pushed):
+    def f(p, x, y):
+        def step(s, now):
+            s = PUSHED[pushed](s, now[0])
+            return s, (s * now[1][None]).sum(-1)
+
+        return lax.scan(step, p["s"], (x, y))[1]
+
+    account = unchanged(f, dict(s=jnp.ones((3, N), jnp.float32)), X / 2, X[::-1] / 3)
+    assert not any(r.synapses is not None for r in account.values())
+
+
+DECAYS = {
+    "chosen by data": lambda p, q: jnp.exp(q[:, None] * p["a"]),
+    "learned": lambda p, q: jax.nn.sigmoid(p["a"]),
+    "none": lambda p, q: f32(0.9),
+}
+
+
+@pytest.mark.parametrize("decay", DECAYS)
+def test_a_state_space_has_the_neurons_that_its_inputs_drive(decay):
+    """Its decay scales the state one to one."""
+
+    def f(p, x):
+        def step(h, q):
+            h = DECAYS[decay](p, q) * h + q[:, None] * (q @ p["b"])[None]
+            return h, (h * (q @ p["c"])[None]).sum(-1)
+
+        return lax.scan(step, jnp.zeros((N, 3), jnp.float32), x)[1]
+
+    leaf = jnp.ones((N, 3), jnp.float32)
+    account = unchanged(f, dict(a=-leaf, b=leaf, c=leaf), X + 1)
+    assert [str(k) for k in account] == ["b", "c"]
+    assert [float(r.mac) for r in account.values()] == [3 * N * T] * 2
+    assert float(account["b"].updates) == 3 * T
+
+
 @pytest.mark.parametrize("gain", GAINS)
 def test_data_to_which_leaves_are_added_are_no_weights(gain):
     p = dict(b=jnp.ones(N, jnp.float32), p=jnp.ones((T, N), jnp.float32))

@@ -9,7 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ..axes import COPIED, IDLE, OWN, REPEATED, VARIES, Axes, combined, either, regional
+from ..axes import COPIED, IDLE, MET, OWN, REPEATED, VARIES, Axes, combined, either, regional
 from ..events import events_of, graded, once
 from ..exact import Sum
 from ..findings import EVENTS, Birth, Context, Feed, Found, Operands, Population, Tap, is_reduced
@@ -193,7 +193,7 @@ def untaught(info: Data, ctx: Context) -> Data:
 
     Errors that come back over weights of their own are such layers.
     """
-    if info.weight is None:
+    if info.weight is None or any(info.weight.axes.flags(MET)):
         return info
     own, leaves = frozenset[Path](), info.weight.leaves
     for feed in info.feeds:

@@ -38,9 +38,9 @@ from .chosen import chosen_terms, is_slice, rows_lost
 from .combined import logical, refired
 from .contents import spikes_in
 from .gates import gates, is_shared
-from .made import provenance
+from .made import among, provenance
 from .pairs import pair_in
-from .registry import parameter_of, rule, shape_of, spikes_of, travelling
+from .registry import data_of, parameter_of, rule, shape_of, spikes_of, travelling
 from .sets import are_events, kept, same, values_of
 from .sums import added_terms
 from .terms import changed_weight, scaled, scaled_terms
@@ -104,7 +104,9 @@ def _select_analog(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
         terms = _terms_by_choice(eqn, terms, pred, cases)
         lost = rows_lost(cases, pred, branches=False)
     found = mixed(eqn, [*cases, *_firing(pred, ctx)], ctx, "data select", terms=terms)
-    out = found.outs[0].but(**_choice_axes(eqn, ins))
+    out = data_of(found).but(**_choice_axes(eqn, ins))
+    if out.weight is not None:
+        out = out.but(weight=among(out.weight, [c for c in cases if isinstance(c, Data)]))
     beside = travelling(out, lambda ops: _chosen_terms(ops, out))
     return found.but(outs=[out], events=beside, lost=lost, gates=gates([pred], ctx))
 

@@ -139,7 +139,7 @@ def _beside(eqn: Any, ins: Sequence[Value], ctx: Context) -> Put | None:
 
 def _learned(state: Value, updates: Value, ctx: Context) -> dict[str, Any]:
     """The leaf that is changed here, if nothing but one is."""
-    weight = of_parts((state, updates), state.axes, ctx)
+    weight = of_parts((state, updates), state.axes, ctx, added=True)
     return {} if weight is None else dict(weight=weight)
 
 

@@ -1,6 +1,7 @@
 """The weights that values are made of, leaf by leaf: masked, noisy, learned."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ..axes import COPIED, MET, SPREAD, VARIES, WEIGHT, Axes, combined, either
 from ..findings import Context
@@ -25,8 +26,13 @@ def provenance(ins: Sequence[Value], axes: Axes, ctx: Context) -> Weight | None:
     return Weight(leaves, found, parts[0].place, layer_of(parts))
 
 
-def of_parts(parts: Sequence[Value], axes: Axes, ctx: Context) -> Weight | None:
-    """The leaf that parts of it, some of them changed, are together: a weight that is learned."""
+def of_parts(
+    parts: Sequence[Value], axes: Axes, ctx: Context, *, added: bool = False
+) -> Weight | None:
+    """The leaf that parts of it, some of them changed, are together: a weight that is learned.
+
+    What is not `added` to a part stands in its place: a memory that began as a leaf.
+    """
     weights, changed = _weights(parts), [p for p in parts if isinstance(p, Data)]
     leaves = shared(w.leaves for w in weights)
     if not (leaves and changed) or axes.size(0) != ctx.elements(leaves):
@@ -34,7 +40,23 @@ def of_parts(parts: Sequence[Value], axes: Axes, ctx: Context) -> Weight | None:
     if any(_is_driven(p, leaves, ctx) for p in changed):
         return None
     own = axes.relabelled(lambda s: WEIGHT if s & VARIES else 0)
-    return Weight(leaves, own, Place(), shared(w.layer for w in weights))
+    found = Weight(leaves, own, Place(), shared(w.layer for w in weights))
+    return _as_parts(found if added else among(found, changed), weights)
+
+
+def _as_parts(weight: Weight, parts: Sequence[Weight]) -> Weight:
+    """A weight, marked as any of its parts is."""
+    met = any(any(w.axes.flags(MET)) for w in parts)
+    return _marked(weight) if met else weight
+
+
+def among(weight: Weight, data: Sequence[Data]) -> Weight:
+    """A leaf, or data where they stand in its place, marked if some do that are not made of it."""
+    return _marked(weight) if any(d.weight is None for d in data) else weight
+
+
+def _marked(weight: Weight) -> Weight:
+    return replace(weight, axes=weight.axes.marked(MET, range(len(weight.axes))))
 
 
 def _is_driven(part: Data, leaves: Leaves, ctx: Context) -> bool:
@@ -69,7 +91,7 @@ def _is_raw(d: Data, weight: Axes, ctx: Context, deep: int = 8) -> bool:
     Changes are the same for rows or columns, are drawn, come from layers, or are products: of
     what is before a synapse and what is behind it.
     """
-    if not _fills(d, weight) or d.random or d.feeds:
+    if not _fills(d, weight) or d.random:
         return False
     made = ctx.maker(d.number) if deep else None
     if made is None:
@@ -83,9 +105,10 @@ def _is_made_raw(name: str, inner: Sequence[Data], weight: Axes, ctx: Context, d
     """The same of data that an equation has made of others."""
     if name in ("gather", "dot_general"):
         return False
-    each = [_is_raw(i, weight, ctx, deep) for i in inner]
     if name in ("mul", "div"):
-        return all(each)
+        inner = [i for i in inner if _fills(i, weight)]  # others are gains: samples, rows, columns
+        return bool(inner) and all(_is_raw(i, weight, ctx, deep) for i in inner)
+    each = [_is_raw(i, weight, ctx, deep) for i in inner]
     return any(each) or not all(_fits(i, weight) for i in inner)
 
 
