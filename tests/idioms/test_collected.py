@@ -48,8 +48,8 @@ def either_way(v, row, x, i, g):
 # what a step makes of its state; the kind of its products; how often each row arrives
 SCALED = {
     "of two": (lambda v, row, x, i, g: v + x[i] * g * row, "mac", X),
-    "of two, the other way": (lambda v, row, x, i, g: v + x[i] * (g * row), "mac", X),
-    "of two, the leaf first": (lambda v, row, x, i, g: v + (g * row) * x[i], "mac", X),
+    "of two, the other way": (lambda v, row, x, i, g: v + x[i] * (g * row), "ac", X),
+    "of two, the leaf first": (lambda v, row, x, i, g: v + (g * row) * x[i], "ac", X),
     "less the mean": (lambda v, row, x, i, g: v + (x[i] - 2 * x.mean()) * row, "mac", X * 0 + 1),
     "over the norm": (lambda v, row, x, i, g: v + x[i] / jnp.sqrt((x * x).sum()) * row, "mac", X),
     "a neighbour": (lambda v, row, x, i, g: v + x[i] * x[(i + 1) % 8] * row, "ac", X * AFTER),
@@ -81,7 +81,7 @@ CHOSEN = {
     ),
     "a scaled row": (
         lambda v, row, x, i, g: lax.cond(x[i] > 0, lambda v: v + g * row, same, v),
-        "mac",
+        "ac",
         X,
     ),
     "two of them": (

@@ -65,6 +65,14 @@ class Axes:
         """Elements along the factors that lack a label."""
         return math.prod(n for dim in self.dims for n, labels in dim if not labels & without)
 
+    def count(self, label: int) -> int:
+        """Elements along the factors that carry a label."""
+        return math.prod(n for dim in self.dims for n, labels in dim if labels & label)
+
+    def labels(self, axes: Iterable[int]) -> int:
+        """Every label that a factor of some axes carries."""
+        return _any(tuple(factor for a in axes for factor in self.dims[a]))
+
     def moved(self, permutation: Iterable[int]) -> "Axes":
         """Axes in another order, some perhaps left out."""
         return Axes(tuple(self.dims[i] for i in permutation))

@@ -39,13 +39,14 @@ def _join_parameters(a: Parameter, b: Parameter) -> Parameter:
         place=a.place if a.place == b.place else Place(("either",), a.place.loops | b.place.loops),
         layer=a.layer if a.layer == b.layer else None,
         outside=a.outside or b.outside,
+        buffer=a.buffer and b.buffer,
     )
 
 
 def _join_start(p: Parameter, d: Data) -> Data:
     """A parameter, perhaps the start of a state, or data."""
     axes = either(d.axes, p.axes)
-    own = d.weight if d.weight and p.leaves else None
+    own = d.weight if d.weight and p.leaves and not p.buffer else None
     weight = None if own is None else dataclasses.replace(own, leaves=own.leaves | p.leaves)
     d = d.anew(axes=axes, weight=weight)
     if not isinstance(d, Events):

@@ -166,6 +166,7 @@ class Parameter(Value):
     place: Place = Place()  # which elements of the leaves
     layer: Layer | None = None  # the scan over layers that slices it
     outside: bool = False  # closed over, where weights were declared
+    buffer: bool = False  # zeros and ones, closed over: a weight only where a product has no other
     scale: tuple[int, ...] = ()
 
     @property

@@ -100,6 +100,11 @@ class Place:
         """Whether these are slices of several values, and none of those."""
         return bool(self.slices) and isinstance(self.slices[-1], Several)
 
+    def ends(self, other: "Place") -> bool:
+        """Whether another array was sliced in the same way, at last, or this one is whole."""
+        own = len(self.slices)
+        return self.loops <= other.loops and other.slices[len(other.slices) - own :] == self.slices
+
     def differs(self, other: "Place", carried: Paths) -> bool:
         """Whether these are other elements; `carried` are loops between the two."""
         return self.slices != other.slices or bool(self.loops & carried)

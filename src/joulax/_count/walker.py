@@ -303,10 +303,12 @@ class Walker:
         key = ("const", id(value) if owned else identity(value))
         known = parameter(shape) if _abstract(value) else constant(value)
         if known.constant is not None:  # equal ones of a leaf are a synapse each
-            own = known.but(leaves=leaves, axes=parameter(shape).axes) if leaves else known
+            axes = parameter(shape).axes if leaves else known.axes
+            own = known.but(leaves=leaves, axes=axes, buffer=known.is_mask)
             kept = self.declared or not leaves
         else:
-            own, kept = known.but(values=SPIKE, leaves=leaves), self._masks(value, leaves)
+            own = known.but(values=SPIKE, leaves=leaves, buffer=True)
+            kept = self._masks(value, leaves)
         if kept:
             self.constants.add(self.number(*key), value)
             return self._numbered(own, key)

@@ -27,7 +27,7 @@ from .contents import (
     united_fields,
 )
 from .gates import resets
-from .made import provenance
+from .made import leaf_of, provenance
 from .registry import because, data_of, shape_of, source_of, spikes_of, travelling
 
 
@@ -84,7 +84,7 @@ def common(eqn: Any, ins: Sequence[Value], ctx: Context) -> dict[str, Any]:
         part=_one_part(fed or data),
         turns=union(d.turns for d in data),
         births=births - own,
-        weight=provenance(ins, axes, ctx),
+        weight=provenance(ins, axes, ctx, masked=eqn.primitive.name == "mul"),
         held=held_in(data),
         fired=union(d.fired for d in data) | own,
         given=union(d.given for d in data),
@@ -229,7 +229,8 @@ def born(
     parents: Paths = NONE,
     **fields: Any,
 ) -> Found:
-    """Spikes are born here, of the region that was compared."""
+    """Spikes are born here, of the region that was compared: or the signs of a leaf."""
+    ins = unmasked(ins, ctx)
     found = mixed(eqn, ins, ctx, text)
     made = common(eqn, ins, ctx)
     copied = made["axes"].wholly(COPIED)
@@ -239,7 +240,7 @@ def born(
     where = {k: made[k] for k in ("part", "turns", "held", "fired")}
     more = where | dict(given=made["given"])
     birth = birth_at(eqn, ctx, made["axes"], feeds, parents, made["births"], weak, **more)
-    kept = {k: made[k] for k in ("axes", "held", "random")} | same_source(datas(ins))
+    kept = {k: made[k] for k in ("axes", "held", "random", "weight")} | same_source(datas(ins))
     values: dict[str, Any] = {"values": SPIKE, "nonneg": True, **kept, **fields}
     spikes = Events(
         cause=because(eqn, text),
@@ -261,6 +262,21 @@ def born(
         neurons=() if weak or seen is None or ctx.own_echo(feeds) else (seen,),
         met=found.met,
     )
+
+
+def unmasked(ins: Sequence[Value], ctx: Context) -> list[Value]:
+    """Leaves that data have changed, without the comparisons that have masked them: no spikes."""
+    return [_unmasked(i, ctx) for i in ins]
+
+
+def _unmasked(value: Value, ctx: Context) -> Value:
+    if not isinstance(value, Data) or leaf_of(value) is None or value.feeds:
+        return value
+    if any(b.feeds for b in ctx.births(value.births)):
+        return value
+    fields: dict[str, Any] = {f.name: getattr(value, f.name) for f in dataclasses.fields(Data)}
+    fields["births"] = NONE
+    return Analog(**fields)
 
 
 def _competing(axes: Axes, size: float, copied: Sequence[bool]) -> Axes:

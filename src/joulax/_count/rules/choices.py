@@ -33,35 +33,36 @@ from ..kinds import (
 from ..places import union
 from .apart import chosen_by
 from .beside import beside as put_beside
-from .births import elementwise_axes, mixed
+from .births import elementwise_axes, mixed, unmasked
 from .chosen import chosen_terms, is_slice, rows_lost
 from .combined import logical, refired
 from .contents import spikes_in
 from .gates import gates, is_shared
-from .made import among, provenance
+from .made import among, leaf_of, provenance
 from .pairs import pair_in
 from .registry import data_of, parameter_of, rule, shape_of, spikes_of, travelling
 from .sets import are_events, kept, same, values_of
 from .sums import added_terms
-from .terms import changed_weight, scaled, scaled_terms
+from .terms import scaled, scaled_terms, scales
 
 
 def _selected(eqn: Any, ins: Sequence[Value]) -> list[Value]:
     shape = shape_of(eqn.outvars[0])
-    chosen = parameter_of(ins[1:], shape, values=_all_values(ins[1:]))
+    named = ins[1:] if any(i.leaves for i in ins[1:] if isinstance(i, Parameter)) else ins
+    chosen = parameter_of(named, shape, values=_all_values(ins[1:]))
     return [chosen.but(axes=parameter_of(ins, shape).axes)]  # it varies where the choice does
 
 
 @rule("select_n", parameters=_selected, elementwise=True)
 def _select(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """A choice: by parameters a mask, by spikes a product or a reset."""
-    pred, *cases = ins
+    pred, *cases = ins = [ins[0], *unmasked(ins[1:], ctx)]
     decided = len(cases) - 1 if _all_same(cases) else _decided(pred, cases, ctx)
     if decided is not None:
         return same(cases[decided], 1 + decided)
     if all(isinstance(c, Parameter) for c in cases):
         return _select_parameters(eqn, ins, ctx)
-    chosen = _changed_one(pred, cases)
+    chosen = _changed_one(eqn, pred, cases)
     if chosen is not None:
         return _gated(eqn, ins, ctx, chosen)
     if isinstance(pred, Parameter) and len(cases) == 2 and any(c.opened for c in cases):
@@ -82,11 +83,11 @@ def _decided(pred: Value, cases: Sequence[Value], ctx: Context) -> int | None:
     return int(*pred.values) if pred.values is not None and len(pred.values) == 1 else None
 
 
-def _changed_one(pred: Value, cases: Sequence[Value]) -> int | None:
+def _changed_one(eqn: Any, pred: Value, cases: Sequence[Value]) -> int | None:
     """The case that is a leaf changed by data, where events choose it or zero."""
     if not isinstance(pred, Events) or len(cases) != 2:
         return None
-    made = [k for k, c in enumerate(cases) if isinstance(c, Data) and changed_weight(c)]
+    made = [k for k, c in enumerate(cases) if isinstance(c, Data) and scales(eqn, pred, c)]
     zeros = [k for k, c in enumerate(cases) if c.constant == 0]
     return made[0] if len(made) == len(zeros) == 1 else None
 
@@ -107,6 +108,8 @@ def _select_analog(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
     out = data_of(found).but(**_choice_axes(eqn, ins))
     if out.weight is not None:
         out = out.but(weight=among(out.weight, [c for c in cases if isinstance(c, Data)]))
+    elif leaf_of(pred) is not None:  # the signs of a leaf, or where it is
+        out = out.but(weight=provenance(ins, out.axes, ctx))
     beside = travelling(out, lambda ops: _chosen_terms(ops, out))
     return found.but(outs=[out], events=beside, lost=lost, gates=gates([pred], ctx))
 
@@ -270,7 +273,7 @@ def _gated(eqn: Any, ins: Sequence[Value], ctx: Context, chosen: int) -> Found:
         ),
         beside=not masks,
         terms=scaled_terms(eqn, [pred, weight], False),
-        weight=provenance([pred, weight], axes, ctx),
+        weight=provenance([pred, weight], axes, ctx, masked=True),
     )
     if masks:
         out = out.but(values=SPIKE)

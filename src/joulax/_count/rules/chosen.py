@@ -11,6 +11,7 @@ from ..findings import Companions, Context, Found, Key, Operands
 from ..kinds import BARE, Data, Parameter, Term, Value, Weight
 from ..places import NONE, Place, union
 from .births import datas, mixed
+from .made import leaf_of
 from .registry import travelling
 from .terms import together, walked
 
@@ -20,9 +21,23 @@ def bare_terms(ins: Sequence[Value], *, travels: bool = False) -> frozenset[Term
 
     In a branch that data choose it `travels` on until the choice is known.
     """
-    weights = [i.weight for i in ins if isinstance(i, Parameter) and not i.is_mask and i.weight]
-    sliced = [w for w in weights if is_slice(w) and len(datas(ins)) == 1]
-    return frozenset(_row(w, BARE, Place(), counted=not travels) for w in sliced)
+    rows = rows_in(ins) if travels else [i for i in rows_in(ins) if isinstance(i, Parameter)]
+    weights = [w for w in map(leaf_of, rows) if w is not None]
+    return frozenset(_row(w, BARE, Place(), counted=not travels) for w in weights)
+
+
+def rows_in(ins: Sequence[Value]) -> list[Value]:
+    """Slices of a leaf, changed by data perhaps, among the operands of a sum with other data."""
+    rows = list(filter(is_row, ins))
+    others = [i for i in ins if i not in rows]
+    return rows if others and (datas(others) or others[0].constant == 0) else []
+
+
+def is_row(value: Value) -> bool:
+    """Whether a value is a slice of a leaf, changed by data perhaps, but not chosen by any."""
+    leaf = leaf_of(value)
+    chosen = isinstance(value, Data) and any(t.is_row for t in value.terms)
+    return leaf is not None and is_slice(leaf) and not chosen
 
 
 def is_slice(weight: Weight) -> bool:
@@ -80,7 +95,8 @@ def _scaled(weight: Weight, index: Data, counted: bool) -> Term:
 def rows_of(ops: Operands, i: int, key: Key) -> Array:
     """Products under a key in every element of operand i, or a row that is added as it is."""
     info, (leaves, _, is_bare) = ops.infos[i], key
-    row = is_bare and isinstance(info, Parameter) and info.leaves == leaves
+    leaf = leaf_of(info) if is_bare and info in rows_in(ops.infos) else None
+    row = leaf is not None and leaf.leaves == leaves
     return existing(ops.values[i]) if row else ops.term(i, key)
 
 

@@ -11,6 +11,7 @@ from ..places import NONE
 from .births import born, datas
 from .chosen import through
 from .combined import logical
+from .made import leaf_of
 from .registry import is_integer, parameter_of, rule, shape_of
 from .sets import kept, mapped, same, values_of
 
@@ -100,4 +101,4 @@ def _above_zero(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     spikes = a if above else b if below else None
     if not isinstance(spikes, Events):
         return None
-    return Found([_any_event(spikes).but(weight=None)])
+    return Found([_any_event(spikes).but(weight=leaf_of(spikes))])

@@ -75,8 +75,7 @@ def positions(
 
 def _varied(term: Term) -> int:
     """Elements of a leaf that a product has."""
-    axes = term.weight.axes
-    return math.prod(n for n, own in zip(axes.shape, axes.flags(WEIGHT), strict=True) if own)
+    return min(term.weight.axes.count(WEIGHT), term.axes.count(WEIGHT))
 
 
 def real_layer(terms: Sequence[Term], added: Paths) -> Layer | None:

@@ -30,6 +30,7 @@ from ..places import NONE, Paths, read_in_steps, union
 from .births import datas, mixed, placed_births
 from .combined import firing
 from .contents import arrived, births_in, loops_of, loops_over, place_of, targets_in
+from .made import leaf_of
 from .parts import piece
 from .registry import (
     because,
@@ -40,7 +41,6 @@ from .registry import (
     site_of,
     travelling,
 )
-from .terms import leaf_of
 
 
 def _index_key(ins: Sequence[Value]) -> tuple[Any, ...]:
@@ -91,11 +91,10 @@ def _winners(eqn: Any, found: Found, index: Sequence[Data], ctx: Context) -> Fou
 
 
 def _moved_pick(eqn: Any, info: Data, index: Sequence[Value], ctx: Context) -> Found:
-    shape = shape_of(eqn.outvars[0])
-    axes = _picked_axes(info.axes, shape)
+    axes = _picked_axes(eqn, info.axes)
     key, loops = _index_key(index), loops_over(index)
     along = _picked_along(eqn, info.axes.shape)
-    terms = frozenset(_picked_term(t, along, shape, key, loops) for t in info.terms)
+    terms = frozenset(_picked_term(eqn, t, along, key, loops) for t in info.terms)
     fewer = axes.size(IDLE) < info.axes.size(IDLE) and not datas(index)
     out = info.anew(
         axes=axes,
@@ -105,7 +104,7 @@ def _moved_pick(eqn: Any, info: Data, index: Sequence[Value], ctx: Context) -> F
         size=min(info.size, float(axes.size(IDLE))),
         held=read_in_steps(info.held, loops, place_of(index, ctx)),
         **_taken(eqn, info, index, key if fewer else None, ctx),
-        weight=None if datas(index) else _picked_weight(info, along, shape, key, loops),
+        weight=None if datas(index) else _picked_weight(eqn, info, along, key, loops),
         given=NONE,
         targets=targets_in(eqn, [info, *datas(index)], ctx),
     )
@@ -120,20 +119,18 @@ def _picked_along(eqn: Any, shape: tuple[int, ...]) -> list[int]:
     return [a for a, (n, few) in enumerate(zip(shape, taken, strict=True)) if few < n]
 
 
-def _picked_term(
-    term: Term, along: Sequence[int], shape: tuple[int, ...], key: Any, loops: Paths
-) -> Term:
+def _picked_term(eqn: Any, term: Term, along: Sequence[int], key: Any, loops: Paths) -> Term:
     """A product that is picked: of other elements of its leaf and source, as they differ there."""
     weight, place = term.weight, term.place
     if term.axes.has_any(along, WEIGHT):
         weight = replace(weight, place=weight.place.at(key).walked(loops))
     if term.axes.has_any(along, SOURCE):
         place = place.at(key).walked(loops)
-    return term.but(axes=_picked_axes(term.axes, shape), place=place, weight=weight)
+    return term.but(axes=_picked_axes(eqn, term.axes), place=place, weight=weight)
 
 
 def _picked_weight(
-    info: Data, along: Sequence[int], shape: tuple[int, ...], key: Any, loops: Paths
+    eqn: Any, info: Data, along: Sequence[int], key: Any, loops: Paths
 ) -> Weight | None:
     """The part of a leaf that data have changed, where an index says which."""
     weight = info.weight
@@ -142,7 +139,7 @@ def _picked_weight(
     place = (
         weight.place.at(key).walked(loops) if weight.axes.has_any(along, WEIGHT) else weight.place
     )
-    return replace(weight, axes=_picked_axes(weight.axes, shape), place=place)
+    return replace(weight, axes=_picked_axes(eqn, weight.axes), place=place)
 
 
 def _moved(eqn: Any, ops: Operands) -> Companions:
@@ -192,13 +189,17 @@ def _along(axes: Axes, places: Sequence[np.ndarray], idle: bool) -> Chosen | Non
     return None if found == tuple(range(math.prod(sizes))) else Chosen(found, sizes)
 
 
-def _picked_axes(axes: Axes, shape: tuple[int, ...]) -> Axes:
-    return axes.resized(shape) if len(shape) == len(axes) else Axes.of(shape, _labels(axes))
-
-
-def _labels(axes: Axes) -> int:
-    every = [s for dim in axes.dims for n, s in dim if n != 1]
-    return every[0] if every and all(s == every[0] for s in every) else VARIES
+def _picked_axes(eqn: Any, axes: Axes) -> Axes:
+    """Axes of what is picked: windows keep theirs, the others are where the places differ."""
+    shape = shape_of(eqn.outvars[0])
+    if eqn.primitive.name == "dynamic_slice":
+        return axes.resized(shape)
+    found = eqn.params["dimension_numbers"]
+    gone = {*found.collapsed_slice_dims, *found.operand_batching_dims}
+    kept = iter(axes.moved(a for a in range(len(axes)) if a not in gone).dims)
+    labels = axes.labels({*found.start_index_map, *found.operand_batching_dims})
+    windows = {d: next(kept) for d in found.offset_dims}
+    return Axes(tuple(windows.get(d, ((n, labels),)) for d, n in enumerate(shape))).resized(shape)
 
 
 def _again(eqn: Any, companion: Array, ops: Operands) -> Array:

@@ -140,7 +140,7 @@ def _beside(eqn: Any, ins: Sequence[Value], ctx: Context) -> Put | None:
 def _learned(state: Value, updates: Value, ctx: Context) -> dict[str, Any]:
     """The leaf that is changed here, if nothing but one is."""
     weight = of_parts((state, updates), state.axes, ctx, added=True)
-    return {} if weight is None else dict(weight=weight)
+    return {} if weight is None else dict(weight=weight, axes=state.axes)
 
 
 def _landed_region(eqn: Any, values: Sequence[Data]) -> dict[str, Any]:

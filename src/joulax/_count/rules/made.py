@@ -1,29 +1,75 @@
 """The weights that values are made of, leaf by leaf: masked, noisy, learned."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from ..axes import COPIED, MET, SPREAD, VARIES, WEIGHT, Axes, combined, either
+from ..axes import COPIED, MET, SOURCE, SPREAD, VARIES, WEIGHT, Axes, combined, either
 from ..findings import Context
-from ..kinds import Data, Leaves, Parameter, Value, Weight, layer_of, shared
-from ..places import Place, union
+from ..kinds import Data, Events, Leaves, Parameter, Term, Value, Weight, layer_of, shared
+from ..places import NONE, Place, union
 
 
-def provenance(ins: Sequence[Value], axes: Axes, ctx: Context) -> Weight | None:
+def provenance(
+    ins: Sequence[Value], axes: Axes, ctx: Context, *, masked: bool = False
+) -> Weight | None:
     """Leaves of an elementwise result, and along which axes they are broadcast over the data.
 
     What a layer has delivered makes no weight of a leaf that it meets one to one: a bias, a gain.
+    Events that it is `masked` by leave of it what they leave.
     """
     parts = [w for w in _weights(ins) if w.axes.shape == axes.shape]
     if not parts:
         return None
     found = either(*(p.axes for p in parts))
     leaves = union(p.leaves for p in parts)
-    for d in (i for i in ins if isinstance(i, Data)):
-        if d.weight is None and _is_delivered(d, found, leaves, ctx):
-            return None
-        found = _spread(_met(found, d, ctx), d.axes)
+    data = [i for i in ins if isinstance(i, Data)]
+    if any(_is_delivered(d, found, leaves, ctx) for d in data):
+        return None
+    for d in data:
+        found = _spread(_met(found, d, ctx, masked), d.axes)
     return Weight(leaves, found, parts[0].place, layer_of(parts))
+
+
+def _only_masks(d: Data, ctx: Context) -> bool:
+    """Whether data are comparisons or draws that no neuron has made, and no spikes that came in."""
+    if not isinstance(d, Events) or not (d.births or d.weak or d.random):
+        return False
+    return not any(b.feeds for b in ctx.births(d.births))
+
+
+def leaf_of(p: Value) -> Weight | None:
+    """The leaf that a parameter is made of, or that data have changed."""
+    if isinstance(p, Data):
+        return changed_weight(p)
+    return p.weight if isinstance(p, Parameter) and not p.buffer else None
+
+
+def changed_weight(data: Data) -> Weight | None:
+    """The leaf that data are, where others have changed it: by learning, noise, rounding, a gain.
+
+    Data that a leaf scales, element by element or row by row, are none.
+    """
+    return made_of(data) if all(map(is_gain, data.opened)) else None
+
+
+def made_of(data: Data) -> Weight | None:
+    """The leaf that data are made of, scaled or changed by others.
+
+    Rows that data pick are none, nor data that a leaf was added to: positions, biases, the first
+    value of a state.
+    """
+    weight = data.weight
+    if weight is None or not any(weight.axes.flags(WEIGHT)) or any(weight.axes.flags(MET)):
+        return None
+    return None if any(t.lookup for t in data.opened) else weight
+
+
+def is_gain(term: Term) -> bool:
+    """Whether what has scaled a leaf is one number for all of it, or meets it one to one."""
+    scaled = term.axes.flags(SOURCE)
+    if not any(scaled):
+        return term.place.is_whole
+    return scaled == term.axes.flags(WEIGHT) and term.place.ends(term.weight.place)
 
 
 def of_parts(
@@ -67,7 +113,8 @@ def _is_driven(part: Data, leaves: Leaves, ctx: Context) -> bool:
 
 def _is_delivered(data: Data, weight: Axes, leaves: Leaves, ctx: Context) -> bool:
     """Whether data are what a layer of other leaves delivers, one to one with these."""
-    layers = [s.leaves for s in map(ctx.site, data.feeds) if s is not None and s.leaves]
+    feeds = data.feeds if data.weight is None else NONE
+    layers = [s.leaves for s in map(ctx.site, feeds) if s is not None and s.leaves]
     if not layers or any(own & leaves for own in layers) or data.axes.shape != weight.shape:
         return False
     alone = combined(lambda p, q: SPREAD if p & WEIGHT and not _is_own(q) else 0, weight, data.axes)
@@ -79,10 +126,11 @@ def _is_own(labels: int) -> bool:
     return bool(labels & VARIES) and not labels & COPIED
 
 
-def _met(weight: Axes, d: Data, ctx: Context) -> Axes:
+def _met(weight: Axes, d: Data, ctx: Context, masked: bool) -> Axes:
     """Those of a weight, marked where data have met it that are no change of it."""
-    raw = d.weight is None and _is_raw(d, weight, ctx)
-    return weight.marked(MET, range(len(weight))) if raw else weight
+    if d.weight is not None or (masked and _only_masks(d, ctx)):
+        return weight
+    return weight.marked(MET, range(len(weight))) if _is_raw(d, weight, ctx) else weight
 
 
 def _is_raw(d: Data, weight: Axes, ctx: Context, deep: int = 8) -> bool:
@@ -125,11 +173,15 @@ def _fills(d: Data, weight: Axes) -> bool:
 
 
 def _weights(ins: Sequence[Value]) -> list[Weight]:
-    """The weights in operands, those in data first; masks are none."""
+    """The weights in operands, those in data first; masks are none beside others."""
     parameters = [i for i in ins if isinstance(i, Parameter)]
-    made = [i.weight for i in ins if isinstance(i, Data)]
-    made += [p.weight for p in parameters if not p.is_mask]
-    return [w for w in made if w is not None]
+    named = [None if p.is_mask else p.weight for p in parameters]
+    data = [i.weight for i in ins if isinstance(i, Data)]
+    return _known([*data, *named]) or _known(map(leaf_of, parameters))
+
+
+def _known(weights: Iterable[Weight | None]) -> list[Weight]:
+    return [w for w in weights if w is not None]
 
 
 def _spread(weight: Axes, data: Axes) -> Axes:

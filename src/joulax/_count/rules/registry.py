@@ -170,8 +170,9 @@ def _one_place(parts: Sequence[Parameter]) -> Place:
 
 
 def _naming(found: Sequence[Parameter]) -> list[Parameter]:
-    """Parameters that name a layer: leaves that are no mask, scalars where there are no others."""
-    named = [i for i in found if i.leaves and not i.is_mask]
+    """Parameters that name a layer: leaves; masks and scalars of some where there are no others."""
+    leaves = [i for i in found if i.leaves]
+    named = [i for i in leaves if not i.is_mask] or [i for i in leaves if not i.buffer]
     return [i for i in named if any(i.axes.flags(VARIES))] or named
 
 

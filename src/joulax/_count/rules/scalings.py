@@ -30,7 +30,7 @@ from .made import provenance
 from .pairs import pair_of
 from .registry import data_of, parameter_of, rule, shape_of, spikes_of, travelling
 from .sets import mapped, values_of
-from .terms import scaled_terms, thinned
+from .terms import changing, scaled_terms, thinned
 
 
 def _product_of_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
@@ -53,7 +53,7 @@ def _product(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     found = mixed(eqn, ins, ctx, text, enters=False, terms=terms)
     out = data_of(found)
     out = out.but(form=None if divide else _multiple(ins), **_source(ins, divide))
-    out = out.but(births=out.births - _masking(ins, ctx))
+    out = out.but(births=out.births - _masking(ins, ctx) - changing(ins, terms))
     events = travelling(out, lambda ops: thinned(ops, out))
     return found.but(outs=[out], events=events, gated=_gated(ins), gates=gates(ins, ctx))
 
@@ -113,6 +113,8 @@ def _masked_events(eqn: Any, a: Events, b: Events, ctx: Context) -> Found:
     plain = scale == UNIT and (is_simple(values) or (a.plain and b.plain))
     terms, nonneg = scaled_terms(eqn, ins, False), a.nonneg and b.nonneg
     kept: dict[str, Any] = dict(terms=terms, pair=pair_of(a, b, ctx))
+    kept["weight"] = provenance(ins, spikes_of(found).axes, ctx, masked=True)
+    kept["births"] = spikes_of(found).births - changing(ins, terms)
     out = spikes_of(found).but(beside=not plain, nonneg=nonneg, **kept)
     events = _both if out.beside else None
     return found.but(outs=[out], events=events, gates=gates(ins, ctx))
@@ -139,7 +141,7 @@ def _scaled(
     changes["terms"] = scaled_terms(eqn, ins, divide)
     if not p.is_mask or divide:
         changes |= _rescaled(s, p, values, divide)
-        changes["weight"] = provenance(ins, axes, ctx)
+        changes["weight"] = provenance(ins, axes, ctx, masked=not divide)
     out = s.anew(**changes)
     if p.constant == 1:
         out = out.but(number=s.number if s.axes.shape == axes.shape else -1, form=s.form)

@@ -15,10 +15,10 @@ from ..polynomial import added as added_powers
 from .apart import never_meet
 from .beside import beside
 from .births import datas, elementwise_axes, mixed
-from .chosen import added, bare_terms
+from .chosen import added, bare_terms, rows_in
 from .combined import logical, refired
-from .contents import held_in, spikes_in
-from .registry import parameter_of, rule, shape_of, spikes_of, travelling
+from .contents import births_in, held_in, spikes_in
+from .registry import data_of, parameter_of, rule, shape_of, spikes_of, travelling
 from .sets import by_what_it_is, kept, mapped, negative, same, values_of
 from .terms import merged_terms
 from .turns import unrolled
@@ -74,7 +74,7 @@ def _sum(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     """Sums: at one scale events stay events, at different scales they are analog."""
     minus = eqn.primitive.name == "sub"
     form = combined_form(ins, (1.0, -1.0 if minus else 1.0))
-    found = straight_through(eqn, ins, form, ctx) or _with_zero(eqn, ins, form, minus)
+    found = straight_through(eqn, ins, form, ctx) or _with_zero(eqn, ins, form, minus, ctx)
     if found is not None:
         return found
     put = None if minus else never_meet(ins, ctx)
@@ -91,12 +91,20 @@ def _sum(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
 
 def _analog_sum(eqn: Any, ins: Sequence[Value], ctx: Context, minus: bool) -> Found:
     """A sum that is no event: it keeps the products in it, and rows that are added as they are."""
-    terms = added_terms(ins) | bare_terms(ins, travels=ctx.chosen)
-    return mixed(eqn, ins, ctx, _why_sum(ins[0], ins[1], minus), terms=terms)
+    text, rows = _why_sum(ins[0], ins[1], minus), datas(rows_in(ins) if ctx.chosen else [])
+    terms = added_terms(ins) - union(frozenset(r.opened) for r in rows)
+    terms |= bare_terms(ins, travels=ctx.chosen)
+    found = mixed(eqn, ins, ctx, text, enters=not rows, terms=terms)
+    out = data_of(found)
+    return found.but(outs=[out.but(births=out.births - births_in(rows))]) if rows else found
 
 
-def _with_zero(eqn: Any, ins: Sequence[Value], form: Form | None, minus: bool) -> Found | None:
-    """A value to which nothing is added."""
+def _with_zero(
+    eqn: Any, ins: Sequence[Value], form: Form | None, minus: bool, ctx: Context
+) -> Found | None:
+    """A value to which nothing is added; a row that data choose to add is one of them."""
+    if ctx.chosen and datas(rows_in(ins)):
+        return None
     for i, other in ((0, ins[1]), (1, ins[0])):
         if other.constant == 0:
             if minus and i == 1:

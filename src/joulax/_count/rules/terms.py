@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ..axes import MET, SOURCE, SPREAD, WEIGHT, Axes, delivered, either
+from ..axes import SOURCE, SPREAD, WEIGHT, Axes, delivered, either
 from ..events import existing
 from ..findings import Companions, Context, Found, Operands, Site, Tap
 from ..kinds import Analog, Data, Events, Leaves, Parameter, Term, Value, Weight, term_axes
@@ -15,6 +15,7 @@ from ..places import Paths, Place, union
 from .births import common, datas
 from .contents import births_in
 from .hand import Spread, current_cause, hand_site, hand_taps, real_layer
+from .made import is_gain, leaf_of, made_of
 from .registry import part, shape_of
 
 
@@ -35,6 +36,18 @@ def scaled_terms(eqn: Any, ins: Sequence[Value], divide: bool) -> frozenset[Term
     around = frozenset(t.name for t in new)
     old = (scaled(t, other, shape) for d, other in data for t in d.terms)
     return new | {t if t.counted else t.but(inside=t.inside | around) for t in old}
+
+
+def changing(ins: Sequence[Value], terms: Iterable[Term]) -> Paths:
+    """Spikes that have changed a leaf which others scale: they reach no synapse of it."""
+    names, data = {t.name for t in terms}, datas(ins)
+    pairs = ((a, b) for a in data for b in data if (a.number, b.number) in names)
+    return union(a.births for a, _ in pairs)
+
+
+def scales(eqn: Any, data: Data, weight: Data) -> bool:
+    """Whether data scale a leaf that others have changed."""
+    return bool(_new(data, weight, shape_of(eqn.outvars[0])))
 
 
 def _fit(axes: Axes, shape: tuple[int, ...]) -> Axes:
@@ -80,14 +93,14 @@ def walked(term: Term, other: Data) -> Term:
 
 def _new(d: Data, p: Value, shape: tuple[int, ...]) -> set[Term]:
     """The product of data and a leaf, or of data and a leaf that other data have changed."""
-    weight = leaf_of(p)
+    weight = made_of(p) if isinstance(p, Data) else leaf_of(p)
     if weight is None:
         return set()
     if not (any(weight.axes.flags(WEIGHT)) or weight.place.slices or weight.place.loops):
         return set()
     axes = term_axes(_fit(weight.axes, shape), _fit(d.axes, shape))
     one_to_one = axes.flags(WEIGHT) == axes.flags(SOURCE)
-    if isinstance(p, Data) and not _scales_changed(_fit(weight.axes, shape), axes, d):
+    if isinstance(p, Data) and not _scales_changed(_fit(weight.axes, shape), axes, p, d):
         return set()
     decay = one_to_one and bool(d.held) and not d.place.slices
     name = (p.number, d.number)
@@ -97,7 +110,7 @@ def _new(d: Data, p: Value, shape: tuple[int, ...]) -> set[Term]:
     return {found}
 
 
-def _scales_changed(weight: Axes, axes: Axes, d: Data) -> bool:
+def _scales_changed(weight: Axes, axes: Axes, p: Data, d: Data) -> bool:
     """Whether data scale a leaf that others have changed: each element other elements of it.
 
     What meets one to one is a gate, and what has samples of its own meets data of those samples.
@@ -105,38 +118,32 @@ def _scales_changed(weight: Axes, axes: Axes, d: Data) -> bool:
     along = [a for a, changed in enumerate(weight.flags(SPREAD)) if not changed]
     sources, weights = axes.flags(SOURCE), axes.flags(WEIGHT)
     samples = all(sources[a] for a in range(len(axes)) if a not in along)
-    return samples and (bool(d.place.slices) or any(weights[a] and not sources[a] for a in along))
+    if not samples or not all(_is_change(t, axes, d) for t in p.opened):
+        return False
+    return bool(d.place.slices) or any(weights[a] and not sources[a] for a in along)
 
 
-def leaf_of(p: Value) -> Weight | None:
-    """The leaf that a parameter is, masks are none, or that data have changed."""
-    if isinstance(p, Data):
-        return changed_weight(p)
-    return p.weight if isinstance(p, Parameter) and not p.is_mask else None
+def _is_change(term: Term, axes: Axes, d: Data) -> bool:
+    """Whether data that have scaled a leaf are a change of it to others that scale it too.
 
-
-def changed_weight(data: Data) -> Weight | None:
-    """The leaf that data are, where others have changed it: by learning, noise, rounding.
-
-    Data that a leaf scales are none, nor are rows that data pick, nor data that a leaf was added
-    to: positions, biases, the first value of a state.
+    They are a gain, or are the same where those others differ.
     """
-    weight = data.weight
-    if weight is None or not any(weight.axes.flags(WEIGHT)) or any(weight.axes.flags(MET)):
-        return None
-    scaled = any(t.is_open and t.weight.leaves & weight.leaves for t in data.terms)
-    bare = any(t.is_bare for t in data.terms)
-    return None if scaled and not bare else weight
+    known = _fit(term.axes, axes.shape)
+    pairs = zip(axes.flags(SOURCE), known.flags(SOURCE), strict=True)
+    apart = any(new and not old for new, old in pairs)
+    return apart or is_gain(term) or (term.place.is_whole and bool(d.place.slices))
 
 
 def thinned(ops: Operands, out: Value) -> Companions:
     """Products that are left where the other factor is not zero."""
-    shape, kinds = ops.outs[0].shape, {t.key: t for t in out.pending[::-1]}
+    shape = ops.outs[0].shape
+    kinds = {t.key: t for t in sorted(out.pending, key=lambda t: -len(t.inside))}
     return {k: jnp.broadcast_to(_thinned(ops, t), shape) for k, t in kinds.items()}
 
 
 def _thinned(ops: Operands, term: Term) -> Any:
-    for i, info in enumerate(ops.infos):
+    new = [i for i, d in enumerate(ops.infos) if (ops.infos[1 - i].number, d.number) == term.name]
+    for i, info in enumerate(() if new else ops.infos):
         others = jnp.ones((), jnp.float32) if len(ops.infos) == 1 else existing(ops.values[1 - i])
         for t in info.pending:
             if t.weight.leaves <= term.weight.leaves and t.key[1:] == term.key[1:]:

@@ -1,0 +1,136 @@
+"""Weights made of others by data and by functions, one after the other: still the leaf's synapses,
+and what scales them last is what drives them.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from .common import f32, unchanged
+
+RNG = np.random.default_rng(5)
+N, H = 4, 3
+P = dict(
+    w=f32(RNG.integers(-1, 4, (N, H)) / 4),
+    u=f32(RNG.integers(-2, 3, (N, H)) / 8),
+    a=f32(RNG.integers(-1, 2, (N, 2)) / 4),
+    b=f32(RNG.integers(-1, 2, (2, H)) / 4),
+)
+D = dict(
+    c=f32(0.5),
+    x=f32([0.3, 0, 0.2, 0.7]),
+    y=f32([1, 0, 0.5]),
+    m=f32(RNG.integers(0, 2, (N, H))),
+    k=jnp.int32(1),
+)
+SPIKES, ANALOG = f32([1, 0, 1, 1]), f32([0.5, 0.25, -0.5, 0])
+PRE, POST = jnp.repeat(jnp.arange(N), H), jnp.tile(jnp.arange(H), N)
+LINES, ZERO, ONE = jnp.zeros(H, jnp.float32), f32(0), f32(1)
+KEY = jax.random.key(0)
+
+CHANGES = {
+    "another leaf": lambda p, w, d: w + d["c"] * p["u"],
+    "low rank": lambda p, w, d: w + d["c"] * (p["a"] @ p["b"]),
+    "a step": lambda p, w, d: w + f32(0.1) * jnp.outer(d["x"], d["y"]),
+    "by columns": lambda p, w, d: w * d["y"][None],
+    "turned, by columns": lambda p, w, d: (w.T * d["y"][:, None]).T,
+    "masked": lambda p, w, d: jnp.where(d["m"] > 0, w, ZERO),
+    "pruned": lambda p, w, d: w * (jnp.abs(w) > d["c"]).astype(w.dtype),
+    "pruned by a choice": lambda p, w, d: jnp.where(jnp.abs(w) > d["c"], w, ZERO),
+    "signs": lambda p, w, d: jnp.sign(w) * d["c"],
+    "signs chosen": lambda p, w, d: jnp.where(w > 0, d["c"], -d["c"]),
+    "clipped": lambda p, w, d: jnp.clip(w, -d["c"], d["c"]),
+    "rounded": lambda p, w, d: jnp.round(w / d["c"]) * d["c"],
+    "mixed": lambda p, w, d: (ONE - d["c"]) * w + d["c"] * p["u"],
+    "one of two": lambda p, w, d: jnp.where(d["c"] > 0, w, p["u"]),
+    "decayed": lambda p, w, d: w - d["c"] * w,
+    "dropped": lambda p, w, d: w * jax.random.bernoulli(KEY, 0.5, w.shape).astype(w.dtype) * d["c"],
+    "a row scaled": lambda p, w, d: w.at[d["k"]].multiply(d["c"]),
+    "a row set": lambda p, w, d: w.at[d["k"]].set(ZERO),
+    "reversed": lambda p, w, d: w[::-1] * d["c"],
+}
+USED = {
+    "a product": lambda w, s: s @ w,
+    "by hand": lambda w, s: (w * s[:, None]).sum(0),
+    "chosen": lambda w, s: jnp.where(s[:, None] > 0, w, ZERO).sum(0),
+    "edges": lambda w, s: LINES.at[POST].add(w[PRE, POST] * s[PRE]),
+    "rows": lambda w, s: sum(w[k] * s[k] for k in range(N)),
+    "rows in a loop": lambda w, s: lax.fori_loop(0, N, lambda k, i: i + w[k] * s[k], LINES),
+    "rows in a scan": lambda w, s: lax.scan(lambda i, r: (i + r[0] * r[1], 0), LINES, (w, s))[0],
+    "rows of a branch": lambda w, s: lax.scan(
+        lambda i, r: (lax.cond(r[1] > 0, lambda: i + r[0], lambda: i), 0), LINES, (w, s)
+    )[0],
+}
+TWICE = [
+    ("another leaf", "signs"),
+    ("another leaf", "signs chosen"),
+    ("low rank", "pruned"),
+    ("a step", "masked"),
+    ("a step", "signs"),
+    ("masked", "pruned by a choice"),
+    ("pruned", "pruned"),
+    ("pruned", "decayed"),
+    ("pruned", "signs chosen"),
+    ("rounded", "pruned"),
+    ("one of two", "pruned"),
+    ("dropped", "signs"),
+    ("a row scaled", "a row set"),
+    ("by columns", "mixed"),
+]
+
+
+def counted(changes, used, s, **options):
+    """The record of the one layer, and how many products there are."""
+
+    def f(p, s, d):
+        w = p["w"]
+        for change in changes:
+            w = CHANGES[change](p, w, d)
+        return USED[used](w, s), w
+
+    account = unchanged(lambda *args: f(*args)[0], P, s, D, **options)
+    (record,) = account.values()
+    arrives = np.asarray(s) > 0 if used in ("chosen", "rows of a branch") else np.asarray(s) != 0
+    return record, float((arrives[:, None] * (np.asarray(f(P, s, D)[1]) != 0)).sum())
+
+
+def check(changes, used):
+    record, truth = counted(changes, used, SPIKES, spikes=1)
+    assert (float(record.ac), record.mac, record.spikes) == (truth, None, None)
+    assert float(record.synapses) == N * H
+    if used in ("chosen", "rows of a branch"):
+        return  # a comparison of data makes spikes
+    record, truth = counted(changes, used, ANALOG)
+    assert (float(record.mac), record.ac, record.spikes) == (truth, None, None)
+
+
+@pytest.mark.parametrize("used", USED)
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_leaf_is_driven_by_what_scales_it_last(change, used):
+    check([change], used)
+
+
+@pytest.mark.parametrize("used", ["by hand", "edges", "rows in a scan", "rows of a branch"])
+@pytest.mark.parametrize("changes", TWICE, ids=" and ".join)
+def test_changes_of_changes(changes, used):
+    check(changes, used)
+
+
+ALONE = {
+    "where it is positive": lambda w: (w > 0).astype(w.dtype),
+    "where it is": lambda w: (jnp.abs(w) > 0).astype(w.dtype) * ONE,
+    "signs": lambda w: jnp.where(w > 0, ONE, -ONE),
+    "one level": lambda w: jnp.where(w > 0, f32(0.5), ZERO),
+}
+
+
+@pytest.mark.parametrize("used", [u for u in USED if u != "rows of a branch"])
+@pytest.mark.parametrize("alone", ALONE)
+def test_the_signs_of_a_weight_are_weights(alone, used):
+    """Binary networks."""
+    record = unchanged(lambda p, s: USED[used](ALONE[alone](p["w"]), s), P, SPIKES, spikes=1)["w"]
+    there = np.asarray(ALONE[alone](P["w"])) != 0
+    assert float(record.ac) == (np.asarray(SPIKES)[:, None] * there).sum()
+    assert (float(record.synapses), record.mac) == (N * H, None)
