@@ -285,7 +285,7 @@ class Oracle:
                 self.product(fixed[0][i], fixed[1][j], there[0][i], there[1][j], out[place], sums)
                 for i, j in pairs[place]
             ]
-            every = {key for t in members for p in t.products for key in p.keys}
+            every = {key for t in members for p in t.products for key in p.keys if sums}
             out[place] = self._sum(members, out[place], every, False)
         return out
 

@@ -306,6 +306,57 @@ PROGRAMS = st.lists(
 )
 
 
+# Changes of a leaf by data: they return what the leaf is afterwards.
+
+
+def gained(w, p, x):
+    return w * jnp.tanh(x.sum() + 1)
+
+
+def adapted(w, p, x):
+    return w + jnp.tanh(x.sum() + 1) * p["w2"]
+
+
+def taught(w, p, x):
+    return w + 0.125 * jnp.outer(jnp.tanh(x), x)
+
+
+def pruned(w, p, x):
+    return w * (jnp.abs(w) > 0.3 * jnp.tanh(x.sum()))
+
+
+def signed(w, p, x):
+    return jnp.sign(w) * jnp.tanh(x.sum() + 1)
+
+
+def clipped(w, p, x):
+    limit = jnp.abs(jnp.tanh(x.sum())) + 0.1
+    return jnp.clip(w, -limit, limit)
+
+
+CHANGES = [gained, adapted, taught, pruned, signed, clipped]
+USES = [dense, relu, tanh, by_hand, rows_unrolled, rows_looped, rows_scanned, outer, masked]
+USES += [low_rank, split_sum, half_by_hand, flattened, branch, softmaxed]
+CHANGED = st.tuples(
+    st.lists(st.tuples(st.sampled_from([fire, relu, dense]), st.integers(0, 2)), max_size=1),
+    st.lists(st.tuples(st.sampled_from(CHANGES), st.integers(0, 1)), min_size=1, max_size=2),
+    st.lists(st.tuples(st.sampled_from(USES), st.integers(0, 2)), min_size=1, max_size=2),
+)
+
+
+def changing(program):
+    """Layers, leaves that data change, layers that use them."""
+    before, changes, after = program
+
+    def run(p, x):
+        x = build(before)(p, x)
+        for change, i in changes:
+            p = p | {f"w{i}": change(p[f"w{i}"], p, x)}
+        return build(after)(p, x)
+
+    return run
+
+
 def build(program):
     def run(p, x):
         xs = [x]
@@ -329,3 +380,10 @@ def arguments(seed):
 def test_random_programs(program, seed):
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         check(build(program), arguments(seed), dict(weights=0, spikes=1))
+
+
+@given(CHANGED, st.integers(0, 10_000))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_leaves_that_data_change(program, seed):
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        check(changing(program), arguments(seed), dict(weights=0, spikes=1))

@@ -154,3 +154,54 @@ def test_what_a_refractory_time_lets_through_has_fired():
     loss = lambda p, xs: -jax.nn.log_softmax(run(p, xs))[:, LABEL].sum()
     record = count(loss, weights=0, spikes=1)(dict(w=W), X)[1]["w"]
     assert float(record.spikes) == float(run(dict(w=W), X).sum())
+
+
+BESIDE = {
+    "small voltages": lambda o, v: ((o.mean(0) - WANTED[0]) ** 2).sum() + f32(0.1) * (v**2).mean(),
+    "both summed": lambda o, v: o.sum() + v.sum(),
+    "the largest voltage": lambda o, v: -jax.nn.log_softmax(v.max(0))[LABEL] + KEPT * o.sum(),
+    "the last voltage": lambda o, v: (
+        -jax.nn.log_softmax(v[-1])[LABEL] + jax.nn.relu(KEPT - o.mean(0)).sum()
+    ),
+    "by products": lambda o, v: (o.mean(0) ** 2).sum() * (v**2).mean(),
+}
+
+
+@pytest.mark.parametrize("wrapped", ["loss", "gradient"])
+@pytest.mark.parametrize("looped", [True, False])
+@pytest.mark.parametrize("beside", BESIDE)
+def test_a_loss_on_spikes_and_voltages_of_one_layer(beside, looped, wrapped):
+    """A number that both are in takes no spikes back into the neurons."""
+
+    def net(w, xs):
+        def step(v, x):
+            v = KEPT * v + x @ w
+            o = spike(v - LIMIT)
+            return v * (1 - o), (o, v)
+
+        return over_steps(step, jnp.zeros(H, jnp.float32), xs, looped)
+
+    f = lambda w, xs: BESIDE[beside](*net(w, xs))
+    g = f if wrapped == "loss" else jax.value_and_grad(f)
+    record = count(g, weights=0, spikes=1)(W, X)[1]["w"]
+    assert float(record.spikes) == float(net(W, X)[0].sum()) > 0
+    assert (float(record.neurons), float(record.updates)) == (H, H * T)
+
+
+def test_a_loss_on_spikes_and_voltages_that_a_loop_adds_up():
+    def net(w, xs):
+        def step(c, x):
+            v, loss = c
+            v = KEPT * v + x @ w
+            o = spike(v - LIMIT)
+            loss = loss + ((o - WANTED[0]) ** 2).sum() + f32(0.1) * (v**2).sum()
+            return (v * (1 - o), loss), o
+
+        (_, loss), o = lax.scan(step, (jnp.zeros(H, jnp.float32), f32(0)), xs)
+        return loss, o
+
+    loss = lambda w, xs: net(w, xs)[0]
+    for f in (loss, jax.value_and_grad(loss)):
+        record = count(f, weights=0, spikes=1)(W, X)[1]["w"]
+        assert float(record.spikes) == float(net(W, X)[1].sum()) > 0
+        assert (float(record.neurons), float(record.updates)) == (H, H * T)

@@ -76,7 +76,8 @@ def common(eqn: Any, ins: Sequence[Value], ctx: Context) -> dict[str, Any]:
     data = datas(ins)
     fed = [d for d in data if d.feeds]
     feeds, births = feeds_in(fed), births_in(data)
-    axes, own = elementwise_axes(eqn, ins), ctx.own(births, feeds) | resets(data, ctx)
+    axes = elementwise_axes(eqn, ins)
+    own = _taken_back(data, axes, ctx) | resets(data, ctx)
     return dict(
         axes=axes,
         feeds=feeds,
@@ -92,6 +93,20 @@ def common(eqn: Any, ins: Sequence[Value], ctx: Context) -> dict[str, Any]:
         targets=targets_in(eqn, data, ctx),
         **same_source(data),
     )
+
+
+def _taken_back(data: Sequence[Data], axes: Axes, ctx: Context) -> Paths:
+    """Spikes that come back to their own neurons.
+
+    Sums of neurons take none: a loss adds them to sums of spikes. What was compared as a sum fired
+    nowhere else.
+    """
+    births, regions = births_in(data), [d for d in data if d.feeds]
+    own = ctx.own(births, feeds_in(regions))
+    sums = frozenset(b.path for b in ctx.births(own) if is_reduced(b.part))
+    if axes.size(IDLE) <= 1 and all(is_reduced(d.part) for d in data if d.births):
+        return sums
+    return sums | ctx.own(births, feeds_in([d for d in regions if not is_reduced(d.part)]))
 
 
 def mixed(

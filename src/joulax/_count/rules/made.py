@@ -117,8 +117,24 @@ def _is_delivered(data: Data, weight: Axes, leaves: Leaves, ctx: Context) -> boo
     layers = [s.leaves for s in map(ctx.site, feeds) if s is not None and s.leaves]
     if not layers or any(own & leaves for own in layers) or data.axes.shape != weight.shape:
         return False
+    if _is_outer(data, weight, ctx):
+        return False
     alone = combined(lambda p, q: SPREAD if p & WEIGHT and not _is_own(q) else 0, weight, data.axes)
     return not any(alone.flags(SPREAD))
+
+
+def _is_outer(d: Data, weight: Axes, ctx: Context, deep: int = 8) -> bool:
+    """Whether data are a product of what is before the synapses of a leaf and what is behind."""
+    made = ctx.maker(d.number) if deep else None
+    if made is None:
+        return False
+    inner = [i for i in made[1] if isinstance(i, Data)]
+    filling = [i for i in inner if _fills(i, weight)]
+    if filling:
+        return any(_is_outer(i, weight, ctx, deep - 1) for i in filling)
+    name, params = made[0].primitive.name, made[0].params
+    outer = name == "mul" or (name == "dot_general" and not params["dimension_numbers"][0][0])
+    return outer and len(inner) == 2
 
 
 def _is_own(labels: int) -> bool:

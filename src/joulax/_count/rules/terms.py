@@ -34,7 +34,7 @@ def scaled_terms(eqn: Any, ins: Sequence[Value], divide: bool) -> frozenset[Term
     data = [(d, other) for d, other in pairs if isinstance(d, Data)]
     new = union(frozenset(_new(d, other, shape)) for d, other in data)
     around = frozenset(t.name for t in new)
-    old = (scaled(t, other, shape) for d, other in data for t in d.terms)
+    old = (scaled(t, other, shape) for d, other in data for t in _left(d, other))
     return new | {t if t.counted else t.but(inside=t.inside | around) for t in old}
 
 
@@ -59,14 +59,30 @@ def scaled(term: Term, other: Value, shape: tuple[int, ...]) -> Term:
     axes = _fit(term.axes, shape)
     if other.axes.shape != shape:
         return term.but(axes=axes)
-    if isinstance(other, Data):
+    leaf = _joining(term, other)
+    if isinstance(other, Data) and leaf is None:
         return _scaled_by_data(term.but(axes=axes), other)
-    assert isinstance(other, Parameter)
-    if other.is_mask or other.weight is None:
+    if leaf is None or (isinstance(other, Parameter) and other.is_mask):
         return term.but(axes=axes)
-    both = either(axes, other.weight.axes)
-    leaves = term.weight.leaves | other.leaves
+    both, leaves = either(axes, leaf.axes.only(WEIGHT)), term.weight.leaves | leaf.leaves
     return term.but(axes=both, weight=dataclasses.replace(term.weight, leaves=leaves))
+
+
+def _joining(term: Term, other: Value) -> Weight | None:
+    """Another leaf that scales a product of one, changed by data perhaps: both are its weight."""
+    leaf = leaf_of(other)
+    if leaf is None or isinstance(other, Parameter):
+        return leaf
+    alone = term.lookup is not None or term.is_row or bool(leaf.leaves & term.weight.leaves)
+    return None if alone else leaf
+
+
+def _left(data: Data, other: Value) -> Iterable[Term]:
+    """Products in data that others scale; none of a leaf that is a weight of theirs now."""
+    theirs = other.opened if isinstance(other, Data) else []
+    if not any(_joining(t, data) for t in theirs):
+        return data.terms
+    return [t for t in data.terms if t.counted]
 
 
 def _scaled_by_data(term: Term, other: Data) -> Term:
@@ -254,7 +270,7 @@ def _hand_current(
     values = common(eqn, ins, ctx)
     values["feeds"] |= frozenset(s.path for s in sites)
     values["size"] = max(values["size"], *(s.neurons for s in sites))
-    values |= {"cause": current_cause(sites[0]), "axes": delivered(axes)}
+    values |= {"cause": current_cause(sites[0]), "axes": delivered(axes), "weight": None}
     return Analog(**values)
 
 
