@@ -235,6 +235,10 @@ class Data(Value):
         """Axes of batch and time."""
         return self.axes.wholly(IDLE)
 
+    def fields(self) -> dict[str, Any]:
+        """What all data have, events or not."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(Data)}
+
     def apart(self: D, **changes: Any) -> D:
         """Another value of the same region: no products in it, no weight, nobody's elements."""
         return self.anew(**{"terms": NONE, "weight": None, "source": -1, **changes})

@@ -26,8 +26,8 @@ from .contents import (
     targets_in,
     united_fields,
 )
-from .gates import resets
-from .made import leaf_of, provenance
+from .gates import resets, taken_back
+from .made import provenance, unmasked
 from .registry import because, data_of, shape_of, source_of, spikes_of, travelling
 
 
@@ -77,7 +77,7 @@ def common(eqn: Any, ins: Sequence[Value], ctx: Context) -> dict[str, Any]:
     fed = [d for d in data if d.feeds]
     feeds, births = feeds_in(fed), births_in(data)
     axes = elementwise_axes(eqn, ins)
-    own = _taken_back(data, axes, ctx) | resets(data, ctx)
+    own = taken_back(data, axes, ctx) | resets(data, ctx)
     return dict(
         axes=axes,
         feeds=feeds,
@@ -93,20 +93,6 @@ def common(eqn: Any, ins: Sequence[Value], ctx: Context) -> dict[str, Any]:
         targets=targets_in(eqn, data, ctx),
         **same_source(data),
     )
-
-
-def _taken_back(data: Sequence[Data], axes: Axes, ctx: Context) -> Paths:
-    """Spikes that come back to their own neurons.
-
-    Sums of neurons take none: a loss adds them to sums of spikes. What was compared as a sum fired
-    nowhere else.
-    """
-    births, regions = births_in(data), [d for d in data if d.feeds]
-    own = ctx.own(births, feeds_in(regions))
-    sums = frozenset(b.path for b in ctx.births(own) if is_reduced(b.part))
-    if axes.size(IDLE) <= 1 and all(is_reduced(d.part) for d in data if d.births):
-        return sums
-    return sums | ctx.own(births, feeds_in([d for d in regions if not is_reduced(d.part)]))
 
 
 def mixed(
@@ -277,21 +263,6 @@ def born(
         neurons=() if weak or seen is None or ctx.own_echo(feeds) else (seen,),
         met=found.met,
     )
-
-
-def unmasked(ins: Sequence[Value], ctx: Context) -> list[Value]:
-    """Leaves that data have changed, without the comparisons that have masked them: no spikes."""
-    return [_unmasked(i, ctx) for i in ins]
-
-
-def _unmasked(value: Value, ctx: Context) -> Value:
-    if not isinstance(value, Data) or leaf_of(value) is None or value.feeds:
-        return value
-    if any(b.feeds for b in ctx.births(value.births)):
-        return value
-    fields: dict[str, Any] = {f.name: getattr(value, f.name) for f in dataclasses.fields(Data)}
-    fields["births"] = NONE
-    return Analog(**fields)
 
 
 def _competing(axes: Axes, size: float, copied: Sequence[bool]) -> Axes:

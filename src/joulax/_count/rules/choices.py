@@ -1,6 +1,5 @@
 """Choices: by parameters a mask, by spikes a product or a reset."""
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -33,12 +32,12 @@ from ..kinds import (
 from ..places import union
 from .apart import chosen_by
 from .beside import beside as put_beside
-from .births import elementwise_axes, mixed, unmasked
+from .births import elementwise_axes, mixed
 from .chosen import chosen_terms, is_slice, rows_lost
 from .combined import logical, refired
 from .contents import spikes_in
 from .gates import gates, is_shared
-from .made import among, leaf_of, provenance
+from .made import among, leaf_of, provenance, unmasked
 from .pairs import pair_in
 from .registry import data_of, parameter_of, rule, shape_of, spikes_of, travelling
 from .sets import are_events, kept, same, values_of
@@ -197,8 +196,7 @@ def _choice(pred: Value) -> Value:
 
 def _as_events(data: Data, **fields: Any) -> Events:
     """The same data, known to be events."""
-    known: dict[str, Any] = {f.name: getattr(data, f.name) for f in dataclasses.fields(Data)}
-    return Events(**known, **fields)
+    return Events(**data.fields(), **fields)
 
 
 def _one_or_another(eqn: Any, ins: Sequence[Value], ctx: Context, values: Values | None) -> Found:

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from ..axes import COPIED
+from ..axes import COPIED, IDLE, Axes
 from ..findings import Context, is_reduced
 from ..kinds import Analog, Data, Events, Value
 from ..places import Paths, union
-from .contents import births_in, spikes_in
+from .contents import births_in, feeds_in, spikes_in
 
 
 def resets(data: Sequence[Data], ctx: Context) -> Paths:
@@ -28,3 +28,17 @@ def gates(ins: Sequence[Value], ctx: Context) -> Paths:
     """What feeds the gates among some operands: whoever compared them is no neuron."""
     shared = [s for s in spikes_in(ins) if is_shared(s, ctx)]
     return union(b.feeds for s in shared for b in ctx.births(s.births))
+
+
+def taken_back(data: Sequence[Data], axes: Axes, ctx: Context) -> Paths:
+    """Spikes that come back to their own neurons.
+
+    Sums of neurons take none: a loss adds them to sums of spikes. What was compared as a sum fired
+    nowhere else.
+    """
+    births, regions = births_in(data), [d for d in data if d.feeds]
+    own = ctx.own(births, feeds_in(regions))
+    sums = frozenset(b.path for b in ctx.births(own) if is_reduced(b.part))
+    if axes.size(IDLE) <= 1 and all(is_reduced(d.part) for d in data if d.births):
+        return sums
+    return sums | ctx.own(births, feeds_in([d for d in regions if not is_reduced(d.part)]))

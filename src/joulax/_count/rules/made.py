@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from ..axes import COPIED, MET, SOURCE, SPREAD, VARIES, WEIGHT, Axes, combined, either
 from ..findings import Context
-from ..kinds import Data, Events, Leaves, Parameter, Term, Value, Weight, layer_of, shared
+from ..kinds import Analog, Data, Events, Leaves, Parameter, Term, Value, Weight, layer_of, shared
 from ..places import NONE, Place, union
 
 
@@ -70,6 +70,20 @@ def is_gain(term: Term) -> bool:
     if not any(scaled):
         return term.place.is_whole
     return scaled == term.axes.flags(WEIGHT) and term.place.ends(term.weight.place)
+
+
+def unmasked(ins: Sequence[Value], ctx: Context) -> list[Value]:
+    """Leaves that data have changed, without the comparisons that have masked them: no spikes."""
+    return [_unmasked(i, ctx) for i in ins]
+
+
+def _unmasked(value: Value, ctx: Context) -> Value:
+    if not isinstance(value, Data) or leaf_of(value) is None or value.feeds:
+        return value
+    if any(b.feeds for b in ctx.births(value.births)):
+        return value
+    found = Analog(**value.fields())
+    return found.but(births=NONE)
 
 
 def of_parts(
