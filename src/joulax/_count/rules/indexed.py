@@ -197,7 +197,8 @@ def _picked_axes(eqn: Any, axes: Axes) -> Axes:
     found = eqn.params["dimension_numbers"]
     gone = {*found.collapsed_slice_dims, *found.operand_batching_dims}
     kept = iter(axes.moved(a for a in range(len(axes)) if a not in gone).dims)
-    labels = axes.labels({*found.start_index_map, *found.operand_batching_dims})
+    picked = (*found.start_index_map, *found.operand_batching_dims)
+    labels = axes.labels(map(int, picked))
     windows = {d: next(kept) for d in found.offset_dims}
     return Axes(tuple(windows.get(d, ((n, labels),)) for d, n in enumerate(shape))).resized(shape)
 
