@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from .common import f32, unchanged
+from .common import f32, over_steps, unchanged
 
 RNG = np.random.default_rng(5)
 N, H = 4, 3
@@ -17,6 +17,8 @@ P = dict(
     u=f32(RNG.integers(-2, 3, (N, H)) / 8),
     a=f32(RNG.integers(-1, 2, (N, 2)) / 4),
     b=f32(RNG.integers(-1, 2, (2, H)) / 4),
+    g=f32([1.5, -0.5, 0]),
+    z=f32(RNG.integers(-2, 3, (N, H)) / 2),
 )
 D = dict(
     c=f32(0.5),
@@ -36,7 +38,7 @@ CHANGES = {
     "a step": lambda p, w, d: w + f32(0.1) * jnp.outer(d["x"], d["y"]),
     "by columns": lambda p, w, d: w * d["y"][None],
     "turned, by columns": lambda p, w, d: (w.T * d["y"][:, None]).T,
-    "masked": lambda p, w, d: jnp.where(d["m"] > 0, w, ZERO),
+    "masked": lambda p, w, d: jnp.where(d["m"] == 1, w, ZERO),
     "pruned": lambda p, w, d: w * (jnp.abs(w) > d["c"]).astype(w.dtype),
     "pruned by a choice": lambda p, w, d: jnp.where(jnp.abs(w) > d["c"], w, ZERO),
     "signs": lambda p, w, d: jnp.sign(w) * d["c"],
@@ -44,11 +46,17 @@ CHANGES = {
     "clipped": lambda p, w, d: jnp.clip(w, -d["c"], d["c"]),
     "rounded": lambda p, w, d: jnp.round(w / d["c"]) * d["c"],
     "mixed": lambda p, w, d: (ONE - d["c"]) * w + d["c"] * p["u"],
-    "one of two": lambda p, w, d: jnp.where(d["c"] > 0, w, p["u"]),
     "decayed": lambda p, w, d: w - d["c"] * w,
     "dropped": lambda p, w, d: w * jax.random.bernoulli(KEY, 0.5, w.shape).astype(w.dtype) * d["c"],
     "a row scaled": lambda p, w, d: w.at[d["k"]].multiply(d["c"]),
     "a row set": lambda p, w, d: w.at[d["k"]].set(ZERO),
+    "a learned gain": lambda p, w, d: jnp.clip(w, -d["c"], d["c"]) * p["g"][None],
+    "a learned gate": lambda p, w, d: w * d["c"] * (p["z"] > 0).astype(w.dtype),
+    "scores": lambda p, w, d: w * (p["z"] > d["c"]).astype(w.dtype),
+    "drawn by scores": lambda p, w, d: (
+        w * jax.random.bernoulli(KEY, jax.nn.sigmoid(p["z"]), w.shape).astype(w.dtype) * d["c"]
+    ),
+    "weight norm": lambda p, w, d: w / (jnp.sqrt((w * w).sum(0)) + d["c"])[None] * p["g"][None],
     "reversed": lambda p, w, d: w[::-1] * d["c"],
 }
 USED = {
@@ -74,7 +82,6 @@ TWICE = [
     ("pruned", "decayed"),
     ("pruned", "signs chosen"),
     ("rounded", "pruned"),
-    ("one of two", "pruned"),
     ("dropped", "signs"),
     ("a row scaled", "a row set"),
     ("by columns", "mixed"),
@@ -134,3 +141,55 @@ def test_the_signs_of_a_weight_are_weights(alone, used):
     there = np.asarray(ALONE[alone](P["w"])) != 0
     assert float(record.ac) == (np.asarray(SPIKES)[:, None] * there).sum()
     assert (float(record.synapses), record.mac) == (N * H, None)
+
+
+LEVELS = f32([0.15, 0.25, 0.6])
+CODES = {
+    "levels for all": lambda p, x: x[:, None] > p["c"][0][None],
+    "levels of each": lambda p, x: x[:, None] > p["c"],
+    "by a difference": lambda p, x: x[:, None] - p["c"] > 0,
+    "standardised": lambda p, x: ((x - x.mean()) / x.std())[:, None] > p["c"],
+}
+READ = {
+    "as they are": lambda s, k: s * k,
+    "level by level": lambda s, k: (s * k).sum(-1),
+    "input by input": lambda s, k: (s * k).sum(0),
+}
+
+
+@pytest.mark.parametrize("read", READ)
+@pytest.mark.parametrize("code", CODES)
+def test_levels_that_are_leaves_make_spikes_of_inputs(code, read):
+    """A thermometer code: its levels are no weights of what reads it."""
+
+    def f(p, x, k):
+        return READ[read](CODES[code](p, x).astype(x.dtype), k[:, None])
+
+    p, k = dict(c=jnp.stack([LEVELS] * N) + D["x"][:, None]), f32([1, 2, 0.5, 1])
+    account = unchanged(f, p, D["x"] + f32(0.3), k)
+    assert [str(name) for name in account] == ["input[0]"]
+    fired = float(CODES[code](p, D["x"] + f32(0.3)).sum())
+    assert float(account["input[0]"].spikes) == fired > 0
+
+
+@pytest.mark.parametrize("used", ["a product", "by hand", "chosen"])
+@pytest.mark.parametrize("looped", [True, False])
+def test_synapses_that_release_by_a_learned_probability(looped, used):
+    """Weights that learn, masked by draws with a leaf's probability for each row."""
+
+    def f(p, xs):
+        def step(c, x):
+            w, v = c
+            draws = jax.random.bernoulli(KEY, p["u"][:, :1], w.shape)
+            i = USED[used](w * draws.astype(w.dtype), x)
+            s = (f32(0.5) * v + i > 0.4).astype(x.dtype)
+            return (w + f32(0.1) * jnp.outer(x, s), i * (1 - s)), s
+
+        return over_steps(step, (p["w"], LINES), xs, looped)
+
+    xs = jnp.stack([SPIKES, 1 - SPIKES, SPIKES])
+    p = dict(w=P["w"], u=jnp.full((N, H), 0.6, jnp.float32))
+    record = unchanged(f, p, xs, spikes=1)["w"]
+    assert float(record.spikes) == f(p, xs).sum() > 0
+    assert (float(record.neurons), float(record.updates)) == (H, 3 * H)
+    assert record.mac is None and float(record.ac) > 0

@@ -70,6 +70,7 @@ class Term:
     stored: Paths = NONE  # loops that put one of its rows at a time into a buffer
     still: Paths = NONE  # of those, the loops in all steps of which the leaf is the same
     decay: bool = False  # a state scaled one to one
+    of_leaf: bool = False  # what it scales is another leaf, changed by data
     lookup: Path | None = None  # picked by an index: the place of the look-up
     name: tuple[int, int] = (-1, -1)  # numbers of its two factors
     inside: frozenset[tuple[int, int]] = NONE  # products that it has become a factor of

@@ -27,7 +27,7 @@ from .contents import (
     united_fields,
 )
 from .gates import resets, taken_back
-from .made import provenance, unmasked
+from .made import of_weights, provenance, unmasked
 from .registry import because, data_of, shape_of, source_of, spikes_of, travelling
 
 
@@ -241,7 +241,8 @@ def born(
     where = {k: made[k] for k in ("part", "turns", "held", "fired")}
     more = where | dict(given=made["given"])
     birth = birth_at(eqn, ctx, made["axes"], feeds, parents, made["births"], weak, **more)
-    kept = {k: made[k] for k in ("axes", "held", "random", "weight")} | same_source(datas(ins))
+    kept = {k: made[k] for k in ("axes", "held", "random")} | same_source(datas(ins))
+    kept["weight"] = None if feeds else of_weights(ins, made["weight"], ctx)
     values: dict[str, Any] = {"values": SPIKE, "nonneg": True, **kept, **fields}
     spikes = Events(
         cause=because(eqn, text),

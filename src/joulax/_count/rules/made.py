@@ -5,7 +5,19 @@ from dataclasses import replace
 
 from ..axes import COPIED, MET, SOURCE, SPREAD, VARIES, WEIGHT, Axes, combined, either
 from ..findings import Context
-from ..kinds import Analog, Data, Events, Leaves, Parameter, Term, Value, Weight, layer_of, shared
+from ..kinds import (
+    SPIKE,
+    Analog,
+    Data,
+    Events,
+    Leaves,
+    Parameter,
+    Term,
+    Value,
+    Weight,
+    layer_of,
+    shared,
+)
 from ..places import NONE, Place, union
 
 
@@ -31,8 +43,8 @@ def provenance(
 
 
 def _only_masks(d: Data, ctx: Context) -> bool:
-    """Whether data are comparisons or draws that no neuron has made, and no spikes that came in."""
-    if not isinstance(d, Events) or not (d.births or d.weak or d.random):
+    """Whether data are comparisons or draws that no neuron and no encoder has made."""
+    if not isinstance(d, Events) or not (d.weak or d.random or d.weight is not None):
         return False
     return not any(b.feeds for b in ctx.births(d.births))
 
@@ -67,6 +79,8 @@ def made_of(data: Data) -> Weight | None:
 def is_gain(term: Term) -> bool:
     """Whether what has scaled a leaf is one number for all of it, or meets it one to one."""
     scaled = term.axes.flags(SOURCE)
+    if term.of_leaf:
+        return True
     if not any(scaled):
         return term.place.is_whole
     return scaled == term.axes.flags(WEIGHT) and term.place.ends(term.weight.place)
@@ -84,6 +98,29 @@ def _unmasked(value: Value, ctx: Context) -> Value:
         return value
     found = Analog(**value.fields())
     return found.but(births=NONE)
+
+
+def of_weights(ins: Sequence[Value], weight: Weight | None, ctx: Context) -> Weight | None:
+    """The leaf of a comparison: of nothing but leaves, changed perhaps, and single numbers.
+
+    What rows or columns of data are compared with is a code of them.
+    """
+    data = [i for i in ins if isinstance(i, Data)]
+    return None if any(_is_code(d, ctx) for d in data) else weight
+
+
+def _is_code(d: Data, ctx: Context, deep: int = 8) -> bool:
+    """Whether data vary, and not as weights, draws or products of two do."""
+    if d.random or not any(d.axes.flags(VARIES)):
+        return False
+    made = ctx.maker(d.number) if deep else None
+    if made is None:
+        return d.weight is None
+    name, inner = made[0].primitive.name, [i for i in made[1] if isinstance(i, Data)]
+    outer = name == "mul" and [i.weight for i in inner] == [None, None]
+    if outer or name in ("gather", "dot_general"):
+        return False
+    return any(_is_code(i, ctx, deep - 1) for i in inner)
 
 
 def of_parts(
@@ -204,10 +241,20 @@ def _fills(d: Data, weight: Axes) -> bool:
 
 def _weights(ins: Sequence[Value]) -> list[Weight]:
     """The weights in operands, those in data first; masks are none beside others."""
-    parameters = [i for i in ins if isinstance(i, Parameter)]
-    named = [None if p.is_mask else p.weight for p in parameters]
-    data = [i.weight for i in ins if isinstance(i, Data)]
-    return _known([*data, *named]) or _known(map(leaf_of, parameters))
+    ordered = sorted(ins, key=lambda i: isinstance(i, Parameter))
+    named = [_made_of_leaf(i) for i in ordered if not is_mask(i)]
+    return _known(named) or _known(_made_of_leaf(i) for i in ordered)
+
+
+def is_mask(value: Value) -> bool:
+    """Whether a value is 0 or 1 everywhere."""
+    if isinstance(value, Events):
+        return value.values is not None and value.values <= SPIKE
+    return isinstance(value, Parameter) and value.is_mask
+
+
+def _made_of_leaf(value: Value) -> Weight | None:
+    return value.weight if isinstance(value, Data) else leaf_of(value)
 
 
 def _known(weights: Iterable[Weight | None]) -> list[Weight]:

@@ -15,7 +15,7 @@ from ..places import Paths, Place, union
 from .births import common, datas
 from .contents import births_in
 from .hand import Spread, current_cause, hand_site, hand_taps, real_layer
-from .made import is_gain, leaf_of, made_of
+from .made import is_gain, is_mask, leaf_of, made_of
 from .registry import part, shape_of
 
 
@@ -109,21 +109,33 @@ def walked(term: Term, other: Data) -> Term:
 
 def _new(d: Data, p: Value, shape: tuple[int, ...]) -> set[Term]:
     """The product of data and a leaf, or of data and a leaf that other data have changed."""
-    weight = made_of(p) if isinstance(p, Data) else leaf_of(p)
+    weight = _followed(p)
     if weight is None:
         return set()
-    if not (any(weight.axes.flags(WEIGHT)) or weight.place.slices or weight.place.loops):
+    own = _fit(weight.axes, shape)
+    axes = term_axes(own, _fit(d.axes, shape))
+    if isinstance(p, Data) and not _scales_changed(own, axes, p, d):
         return set()
-    axes = term_axes(_fit(weight.axes, shape), _fit(d.axes, shape))
-    one_to_one = axes.flags(WEIGHT) == axes.flags(SOURCE)
-    if isinstance(p, Data) and not _scales_changed(_fit(weight.axes, shape), axes, p, d):
+    gate, of_leaf = _is_one_to_one(axes, d), isinstance(p, Parameter) and leaf_of(d) is not None
+    if is_mask(p) and (of_leaf or gate):
         return set()
-    decay = one_to_one and bool(d.held) and not d.place.slices
-    name = (p.number, d.number)
-    found = Term(weight, d.root, d.place, axes, isinstance(d, Events), decay=decay, name=name)
+    known = dict(name=(p.number, d.number), decay=gate and bool(d.held), of_leaf=of_leaf)
+    found = Term(weight, d.root, d.place, axes, isinstance(d, Events)).but(**known)
     if d.place.is_combined and not found.is_spread:
         found = found.but(source=d.number, place=Place())
     return {found}
+
+
+def _followed(p: Value) -> Weight | None:
+    """The leaf that a factor is made of, where its elements differ or are others step by step."""
+    weight = made_of(p) if isinstance(p, Data) else leaf_of(p)
+    if weight is None or any(weight.axes.flags(WEIGHT)):
+        return weight
+    return weight if weight.place.slices or weight.place.loops else None
+
+
+def _is_one_to_one(axes: Axes, d: Data) -> bool:
+    return axes.flags(WEIGHT) == axes.flags(SOURCE) and not d.place.slices
 
 
 def _scales_changed(weight: Axes, axes: Axes, p: Data, d: Data) -> bool:
@@ -134,9 +146,14 @@ def _scales_changed(weight: Axes, axes: Axes, p: Data, d: Data) -> bool:
     along = [a for a, changed in enumerate(weight.flags(SPREAD)) if not changed]
     sources, weights = axes.flags(SOURCE), axes.flags(WEIGHT)
     samples = all(sources[a] for a in range(len(axes)) if a not in along)
-    if not samples or not all(_is_change(t, axes, d) for t in p.opened):
+    if not samples or _is_choice(p, d) or not all(_is_change(t, axes, d) for t in p.opened):
         return False
     return bool(d.place.slices) or any(weights[a] and not sources[a] for a in along)
+
+
+def _is_choice(p: Data, d: Data) -> bool:
+    """Whether it is one leaf or another, of which each counts the events where it is chosen."""
+    return isinstance(d, Events) and len({t.weight.leaves for t in p.opened if t.spiking}) > 1
 
 
 def _is_change(term: Term, axes: Axes, d: Data) -> bool:
