@@ -34,6 +34,8 @@ KEY = jax.random.key(0)
 
 CHANGES = {
     "another leaf": lambda p, w, d: w + d["c"] * p["u"],
+    "softmax": lambda p, w, d: jax.nn.softmax(w * d["c"], 0),
+    "standard": lambda p, w, d: (w - w.mean(0, keepdims=True)) / (w.std(0, keepdims=True) + d["c"]),
     "low rank": lambda p, w, d: w + d["c"] * (p["a"] @ p["b"]),
     "a step": lambda p, w, d: w + f32(0.1) * jnp.outer(d["x"], d["y"]),
     "by columns": lambda p, w, d: w * d["y"][None],
@@ -65,6 +67,7 @@ USED = {
     "chosen": lambda w, s: jnp.where(s[:, None] > 0, w, ZERO).sum(0),
     "edges": lambda w, s: LINES.at[POST].add(w[PRE, POST] * s[PRE]),
     "rows": lambda w, s: sum(w[k] * s[k] for k in range(N)),
+    "columns": lambda w, s: jnp.stack([(w[:, j] * s).sum() for j in range(H)]),
     "rows in a loop": lambda w, s: lax.fori_loop(0, N, lambda k, i: i + w[k] * s[k], LINES),
     "rows in a scan": lambda w, s: lax.scan(lambda i, r: (i + r[0] * r[1], 0), LINES, (w, s))[0],
     "rows of a branch": lambda w, s: lax.scan(
@@ -194,3 +197,47 @@ def test_synapses_that_release_by_a_learned_probability(looped, used):
     assert (float(record.neurons), float(record.updates)) == (H, 3 * H)
     assert record.mac is None
     assert float(record.ac) > 0
+
+
+MASKED = {
+    "a product": lambda p, s, m: ((p["w"] * s[:, None]) * m).sum(0),
+    "a product, turned": lambda p, s, m: (m * (s[:, None] * p["w"])).sum(0),
+    "spikes": lambda p, s, m: ((m * s[:, None]) * p["w"]).sum(0),
+    "chosen": lambda p, s, m: jnp.where(m > 0, p["w"] * s[:, None], ZERO).sum(0),
+}
+
+
+@pytest.mark.parametrize("order", MASKED)
+@pytest.mark.parametrize("score", [D["c"], f32(0.2)], ids=["data", "data, lower"])
+def test_a_mask_made_of_scores_names_no_layer_in_any_order(score, order):
+    """Edge-popup: scores choose which synapses there are, and are none."""
+    f = lambda p, s, c: MASKED[order](p, s, (p["a_z"] > c).astype(s.dtype))
+    p = dict(w=P["w"], a_z=P["z"])
+    account = unchanged(f, p, SPIKES, score, spikes=1)
+    assert [str(name) for name in account] == ["w"]
+    there = (np.asarray(P["w"]) != 0) & (np.asarray(P["z"]) > float(score))
+    assert float(account["w"].ac) == (np.asarray(SPIKES)[:, None] * there).sum()
+    assert (float(account["w"].synapses), account["w"].spikes) == (N * H, None)
+
+
+@pytest.mark.parametrize("used", ["a product", "by hand", "rows", "rows in a loop"])
+def test_a_low_rank_change_as_python_groups_it(used):
+    """`c * a @ b` is `(c * a) @ b`: that product is work of its own, and the sum is the weight."""
+    f = lambda p, s, c: USED[used](p["w"] + c * p["a"] @ p["b"], s)
+    account = unchanged(f, P, SPIKES, D["c"], spikes=1)
+    assert sorted(map(str, account)) == ["b", "w"]
+    merged = np.asarray(P["w"] + D["c"] * P["a"] @ P["b"]) != 0
+    assert float(account["w"].ac) == (np.asarray(SPIKES)[:, None] * merged).sum()
+    made = (np.asarray(P["a"]) != 0).astype(int) @ (np.asarray(P["b"]) != 0).astype(int)
+    assert float(account["b"].mac) == made.sum()
+    assert float(account["w"].synapses) == N * H
+
+
+@pytest.mark.parametrize("used", ["a product", "by hand", "rows", "rows in a loop"])
+def test_rows_of_the_layer_that_data_pick(used):
+    """A weight for each task."""
+    f = lambda p, s, k: USED[used](p["w"][k], s)
+    p = dict(w=jnp.stack([P["w"], -P["w"]]))
+    record = unchanged(f, p, SPIKES, D["k"], spikes=1)["w"]
+    assert float(record.ac) == (np.asarray(SPIKES)[:, None] * (np.asarray(P["w"]) != 0)).sum()
+    assert record.mac is None

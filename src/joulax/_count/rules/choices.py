@@ -288,7 +288,7 @@ def _select_events(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
     """A choice between values around zero: the events of the case that is chosen."""
     pred, *cases = ins
     values = _all_values(cases)
-    found = logical(eqn, cases, ctx, values, masks=True, gates=spikes_in([pred]))
+    found = logical(eqn, cases, ctx, values, masks=True, gates=_opening(pred))
     out = spikes_of(found)
     simple = is_simple(values)
     scale = UNIT if simple else _one_scale(cases)
@@ -305,6 +305,11 @@ def _select_events(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found:
         count = _chosen_events if out.beside else _magnitude
         return refired(eqn, ctx, out, out.births, events=count)
     return found.but(outs=[out], events=_beside if out.beside else None)
+
+
+def _opening(pred: Value) -> list[Events]:
+    """The spikes that a choice depends on; comparisons of weights are none."""
+    return [s for s in spikes_in([pred]) if leaf_of(s) is None]
 
 
 def _levels(case: Value) -> Value:

@@ -10,6 +10,7 @@ from ..kinds import UNIT, Cause, Events, Value, is_nonnegative, is_simple, share
 from ..places import NONE, Paths, union
 from .births import birth_at, elementwise_axes, same_where, taps
 from .contents import births_in, same_source, size_of, spikes_in, united_fields
+from .made import leaf_of, provenance
 from .registry import because, is_integer
 
 
@@ -147,8 +148,11 @@ def _combined(
     loud, loose = strong or spikes, any(s.loose for s in spikes)
     bounded = is_simple(values) and not loose  # no running sum, whatever it was made of
     kept = ("held",) if bounded else ("held", "running", "piled")
+    axes = elementwise_axes(eqn, spikes)
+    masks = spikes if all(map(leaf_of, spikes)) else []  # of weights, still masks of them
     return Events(
-        elementwise_axes(eqn, spikes),
+        axes,
+        weight=provenance(masks, axes, ctx, masked=True),
         cause=_first_cause(loud) or because(eqn, "spikes combined with spikes"),
         births=births,
         part=shared(s.part for s in loud) or (),

@@ -19,6 +19,7 @@ from ..kinds import (
     shared,
 )
 from ..places import NONE, Place, union
+from .changes import is_code, is_outer, is_raw, only_masks
 
 
 def provenance(
@@ -40,13 +41,6 @@ def provenance(
     for d in data:
         found = _spread(_met(found, d, ctx, masked), d.axes)
     return Weight(leaves, found, parts[0].place, layer_of(parts))
-
-
-def _only_masks(d: Data, ctx: Context) -> bool:
-    """Whether data are comparisons or draws that no neuron and no encoder has made."""
-    if not isinstance(d, Events) or not (d.weak or d.random or d.weight is not None):
-        return False
-    return not any(b.feeds for b in ctx.births(d.births))
 
 
 def leaf_of(p: Value) -> Weight | None:
@@ -106,21 +100,7 @@ def of_weights(ins: Sequence[Value], weight: Weight | None, ctx: Context) -> Wei
     What rows or columns of data are compared with is a code of them.
     """
     data = [i for i in ins if isinstance(i, Data)]
-    return None if any(_is_code(d, ctx) for d in data) else weight
-
-
-def _is_code(d: Data, ctx: Context, deep: int = 8) -> bool:
-    """Whether data vary, and not as weights, draws or products of two do."""
-    if d.random or not any(d.axes.flags(VARIES)):
-        return False
-    made = ctx.maker(d.number) if deep else None
-    if made is None:
-        return d.weight is None
-    name, inner = made[0].primitive.name, [i for i in made[1] if isinstance(i, Data)]
-    outer = name == "mul" and [i.weight for i in inner] == [None, None]
-    if outer or name in ("gather", "dot_general"):
-        return False
-    return any(_is_code(i, ctx, deep - 1) for i in inner)
+    return None if any(is_code(d, ctx) for d in data) else weight
 
 
 def of_parts(
@@ -168,24 +148,10 @@ def _is_delivered(data: Data, weight: Axes, leaves: Leaves, ctx: Context) -> boo
     layers = [s.leaves for s in map(ctx.site, feeds) if s is not None and s.leaves]
     if not layers or any(own & leaves for own in layers) or data.axes.shape != weight.shape:
         return False
-    if _is_outer(data, weight, ctx):
+    if is_outer(data, weight, ctx):
         return False
     alone = combined(lambda p, q: SPREAD if p & WEIGHT and not _is_own(q) else 0, weight, data.axes)
     return not any(alone.flags(SPREAD))
-
-
-def _is_outer(d: Data, weight: Axes, ctx: Context, deep: int = 8) -> bool:
-    """Whether data are a product of what is before the synapses of a leaf and what is behind."""
-    made = ctx.maker(d.number) if deep else None
-    if made is None:
-        return False
-    inner = [i for i in made[1] if isinstance(i, Data)]
-    filling = [i for i in inner if _fills(i, weight)]
-    if filling:
-        return any(_is_outer(i, weight, ctx, deep - 1) for i in filling)
-    name, params = made[0].primitive.name, made[0].params
-    outer = name == "mul" or (name == "dot_general" and not params["dimension_numbers"][0][0])
-    return outer and len(inner) == 2
 
 
 def _is_own(labels: int) -> bool:
@@ -195,48 +161,9 @@ def _is_own(labels: int) -> bool:
 
 def _met(weight: Axes, d: Data, ctx: Context, masked: bool) -> Axes:
     """Those of a weight, marked where data have met it that are no change of it."""
-    if d.weight is not None or (masked and _only_masks(d, ctx)):
+    if d.weight is not None or (masked and only_masks(d, ctx)):
         return weight
-    return weight.marked(MET, range(len(weight))) if _is_raw(d, weight, ctx) else weight
-
-
-def _is_raw(d: Data, weight: Axes, ctx: Context, deep: int = 8) -> bool:
-    """Whether data meet a leaf one to one and are no change of it: inputs, states, activations.
-
-    Changes are the same for rows or columns, are drawn, come from layers, or are products: of
-    what is before a synapse and what is behind it.
-    """
-    if not _fills(d, weight) or d.random:
-        return False
-    made = ctx.maker(d.number) if deep else None
-    if made is None:
-        return True
-    return _is_made_raw(
-        made[0].primitive.name, [i for i in made[1] if isinstance(i, Data)], weight, ctx, deep - 1
-    )
-
-
-def _is_made_raw(name: str, inner: Sequence[Data], weight: Axes, ctx: Context, deep: int) -> bool:
-    """The same of data that an equation has made of others."""
-    if name in ("gather", "dot_general"):
-        return False
-    if name in ("mul", "div"):
-        inner = [i for i in inner if _fills(i, weight)]  # others are gains: samples, rows, columns
-        return bool(inner) and all(_is_raw(i, weight, ctx, deep) for i in inner)
-    each = [_is_raw(i, weight, ctx, deep) for i in inner]
-    return any(each) or not all(_fits(i, weight) for i in inner)
-
-
-def _fits(d: Data, weight: Axes) -> bool:
-    return d.axes.shape == weight.shape
-
-
-def _fills(d: Data, weight: Axes) -> bool:
-    """Whether data differ along all axes along which a leaf does."""
-    if not _fits(d, weight):
-        return False
-    pairs = zip(weight.flags(WEIGHT), d.axes.flags(VARIES), strict=True)
-    return all(varies or not own for own, varies in pairs)
+    return weight.marked(MET, range(len(weight))) if is_raw(d, weight, ctx) else weight
 
 
 def _weights(ins: Sequence[Value]) -> list[Weight]:

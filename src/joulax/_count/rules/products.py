@@ -24,6 +24,7 @@ from .contents import arrived
 from .geometry import Geometry
 from .hand import current_cause
 from .later import Product
+from .made import leaf_of
 from .permutations import permuted
 from .registry import because, parameter_of, shape_of, site_of, source_of
 from .terms import brought, lookups
@@ -133,8 +134,9 @@ def _weighted(
         nameless=-1 if weight.leaves else _unmoved(ins[w].number, ctx),
     )
     arriving = _arriving(eqn, ctx, site, g, w, ins, axes)
+    own = _of_leaves(data, weight, axes)
     return Found(
-        [current(site, axes).but(terms=_delivered(site, weight, data, axes))],
+        [current(site, axes).but(terms=_delivered(site, weight, data, axes), weight=own)],
         taps=_taps(ctx, arriving),
         sites=(site,),
         arrived=arrived(ctx, data.births),
@@ -142,6 +144,15 @@ def _weighted(
         weight=g.places[w] if g.fixed else None,
         fanout=(ctx.path, Fanout(lambda value: g.fanout(w, value, ()), arriving.existing)),
     )
+
+
+def _of_leaves(data: Data, weight: Weight, axes: Axes) -> Weight | None:
+    """What a product of two leaves is made of, of which data have changed one: of both."""
+    leaf = leaf_of(data) if weight.leaves else None
+    if leaf is None:
+        return None
+    own = axes.relabelled(lambda s: WEIGHT if s & VARIES else 0)
+    return Weight(leaf.leaves | weight.leaves, own, Place())
 
 
 def _unmoved(number: int, ctx: Context) -> int:

@@ -26,7 +26,7 @@ from .births import datas, elementwise_axes, mixed
 from .combined import logical
 from .contents import spikes_in
 from .gates import gates, is_shared
-from .made import provenance
+from .made import is_mask, leaf_of, provenance
 from .pairs import pair_of
 from .registry import data_of, parameter_of, rule, shape_of, spikes_of, travelling
 from .sets import mapped, values_of
@@ -59,12 +59,18 @@ def _product(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
 
 
 def _masking(ins: Sequence[Value], ctx: Context) -> Paths:
-    """Spikes that only mask: comparisons of integers, draws beside data, gates that are shared."""
+    """Spikes that only mask: comparisons of integers, draws beside data, gates that are shared,
+    masks made of leaves.
+    """
     data = datas(ins)
     drawn = [] if all(d.random for d in data) else [d for d in data if d.random]
-    return union(
-        d.births for d in (*drawn, *(s for s in spikes_in(ins) if s.weak or is_shared(s, ctx)))
-    )
+    masks = [s for s in spikes_in(ins) if s.weak or is_shared(s, ctx) or _is_of_leaf(s, data)]
+    return union(d.births for d in (*drawn, *masks))
+
+
+def _is_of_leaf(spikes: Events, data: Sequence[Data]) -> bool:
+    """Whether comparisons of a leaf mask other data."""
+    return len(data) > 1 and is_mask(spikes) and leaf_of(spikes) is not None
 
 
 def _gated(ins: Sequence[Value]) -> Paths:
@@ -114,7 +120,8 @@ def _masked_events(eqn: Any, a: Events, b: Events, ctx: Context) -> Found:
     terms, nonneg = scaled_terms(eqn, ins, False), a.nonneg and b.nonneg
     kept: dict[str, Any] = dict(terms=terms, pair=pair_of(a, b, ctx))
     kept["weight"] = provenance(ins, spikes_of(found).axes, ctx, masked=True)
-    kept["births"] = spikes_of(found).births - changing(ins, terms)
+    masks = union(s.births for s in ins if _is_of_leaf(s, ins))
+    kept["births"] = spikes_of(found).births - changing(ins, terms) - masks
     out = spikes_of(found).but(beside=not plain, nonneg=nonneg, **kept)
     events = _both if out.beside else None
     return found.but(outs=[out], events=events, gates=gates(ins, ctx))

@@ -60,17 +60,16 @@ def scaled(term: Term, other: Value, shape: tuple[int, ...]) -> Term:
     if other.axes.shape != shape:
         return term.but(axes=axes)
     leaf = _joining(term, other)
-    if isinstance(other, Data) and leaf is None:
-        return _scaled_by_data(term.but(axes=axes), other)
-    if leaf is None or (isinstance(other, Parameter) and other.is_mask):
-        return term.but(axes=axes)
+    if leaf is None:
+        term = term.but(axes=axes)
+        return _scaled_by_data(term, other) if isinstance(other, Data) else term
     both, leaves = either(axes, leaf.axes.only(WEIGHT)), term.weight.leaves | leaf.leaves
     return term.but(axes=both, weight=dataclasses.replace(term.weight, leaves=leaves))
 
 
 def _joining(term: Term, other: Value) -> Weight | None:
     """Another leaf that scales a product of one, changed by data perhaps: both are its weight."""
-    leaf = leaf_of(other)
+    leaf = None if is_mask(other) else leaf_of(other)
     if leaf is None or isinstance(other, Parameter):
         return leaf
     alone = term.lookup is not None or term.is_row or bool(leaf.leaves & term.weight.leaves)
@@ -89,8 +88,9 @@ def _scaled_by_data(term: Term, other: Data) -> Term:
     if term.is_row:
         return term  # whatever becomes of the sum, an event has brought the row
     axes = term_axes(term.axes, other.axes)
+    term = walked(term, other)
     if term.lookup is None:
-        return walked(term, other).but(axes=axes)
+        return term.but(axes=axes)
     rows = [t.weight.leaves for t in other.terms if t.lookup is not None]
     if any(own & term.weight.leaves for own in rows):
         return term.but(counted=True)  # a row times itself: data
@@ -117,7 +117,7 @@ def _new(d: Data, p: Value, shape: tuple[int, ...]) -> set[Term]:
     if isinstance(p, Data) and not _scales_changed(own, axes, p, d):
         return set()
     gate, of_leaf = _is_one_to_one(axes, d), isinstance(p, Parameter) and leaf_of(d) is not None
-    if is_mask(p) and (of_leaf or gate):
+    if is_mask(p) and (of_leaf or (gate and not weight.place.slices)):
         return set()
     known = dict(name=(p.number, d.number), decay=gate and bool(d.held), of_leaf=of_leaf)
     found = Term(weight, d.root, d.place, axes, isinstance(d, Events)).but(**known)
@@ -148,7 +148,13 @@ def _scales_changed(weight: Axes, axes: Axes, p: Data, d: Data) -> bool:
     samples = all(sources[a] for a in range(len(axes)) if a not in along)
     if not samples or _is_choice(p, d) or not all(_is_change(t, axes, d) for t in p.opened):
         return False
-    return bool(d.place.slices) or any(weights[a] and not sources[a] for a in along)
+    return _are_slices(p, d) or any(weights[a] and not sources[a] for a in along)
+
+
+def _are_slices(p: Data, d: Data) -> bool:
+    """Whether data are a slice, or meet one of a leaf as a whole: others perhaps meet others."""
+    leaf = p.weight is not None and bool(p.weight.place.slices)
+    return bool(d.place.slices) or (leaf and d.place.is_whole)
 
 
 def _is_choice(p: Data, d: Data) -> bool:

@@ -1,0 +1,85 @@
+"""How data that meet a leaf were made: as a change of it, or as inputs, states and activations."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..axes import VARIES, WEIGHT, Axes
+from ..findings import Context
+from ..kinds import Data, Events
+
+DEEP = 8  # equations that are followed back
+
+
+def _maker(d: Data, ctx: Context, deep: int) -> tuple[Any, list[Data]] | None:
+    """The equation that has made data, and the data that it was made of."""
+    made = ctx.maker(d.number) if deep else None
+    return None if made is None else (made[0], [i for i in made[1] if isinstance(i, Data)])
+
+
+def is_raw(d: Data, weight: Axes, ctx: Context, deep: int = DEEP) -> bool:
+    """Whether data meet a leaf one to one and are no change of it: inputs, states, activations.
+
+    Changes are the same for rows or columns, are drawn, come from layers, or are products: of
+    what is before a synapse and what is behind it.
+    """
+    if not _fills(d, weight) or d.random:
+        return False
+    made = _maker(d, ctx, deep)
+    return made is None or _is_made_raw(made[0].primitive.name, made[1], weight, ctx, deep - 1)
+
+
+def _is_made_raw(name: str, inner: Sequence[Data], weight: Axes, ctx: Context, deep: int) -> bool:
+    """The same of data that an equation has made of others."""
+    if name in ("gather", "dot_general"):
+        return False
+    if name in ("mul", "div"):
+        inner = [i for i in inner if _fills(i, weight)]  # others are gains: samples, rows, columns
+        return bool(inner) and all(is_raw(i, weight, ctx, deep) for i in inner)
+    each = [is_raw(i, weight, ctx, deep) for i in inner]
+    return any(each) or not all(_fits(i, weight) for i in inner)
+
+
+def is_outer(d: Data, weight: Axes, ctx: Context, deep: int = DEEP) -> bool:
+    """Whether data are a product of what is before the synapses of a leaf and what is behind."""
+    made = _maker(d, ctx, deep)
+    if made is None:
+        return False
+    filling = [i for i in made[1] if _fills(i, weight)]
+    if filling:
+        return any(is_outer(i, weight, ctx, deep - 1) for i in filling)
+    name, params = made[0].primitive.name, made[0].params
+    outer = name == "mul" or (name == "dot_general" and not params["dimension_numbers"][0][0])
+    return outer and len(made[1]) == 2
+
+
+def is_code(d: Data, ctx: Context, deep: int = DEEP) -> bool:
+    """Whether data vary, and not as weights, draws or products of two do."""
+    if d.random or not any(d.axes.flags(VARIES)):
+        return False
+    made = _maker(d, ctx, deep)
+    if made is None:
+        return d.weight is None
+    name, inner = made[0].primitive.name, made[1]
+    outer = name == "mul" and [i.weight for i in inner] == [None, None]
+    if outer or name in ("gather", "dot_general"):
+        return False
+    return any(is_code(i, ctx, deep - 1) for i in inner)
+
+
+def only_masks(d: Data, ctx: Context) -> bool:
+    """Whether data are comparisons or draws that no neuron and no encoder has made."""
+    if not isinstance(d, Events) or not (d.weak or d.random or d.weight is not None):
+        return False
+    return not any(b.feeds for b in ctx.births(d.births))
+
+
+def _fits(d: Data, weight: Axes) -> bool:
+    return d.axes.shape == weight.shape
+
+
+def _fills(d: Data, weight: Axes) -> bool:
+    """Whether data differ along all axes along which a leaf does."""
+    if not _fits(d, weight):
+        return False
+    pairs = zip(weight.flags(WEIGHT), d.axes.flags(VARIES), strict=True)
+    return all(varies or not own for own, varies in pairs)
