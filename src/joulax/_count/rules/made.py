@@ -43,31 +43,26 @@ def provenance(
     return Weight(leaves, found, parts[0].place, layer_of(parts))
 
 
-def leaf_of(p: Value) -> Weight | None:
-    """The leaf that a parameter is made of, or that data have changed."""
-    if isinstance(p, Data):
-        return changed_weight(p)
-    return p.weight if isinstance(p, Parameter) and not p.buffer else None
-
-
-def changed_weight(data: Data) -> Weight | None:
-    """The leaf that data are, where others have changed it: by learning, noise, rounding, a gain.
+def leaf_of(value: Value) -> Weight | None:
+    """The leaf that a parameter is made of, or that data have changed: by learning, noise, a gain.
 
     Data that a leaf scales, element by element or row by row, are none.
     """
-    return made_of(data) if all(map(is_gain, data.opened)) else None
+    return made_of(value) if all(map(is_gain, value.opened)) else None
 
 
-def made_of(data: Data) -> Weight | None:
-    """The leaf that data are made of, scaled or changed by others.
+def made_of(value: Value) -> Weight | None:
+    """The leaf that a value is made of, scaled or changed by data perhaps.
 
     Rows that data pick are none, nor data that a leaf was added to: positions, biases, the first
     value of a state.
     """
-    weight = data.weight
+    if isinstance(value, Parameter):
+        return None if value.buffer else value.weight
+    weight = value.weight if isinstance(value, Data) else None
     if weight is None or not any(weight.axes.flags(WEIGHT)) or any(weight.axes.flags(MET)):
         return None
-    return None if any(t.lookup for t in data.opened) else weight
+    return None if any(t.lookup for t in value.opened) else weight
 
 
 def is_gain(term: Term) -> bool:

@@ -119,8 +119,16 @@ def _new(d: Data, p: Value, shape: tuple[int, ...]) -> set[Term]:
     gate, of_leaf = _is_one_to_one(axes, d), isinstance(p, Parameter) and leaf_of(d) is not None
     if is_mask(p) and (of_leaf or (gate and not weight.place.slices)):
         return set()
-    known = dict(name=(p.number, d.number), decay=gate and bool(d.held), of_leaf=of_leaf)
-    found = Term(weight, d.root, d.place, axes, isinstance(d, Events)).but(**known)
+    found = Term(
+        weight,
+        d.root,
+        d.place,
+        axes,
+        isinstance(d, Events),
+        decay=gate and bool(d.held),
+        of_leaf=of_leaf,
+        name=(p.number, d.number),
+    )
     if d.place.is_combined and not found.is_spread:
         found = found.but(source=d.number, place=Place())
     return {found}
@@ -128,7 +136,7 @@ def _new(d: Data, p: Value, shape: tuple[int, ...]) -> set[Term]:
 
 def _followed(p: Value) -> Weight | None:
     """The leaf that a factor is made of, where its elements differ or are others step by step."""
-    weight = made_of(p) if isinstance(p, Data) else leaf_of(p)
+    weight = made_of(p)
     if weight is None or any(weight.axes.flags(WEIGHT)):
         return weight
     return weight if weight.place.slices or weight.place.loops else None
