@@ -242,3 +242,36 @@ def test_rows_of_the_layer_that_data_pick(used):
     record = unchanged(f, p, SPIKES, D["k"], spikes=1)["w"]
     assert float(record.ac) == (np.asarray(SPIKES)[:, None] * (np.asarray(P["w"]) != 0)).sum()
     assert record.mac is None
+
+
+FACTORS = {
+    "a payload": lambda w, s, a, m: w * s[:, None] * a[:, None],
+    "a payload first": lambda w, s, a, m: w * a[:, None] * s[:, None],
+    "one product": lambda w, s, a, m: w * (s * a)[:, None],
+    "picked": lambda w, s, a, m: jnp.where(s[:, None] > 0, w, 0) * a[:, None],
+    "a mask that came as data": lambda w, s, a, m: jnp.where(m, w, 0) * (a * s)[:, None],
+    "masked afterwards": lambda w, s, a, m: jnp.where(m, w * (s * a)[:, None], 0),
+}
+
+
+@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize("factors", FACTORS)
+def test_spikes_that_carry_a_payload_multiply(factors, batched):
+    """Two data that scale a leaf row by row: their product does, in whatever order."""
+    m = jnp.arange(N * H).reshape(N, H) % 3 > 0
+    s, a = jnp.stack([SPIKES, 1 - SPIKES]), jnp.stack([ANALOG, -ANALOG])
+    f = lambda p, s, a, m: FACTORS[factors](p["w"], s, a, m).sum(0)
+    samples = lambda p, s, a, m: jax.vmap(f, in_axes=(None, 0, 0, None))(p, s, a, m)
+    g, s, a = (samples, s, a) if batched else (f, s[0], a[0])
+    record = unchanged(g, P, s, a, m, spikes=1)["w"]
+    there = np.broadcast_to(m if "mask" in factors else np.ones((N, H)), (N, H))
+    pairs = np.asarray(s * a)[..., None] * np.asarray(P["w"]) * there
+    assert (record.ac, float(record.mac)) == (None, (pairs != 0).sum())
+
+
+def test_a_gain_of_the_layer_behind_its_spikes_does_not_multiply():
+    f = lambda p, s, c: (p["w"] * s[:, None] * c).sum(0)
+    for c in (f32(0.7), f32(jnp.arange(H) + 1)):
+        record = unchanged(f, P, SPIKES, c, spikes=1)["w"]
+        pairs = np.asarray(SPIKES)[:, None] * np.asarray(P["w"])
+        assert (float(record.ac), record.mac) == ((pairs != 0).sum(), None)

@@ -164,6 +164,8 @@ BESIDE = {
         -jax.nn.log_softmax(v[-1])[LABEL] + jax.nn.relu(KEPT - o.mean(0)).sum()
     ),
     "by products": lambda o, v: (o.mean(0) ** 2).sum() * (v**2).mean(),
+    "neuron by neuron": lambda o, v: ((o - WANTED) ** 2 + v**2).mean(),
+    "step by step": lambda o, v: (o - f32(0.1) * v**2).sum(0).max(),
 }
 
 

@@ -26,7 +26,7 @@ from .contents import (
     targets_in,
     united_fields,
 )
-from .gates import resets, taken_back
+from .gates import resets, stay, taken_back
 from .made import of_weights, provenance, unmasked
 from .registry import because, data_of, shape_of, source_of, spikes_of, travelling
 
@@ -84,7 +84,7 @@ def common(eqn: Any, ins: Sequence[Value], ctx: Context) -> dict[str, Any]:
         size=size_of(fed),
         part=_one_part(fed or data),
         turns=union(d.turns for d in data),
-        births=births - own,
+        births=births - own | stay(eqn, own, axes, ctx),
         weight=provenance(ins, axes, ctx, masked=eqn.primitive.name == "mul"),
         held=held_in(data),
         fired=union(d.fired for d in data) | own,

@@ -1,11 +1,12 @@
 """Spikes that are nobody's: a state's own reset, what only gates and scales."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from ..axes import COPIED, IDLE, Axes
+from ..axes import COPIED, IDLE, REPEATED, Axes
 from ..findings import Context, is_reduced
 from ..kinds import Analog, Data, Events, Value
-from ..places import Paths, union
+from ..places import NONE, Paths, union
 from .contents import births_in, feeds_in, spikes_in
 
 
@@ -42,3 +43,15 @@ def taken_back(data: Sequence[Data], axes: Axes, ctx: Context) -> Paths:
     if axes.size(IDLE) <= 1 and all(is_reduced(d.part) for d in data if d.births):
         return sums
     return sums | ctx.own(births, feeds_in([d for d in regions if not is_reduced(d.part)]))
+
+
+def stay(eqn: Any, births: Paths, axes: Axes, ctx: Context) -> Paths:
+    """Of spikes that were taken back, those that a sum of several steps at once still holds.
+
+    A loss adds them to the voltages of their own neurons: it resets none.
+    """
+    if eqn.primitive.name not in ("add", "sub"):
+        return NONE
+    several = sum(axes.wholly(REPEATED))
+    made = [(b.path, [b, *ctx.births(b.parents)]) for b in ctx.births(births) if b.feeds]
+    return frozenset(b for b, of in made if min(sum(m.repeated) for m in of) < several)

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ..axes import SOURCE, SPREAD, WEIGHT, Axes, delivered, either
+from ..axes import SOURCE, SPREAD, VARIES, WEIGHT, Axes, delivered, either
 from ..events import existing
 from ..findings import Companions, Context, Found, Operands, Site, Tap
 from ..kinds import Analog, Data, Events, Leaves, Parameter, Term, Value, Weight, term_axes
@@ -88,14 +88,22 @@ def _scaled_by_data(term: Term, other: Data) -> Term:
     if term.is_row:
         return term  # whatever becomes of the sum, an event has brought the row
     axes = term_axes(term.axes, other.axes)
+    graded = isinstance(other, Analog) and _row_by_row(term, other)
     term = walked(term, other)
     if term.lookup is None:
-        return term.but(axes=axes)
+        return term.but(axes=axes, spiking=term.spiking and not graded)
     rows = [t.weight.leaves for t in other.terms if t.lookup is not None]
     if any(own & term.weight.leaves for own in rows):
         return term.but(counted=True)  # a row times itself: data
     spiking = term.spiking and (bool(rows) or not isinstance(other, Analog))
     return term.but(axes=axes, spiking=spiking)
+
+
+def _row_by_row(term: Term, other: Data) -> bool:
+    """Whether data scale what another factor has scaled, one to one: their product drives both."""
+    weights, sources = term.axes.flags(WEIGHT), term.axes.flags(SOURCE)
+    along = [a for a, varies in enumerate(other.axes.flags(VARIES)) if varies and weights[a]]
+    return bool(along) and all(sources[a] for a in along)
 
 
 def walked(term: Term, other: Data) -> Term:
