@@ -200,6 +200,43 @@ def test_synapses_that_release_by_a_learned_probability(looped, used):
     assert (float(record.neurons), float(record.updates), record.mac) == (H, 3 * H, None)
 
 
+PLASTIC = {
+    "beside a weight": lambda p, h: p["w"] + p["u"] * h,
+    "a learned rate": lambda p, h: p["w"] * h,
+    "a gain": lambda p, h: p["w"] * (ONE + h),
+    "decayed": lambda p, h: p["w"] + p["u"] * (h - f32(0.1) * h),
+}
+
+
+@pytest.mark.parametrize(
+    ("used", "looped"), [(u, k) for u in USED for k in (True, False) if k or u != "rows"]
+)
+@pytest.mark.parametrize("plastic", PLASTIC)
+def test_traces_that_a_leaf_scales_are_weights(plastic, looped, used):
+    """Differentiable plasticity: what a loop has learned is in the synapses, not what drives."""
+
+    def f(p, xs):
+        def step(c, x):
+            h, v = c
+            w = PLASTIC[plastic](p, h)
+            v = f32(0.5) * v + USED[used](w, x)
+            s = (v > 0.4).astype(x.dtype)
+            return (f32(0.75) * h + f32(0.5) * jnp.outer(x, s), v * (1 - s)), (s, w)
+
+        start = jnp.full((N, H), float(plastic == "a learned rate"), jnp.float32)
+        return over_steps(step, (start, LINES), xs, looped)
+
+    xs = jnp.stack([SPIKES, 1 - SPIKES, SPIKES])
+    s, w = f(P, xs)
+    account = unchanged(lambda p, xs: f(p, xs)[0], P, xs, spikes=1)
+    (record,) = account.values()
+    pairs = np.asarray(xs)[:, :, None] * (np.asarray(w) != 0)
+    assert (float(record.ac), record.mac) == (pairs.sum(), None)
+    assert float(record.spikes) == float(s.sum()) > 0
+    assert (float(record.neurons), float(record.updates)) == (H, 3 * H)
+    assert float(record.synapses) == N * H
+
+
 MASKED = {
     "a product": lambda p, s, m: ((p["w"] * s[:, None]) * m).sum(0),
     "a product, turned": lambda p, s, m: (m * (s[:, None] * p["w"])).sum(0),

@@ -98,6 +98,7 @@ def _common(a: Data, b: Data) -> dict[str, Any]:
         fired=a.fired | b.fired,
         given=a.given | b.given,
         random=a.random and b.random,
+        learned=a.learned and b.learned,
         targets=a.targets | b.targets,
     )
 

@@ -208,6 +208,7 @@ class Data(Value):
     fired: Paths = NONE  # spikes of its own population that it has taken back
     given: Paths = NONE  # analog arguments that it is made of, element by element
     random: bool = False  # random draws and parameters alone
+    learned: bool = False  # products of what is before synapses and of what is behind are in it
     last: bool = False  # the last state of a loop
     targets: frozenset[Target] = NONE  # data from outside that have met its region
 

@@ -16,6 +16,7 @@ from ..findings import EVENTS, Birth, Context, Feed, Found, Operands, Population
 from ..kinds import SPIKE, Analog, Data, Events, Value, shared
 from ..labels import Met
 from ..places import NONE, Path, Paths, stands_in, union
+from .changes import is_learned
 from .contents import (
     births_in,
     feeds_in,
@@ -90,6 +91,7 @@ def common(eqn: Any, ins: Sequence[Value], ctx: Context) -> dict[str, Any]:
         fired=union(d.fired for d in data) | own,
         given=union(d.given for d in data),
         random=all(d.random for d in data),
+        learned=is_learned(eqn, data, axes),
         targets=targets_in(eqn, data, ctx),
         **same_source(data),
     )

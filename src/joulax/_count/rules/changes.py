@@ -25,18 +25,30 @@ def is_raw(d: Data, weight: Axes, ctx: Context, deep: int = DEEP) -> bool:
     if not _fills(d, weight) or d.random:
         return False
     made = _maker(d, ctx, deep)
-    return made is None or _is_made_raw(made[0].primitive.name, made[1], weight, ctx, deep - 1)
-
-
-def _is_made_raw(name: str, inner: Sequence[Data], weight: Axes, ctx: Context, deep: int) -> bool:
-    """The same of data that an equation has made of others."""
+    if made is None:
+        return not d.learned
+    name, inner = made[0].primitive.name, made[1]
     if name in ("gather", "dot_general"):
         return False
     if name in ("mul", "div"):
         inner = [i for i in inner if _fills(i, weight)]  # others are gains: samples, rows, columns
-        return bool(inner) and all(is_raw(i, weight, ctx, deep) for i in inner)
-    each = [is_raw(i, weight, ctx, deep) for i in inner]
-    return any(each) or not all(_fits(i, weight) for i in inner)
+        return bool(inner) and all(is_raw(i, weight, ctx, deep - 1) for i in inner)
+    if any(is_raw(i, weight, ctx, deep - 1) for i in inner):
+        return True
+    return not (d.learned or all(_fits(i, weight) for i in inner))
+
+
+def is_learned(eqn: Any, data: Sequence[Data], axes: Axes) -> bool:
+    """Whether a value is a product of what is before synapses and of what is behind, or holds one.
+
+    A state of a loop that does is a weight that is learned.
+    """
+    fitting = [d for d in data if d.axes.shape == axes.shape]
+    if eqn.primitive.name == "mul" and len(fitting) == 2:
+        pairs = list(zip(*(d.axes.flags(VARIES) for d in fitting), strict=True))
+        if (True, False) in pairs and (False, True) in pairs:
+            return True
+    return any(d.learned for d in fitting)
 
 
 def is_outer(d: Data, weight: Axes, ctx: Context, deep: int = DEEP) -> bool:

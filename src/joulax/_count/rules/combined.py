@@ -9,6 +9,7 @@ from ..findings import EVENTS, Context, Found, Operands, is_reduced
 from ..kinds import UNIT, Cause, Events, Value, is_nonnegative, is_simple, shared
 from ..places import NONE, Paths, union
 from .births import birth_at, elementwise_axes, same_where, taps
+from .changes import is_learned
 from .contents import births_in, same_source, size_of, spikes_in, united_fields
 from .made import leaf_of, provenance
 from .registry import because, is_integer
@@ -159,6 +160,7 @@ def _combined(
         size=size_of(loud),
         terms=NONE,
         random=all(s.random for s in spikes),
+        learned=is_learned(eqn, spikes, axes),
         values=values,
         scale=UNIT,
         nonneg=not loose and is_nonnegative(values),

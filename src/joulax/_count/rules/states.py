@@ -151,7 +151,12 @@ def entering(info: Value, path: Path, k: int) -> Value:
         piled = info.piled | (loop if state in info.running else NONE)
         fresh |= dict(piled=piled, running=_outside(info.running, path), poly=None)
     held = _outside(info.held, path) | {state}
-    return info.anew(held=held, turns=NONE, **fresh)
+    learned = info.learned and not _is_of_leaf(info)  # a leaf that decays a state is in it
+    return info.anew(held=held, turns=NONE, learned=learned, **fresh)
+
+
+def _is_of_leaf(info: Data) -> bool:
+    return info.weight is not None and any(info.weight.axes.flags(WEIGHT))
 
 
 def _read_back(term: Term, loop: Paths) -> Term:

@@ -137,7 +137,7 @@ def _new(d: Data, p: Value, shape: tuple[int, ...]) -> set[Term]:
         of_leaf=of_leaf,
         name=(p.number, d.number),
     )
-    if d.place.is_combined and not found.is_spread:
+    if (d.place.is_combined or d.learned) and not found.is_spread:
         found = found.but(source=d.number, place=Place())
     return {found}
 
@@ -169,8 +169,9 @@ def _scales_changed(weight: Axes, axes: Axes, p: Data, d: Data) -> bool:
 
 def _are_slices(p: Data, d: Data) -> bool:
     """Whether data are a slice, or meet one of a leaf as a whole: others perhaps meet others."""
-    leaf = p.weight is not None and bool(p.weight.place.slices)
-    return bool(d.place.slices) or (leaf and d.place.is_whole)
+    place = Place() if p.weight is None else p.weight.place
+    whole = not d.place.slices and not d.place.loops & place.loops
+    return bool(d.place.slices) or (bool(place.slices) and whole)
 
 
 def _is_choice(p: Data, d: Data) -> bool:
