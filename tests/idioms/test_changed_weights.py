@@ -198,7 +198,7 @@ DECAYS = {
 
 @pytest.mark.parametrize("decay", DECAYS)
 def test_a_state_space_has_the_neurons_that_its_inputs_drive(decay):
-    """Its decay scales the state one to one."""
+    """Its decay, a leaf, scales the state one to one; with none it is linear attention."""
 
     def f(p, x):
         def step(h, q):
@@ -211,7 +211,8 @@ def test_a_state_space_has_the_neurons_that_its_inputs_drive(decay):
     account = unchanged(f, dict(a=-leaf, b=leaf, c=leaf), X + 1)
     assert [str(k) for k in account] == ["b", "c"]
     assert [float(r.mac) for r in account.values()] == [3 * N * T] * 2
-    assert float(account["b"].updates) == 3 * T
+    neurons = (None, None) if decay == "none" else (3.0, 3.0 * T)
+    assert (account["b"].neurons, account["b"].updates) == neurons
 
 
 @pytest.mark.parametrize("gain", GAINS)

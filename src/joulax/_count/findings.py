@@ -26,6 +26,7 @@ from .places import NONE, Path, Paths, Place
 from .resolution import Resolution
 
 COUNTING = "joulax.counting"  # the scope of work that counting has added
+RECOMPUTED, INPUT_GRADIENT = "recomputed", "input gradient"  # what products of a gradient compute
 EVENTS = "events"  # key of the number of events that travels beside a value
 Key = Any  # EVENTS, or what the products of a term are counted under
 Companions = Mapping[Key, Array]
@@ -138,6 +139,11 @@ class Site:
     operands: tuple[frozenset[int], ...] = ()  # numbers by which its data are known
     slices: float = 1.0  # parts of its weight that the steps of loops around take
     nameless: int = -1  # of a weight without leaves: the number by which it is known
+
+    @property
+    def is_gradient(self) -> bool:
+        """Whether errors come back over it."""
+        return self.direction == INPUT_GRADIENT
 
     @property
     def walked(self) -> Paths:

@@ -11,8 +11,8 @@ from typing import Any, TypeGuard, TypeVar
 import jax.numpy as jnp
 import numpy as np
 
-from .axes import IDLE, SOURCE, VARIES, WEIGHT, Axes, either
-from .labels import Target
+from .axes import IDLE, MET, SOURCE, VARIES, WEIGHT, Axes, either
+from .labels import Met, Target
 from .pair import Pair
 from .places import NONE, Layer, Path, Paths, Place, union
 from .polynomial import Polynomial
@@ -231,6 +231,17 @@ class Data(Value):
     def root(self) -> int:
         """Number of the value whose elements these are: another one's, or its own."""
         return self.source if self.source >= 0 else self.number
+
+    @property
+    def is_gradient(self) -> bool:
+        """Whether an equation of a gradient has made it, or something that it is made of."""
+        return any(how is Met.SLOPE for how, _ in self.targets)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it is a leaf that others have changed: learned, noisy, pruned."""
+        axes = None if self.weight is None else self.weight.axes
+        return axes is not None and any(axes.flags(WEIGHT)) and not any(axes.flags(MET))
 
     @property
     def repeated(self) -> tuple[bool, ...]:

@@ -23,7 +23,6 @@ from .names import Leaves, Text, common_text, layer_names
 from .overlaps import once, together
 from .places import Path, stands_in
 from .plan import Claim
-from .rules import INPUT_GRADIENT
 from .run import Taps
 from .updates import per_update
 from .walker import Walker
@@ -82,8 +81,8 @@ class Layers:
         """
         found: list[LeafSet] = []
         for inputs, error in (pair.operands, pair.operands[::-1]):
-            fed = {s.leaves for s in self._meeting(inputs) if s.direction != INPUT_GRADIENT}
-            back = {s.leaves for s in self._meeting(error) if s.direction == INPUT_GRADIENT}
+            fed = {s.leaves for s in self._meeting(inputs) if not s.is_gradient}
+            back = {s.leaves for s in self._meeting(error) if s.is_gradient}
             found += sorted(fed & back or fed, key=sorted)
         fits = [leaves for leaves in found if self._size(leaves) == pair.neurons]
         return tuple(dict.fromkeys(fits or found))

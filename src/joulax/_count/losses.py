@@ -16,7 +16,7 @@ def losses(tables: Tables, outs: Sequence[Data]) -> Paths:
     Labels are compared with what is bent then (a margin, an error), or weigh what was bent (a
     likelihood). What was bent before it is compared is a layer with an error of its own.
     """
-    forwards = [o for o in outs if not any(how is Met.SLOPE for how, _ in o.targets)]
+    forwards = [o for o in outs if not o.is_gradient]
     sums = [o for o in forwards if o.axes.size(IDLE) <= 1]
     ends = _Ends(tables, sums, [*tables.entering, *(o for o in forwards if o not in sums)])
     return union(feeds for feeds in _silent(tables) if all(map(ends.is_loss, feeds)))

@@ -40,6 +40,7 @@ from .rules import (
     mixed,
     scope_of,
     shape_of,
+    slopes,
     source_of,
     unknown,
 )
@@ -100,7 +101,7 @@ class Walker:
         counting = COUNTING in str(eqn.source_info.name_stack)
         if isinstance(length := eqn.params.get("length"), int):
             self.lengths[path] = length
-        found = _counting(eqn, ins) if counting else self._found(eqn, ins, ctx)
+        found = _counting(eqn, ins) if counting else self._found(eqn, slopes(eqn, ins, ctx), ctx)
         known = self._made_before(eqn, ins, found, ctx)
         if known is not None:
             found = Found([known], found.events)

@@ -24,10 +24,10 @@ from . import (
 from .births import mixed as mixed
 from .contents import births_in as births_in
 from .flow import contained as contained
+from .gates import slopes as slopes
 from .opaques import CONTAINERS as CONTAINERS, unknown as unknown
 from .registry import (
     CHANGES as CHANGES,
-    INPUT_GRADIENT as INPUT_GRADIENT,
     OPAQUE as OPAQUE,
     RULES as RULES,
     because as because,

@@ -9,14 +9,24 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ..axes import COPIED, IDLE, MET, OWN, REPEATED, VARIES, Axes, combined, either, regional
+from ..axes import COPIED, IDLE, OWN, REPEATED, VARIES, Axes, combined, either, regional
 from ..events import events_of, graded, once
 from ..exact import Sum
-from ..findings import EVENTS, Birth, Context, Feed, Found, Operands, Population, Tap, is_reduced
+from ..findings import (
+    EVENTS,
+    Birth,
+    Context,
+    Feed,
+    Found,
+    Operands,
+    Population,
+    Tap,
+    is_reduced,
+)
 from ..kinds import SPIKE, Analog, Data, Events, Value, shared
 from ..labels import Met
 from ..places import NONE, Path, Paths, stands_in, union
-from .changes import is_learned
+from .changes import is_learned, untaught
 from .contents import (
     births_in,
     feeds_in,
@@ -75,7 +85,8 @@ def _regions(data: list[Data]) -> list[Data]:
 def common(eqn: Any, ins: Sequence[Value], ctx: Context) -> dict[str, Any]:
     """Fields of an elementwise result that depends on data."""
     data = datas(ins)
-    fed = [d for d in data if d.feeds]
+    regions = data if all(d.is_leaf for d in data) else [untaught(d, ctx) for d in data]
+    fed = [d for d in regions if d.feeds]
     feeds, births = feeds_in(fed), births_in(data)
     axes = elementwise_axes(eqn, ins)
     own = taken_back(data, axes, ctx) | resets(data, ctx)
@@ -92,7 +103,7 @@ def common(eqn: Any, ins: Sequence[Value], ctx: Context) -> dict[str, Any]:
         given=union(d.given for d in data),
         random=all(d.random for d in data),
         learned=is_learned(eqn, data, axes),
-        targets=targets_in(eqn, data, ctx),
+        targets=targets_in(eqn, regions, ctx),
         **same_source(data),
     )
 
@@ -191,28 +202,13 @@ def population(value: Data, shape: tuple[int, ...], *, state: bool = False) -> P
     return Population(value.feeds, value.size, shape, value.axes, state, *where, targets=targets)
 
 
-def untaught(info: Data, ctx: Context) -> Data:
-    """A weight that changes, of what it drives itself: layers that teach it are not behind it.
-
-    Errors that come back over weights of their own are such layers.
-    """
-    if info.weight is None or any(info.weight.axes.flags(MET)):
-        return info
-    own, leaves = frozenset[Path](), info.weight.leaves
-    for feed in info.feeds:
-        site = ctx.site(feed)
-        if site is None or not site.leaves or site.leaves & leaves:
-            own |= {feed}
-    return info.but(feeds=own)
-
-
 def fires(eqn: Any, found: Found, ctx: Context) -> Found:
     """The same finding, where the equation shows its region to be neurons."""
     value = found.outs[0]
     if not isinstance(value, Data) or not value.feeds or ctx.backward:
         return found
     region = untaught(value, ctx)
-    if not region.feeds:
+    if not region.feeds or region.is_gradient:
         return found
     here = population(region, shape_of(eqn.outvars[0]))
     bent = value.but(targets=value.targets | {(Met.BENT, f) for f in value.feeds})
@@ -235,6 +231,8 @@ def born(
     """Spikes are born here, of the region that was compared: or the signs of a leaf."""
     ins = unmasked(ins, ctx)
     found = mixed(eqn, ins, ctx, text)
+    if untaught(data_of(found), ctx).is_gradient and not (ctx.backward or fields.get("loose")):
+        return found.but(outs=[masked(data_of(found)).but(**fields)])
     made = common(eqn, ins, ctx)
     copied = made["axes"].wholly(COPIED)
     made["axes"] = made["axes"].relabelled(_firing)

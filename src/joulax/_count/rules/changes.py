@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..axes import VARIES, WEIGHT, Axes
-from ..findings import Context
-from ..kinds import Data, Events
+from ..findings import Context, Site
+from ..kinds import Data, Events, Leaves
+from ..labels import Met
 
 DEEP = 8  # equations that are followed back
 
@@ -20,9 +21,9 @@ def is_raw(d: Data, weight: Axes, ctx: Context, deep: int = DEEP) -> bool:
     """Whether data meet a leaf one to one and are no change of it: inputs, states, activations.
 
     Changes are the same for rows or columns, are drawn, come from layers, or are products: of
-    what is before a synapse and what is behind it.
+    what is before a synapse and what is behind it; gradients are.
     """
-    if not _fills(d, weight) or d.random:
+    if not _fills(d, weight) or d.random or d.is_gradient:
         return False
     made = _maker(d, ctx, deep)
     if made is None:
@@ -95,3 +96,20 @@ def _fills(d: Data, weight: Axes) -> bool:
         return False
     pairs = zip(weight.flags(WEIGHT), d.axes.flags(VARIES), strict=True)
     return all(varies or not own for own, varies in pairs)
+
+
+def untaught(info: Data, ctx: Context) -> Data:
+    """A weight that changes, of what it drives itself: layers that teach it are not behind it.
+
+    Errors that come back over weights of their own are such layers.
+    """
+    if info.weight is None or not info.is_leaf:
+        return info
+    sites = ((feed, ctx.site(feed)) for feed in info.feeds)
+    own = frozenset(f for f, site in sites if site is None or _drives(site, info.weight.leaves))
+    return info.but(feeds=own, targets=frozenset(t for t in info.targets if t[0] is not Met.SLOPE))
+
+
+def _drives(site: Site, leaves: Leaves) -> bool:
+    """Whether a site is of some leaves, or of data that meet data."""
+    return not site.is_gradient and (not site.leaves or bool(site.leaves & leaves))

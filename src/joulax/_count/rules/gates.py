@@ -5,7 +5,7 @@ from typing import Any
 
 from ..axes import COPIED, IDLE, REPEATED, Axes
 from ..findings import Context, is_reduced
-from ..kinds import Analog, Data, Events, Value
+from ..kinds import Analog, Data, Events, Value, is_simple
 from ..places import NONE, Paths, union
 from .contents import births_in, feeds_in, spikes_in
 
@@ -15,6 +15,26 @@ def resets(data: Sequence[Data], ctx: Context) -> Paths:
     given = union(d.given for d in data if isinstance(d, Analog))
     known = ctx.births(births_in(data)) if given else []
     return frozenset(b.path for b in known if not b.feeds and b.given & given)
+
+
+def slopes(eqn: Any, ins: Sequence[Value], ctx: Context) -> list[Value]:
+    """Operands of a gradient, whose errors comparisons gate and fire nothing there.
+
+    Spikes of a surrogate, or that others have been made of, have fired: an error may hold them.
+    """
+    name = eqn.primitive.name
+    if not ctx.backward or name not in ("mul", "select_n"):
+        return list(ins)
+    chosen = [name == "select_n" and k == 0 for k in range(len(ins))]
+    pairs = zip(ins, chosen, strict=True)
+    return [i.but(births=NONE) if _is_slope(i, chooses, ctx) else i for i, chooses in pairs]
+
+
+def _is_slope(value: Value, chooses: bool, ctx: Context) -> bool:
+    """Whether a value is comparisons or signs, as they were made where it does not choose."""
+    if not isinstance(value, Events) or not is_simple(value.values):
+        return False
+    return chooses or not any(b.left or b.parents for b in ctx.births(value.births))
 
 
 def is_shared(spikes: Events, ctx: Context) -> bool:

@@ -139,7 +139,7 @@ def _is_driven(part: Data, leaves: Leaves, ctx: Context) -> bool:
 
 def _is_delivered(data: Data, weight: Axes, leaves: Leaves, ctx: Context) -> bool:
     """Whether data are what a layer of other leaves delivers, one to one with these."""
-    feeds = data.feeds if data.weight is None else NONE
+    feeds = NONE if data.weight is not None or data.is_gradient else data.feeds
     layers = [s.leaves for s in map(ctx.site, feeds) if s is not None and s.leaves]
     if not layers or any(own & leaves for own in layers) or data.axes.shape != weight.shape:
         return False

@@ -17,6 +17,7 @@ from ..events import mask
 from ..exact import MANY, Sum, total
 from ..findings import Context, Fanout, Found, Operands, Site, Tap
 from ..kinds import ZERO, Analog, Data, Events, Parameter, Term, Value, Weight, varied
+from ..labels import Met
 from ..places import NONE, Paths, Place, union
 from .arriving import Arriving
 from .births import datas
@@ -232,7 +233,9 @@ def _axes(eqn: Any, ins: Sequence[Value], g: Geometry, w: int) -> Axes:
 def current(site: Site, axes: Axes) -> Analog:
     """What leaves a site."""
     feeds = frozenset((site.path,))
-    return Analog(axes, cause=current_cause(site), feeds=feeds, size=site.neurons)
+    slope = frozenset(((Met.SLOPE, site.path),)) if site.is_gradient else NONE
+    fields: dict[str, Any] = dict(feeds=feeds, size=site.neurons, targets=slope)
+    return Analog(axes, cause=current_cause(site), **fields)
 
 
 def _arriving(

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.extend import source_info_util
 
 from ..axes import COPIED, VARIES, Axes, either
-from ..findings import Companions, Context, Found, Operands, Site
+from ..findings import INPUT_GRADIENT, RECOMPUTED, Companions, Context, Found, Operands, Site
 from ..kinds import Cause, Data, Events, Parameter, Value, Weight, layer_of, varied
 from ..places import Place, union
 
@@ -260,9 +260,6 @@ def site_of(eqn: Any, ctx: Context, weight: Weight, *, here: float = 0.0, **fiel
         slices=every / here if here else 1.0,
     )
     return Site(**(known | fields))
-
-
-RECOMPUTED, INPUT_GRADIENT = "recomputed", "input gradient"
 
 
 def _direction(eqn: Any, ctx: Context) -> str:

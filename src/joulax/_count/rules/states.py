@@ -4,11 +4,12 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from ..axes import IDLE, REPEATED, SOURCE, VARIES, WEIGHT
+from ..axes import IDLE, MET, REPEATED, SOURCE, VARIES, WEIGHT
 from ..joins import join
 from ..kinds import Analog, Data, Events, Parameter, Term, Value, Weight, is_simple
 from ..places import NONE, Layer, Path, Paths, Place, State
-from .births import population, untaught
+from .births import population
+from .changes import untaught
 
 
 def sliced(info: Value, path: Path, length: int) -> Value:
@@ -224,17 +225,28 @@ def _by_others(ctx: Any, info: Analog, path: Path) -> bool:
     return bool(sites) and all(path in (s.layer, *s.walked) for s in sites)
 
 
+def _is_learned(info: Data) -> bool:
+    """Whether products of what is before synapses and of what is behind add up in a state.
+
+    A leaf that meets it in every step is a decay: that of neurons.
+    """
+    met = info.weight is not None and any(info.weight.axes.flags(MET))
+    return info.learned and not met
+
+
 def claim_states(ctx: Any, frame: Path, states: Sequence[Value], path: Path) -> None:
     """A state that is carried on from itself makes its region a population of neurons.
 
     What spikes alone reach, one to one, is one only if it fires.
     """
     for info in states:
-        if not isinstance(info, Analog) or ctx.backward:
+        if not isinstance(info, Analog) or ctx.backward or _is_learned(info):
             continue
         if any(t.counted and _walks(t, path) for t in info.terms) or _by_others(ctx, info, path):
             continue  # a weighted sum that the loop adds up term by term
         info = untaught(info, ctx)
+        if info.is_gradient:
+            continue
         size, driven = _neurons_of(ctx, info), any(map(ctx.site, info.feeds))
         if size and driven and any(s[:-1] == path for s in info.held):
             ctx.claim(population(info.but(size=size), info.axes.shape, state=True), frame)

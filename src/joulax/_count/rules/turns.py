@@ -8,6 +8,7 @@ from ..axes import Chosen, Cut
 from ..findings import Context, Found
 from ..kinds import Analog, Data, Parameter, Value
 from .births import datas, population
+from .changes import untaught
 from .contents import layers_of
 from .registry import shape_of
 
@@ -28,8 +29,9 @@ def _own_layers(data: Data, other: Data, ctx: Context) -> frozenset[Any]:
 
 def unrolled(eqn: Any, found: Found, ins: Sequence[Value], ctx: Context) -> Found:
     """The same layer added at two steps of an unrolled loop: each step updates its neurons."""
-    found = _integrated(found, datas(ins), ctx)
-    data, out = datas(ins), found.outs[0]
+    data = [untaught(d, ctx) for d in datas(ins)]
+    found = _integrated(found, data, ctx)
+    out = found.outs[0]
     adds = len(data) == 2 and eqn.primitive.name != "sub"  # a difference of two is no state
     if not adds or ctx.backward or not isinstance(out, Analog):
         return found
