@@ -228,7 +228,7 @@ class Layers:
             return next(iter(parts.values()))
         found: dict[Any, Sum] = {}
         for p, count in parts.items():
-            place = self._tables.sites[p].place.slices
+            place = self._tables.sites[p].place.parts
             found[place] = exact.larger(found[place], count) if place in found else count
         there = together(found, exact.add, exact.larger)
         whole = self._synapses(key)
@@ -242,7 +242,7 @@ class Layers:
             if s.synapses is not None:
                 slices = s.layers if key in self._merged else None
                 here = s.synapses * (slices or 1)
-                found[s.place.slices] = max(found.get(s.place.slices, 0.0), here)
+                found[s.place.parts] = max(found.get(s.place.parts, 0.0), here)
         if not found:
             return None
         whole = together(found, operator.add, max) * once(found)
@@ -250,14 +250,14 @@ class Layers:
 
     def _overlap(self, key: Key) -> bool:
         """Whether several sites take parts of a weight in a loop, more than it has together."""
-        walked = {s.place.slices: s.synapses or 0.0 for s in self._sites(key) if s.slices > 1}
+        walked = {s.place.parts: s.synapses or 0.0 for s in self._sites(key) if s.slices > 1}
         return len(walked) > 1 and sum(walked.values()) > self._size(key[1])
 
     def _neurons(self, key: Key) -> float | None:
         found: dict[Any, float] = {}
         for claim in self._claims(key):
             site = self._tables.sites.get(claim.owner)
-            place = site.place.slices if site else ()
+            place = site.place.parts if site else ()
             found[place] = max(found.get(place, 0.0), claim.neurons * claim.copies * claim.slices)
         beside = [c for c in self._tables.elsewhere.values() if c.apart]
         more = sum(c.neurons for c in beside if c.owner in self._members[key])

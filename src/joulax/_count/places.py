@@ -91,6 +91,11 @@ class Place:
         return self.loops - {s.loop for s in self.slices if isinstance(s, State)}
 
     @property
+    def parts(self) -> tuple[Any, ...]:
+        """Its slices, of a leaf that a loop carries too: that is the same in all steps."""
+        return tuple(s for s in self.slices if not isinstance(s, State))
+
+    @property
     def is_whole(self) -> bool:
         """Whether nothing was sliced, and no loop walks over it."""
         return not (self.slices or self.loops)

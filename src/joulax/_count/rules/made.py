@@ -33,7 +33,7 @@ def provenance(
     parts = [w for w in _weights(ins) if w.axes.shape == axes.shape]
     if not parts:
         return None
-    found = either(*(p.axes for p in parts))
+    found = either(*(p.axes for p in parts)).relabelled(_varying)
     leaves = union(p.leaves for p in parts)
     data = [i for i in ins if isinstance(i, Data)]
     if any(_is_delivered(d, found, leaves, ctx) for d in data):
@@ -41,6 +41,11 @@ def provenance(
     for d in data:
         found = _spread(_met(found, d, ctx, masked), d.axes)
     return Weight(leaves, found, parts[0].place, layer_of(parts))
+
+
+def _varying(labels: int) -> int:
+    """Of several leaves together: spread is what none of them varies along."""
+    return labels & ~SPREAD if labels & WEIGHT else labels
 
 
 def leaf_of(value: Value) -> Weight | None:

@@ -37,6 +37,9 @@ def weight_of(ins: Sequence[Value], g: Geometry) -> int | None:
     if len(parameters) == 1:
         return parameters[0]
     made = [i for i in (0, 1) if isinstance(d := ins[i], Data) and _is_made(d, i, g)]
+    if len(made) == 2 and all(map(leaf_of, ins)):
+        whole = [i for i in made if all(weights_in(ins[i]).axes.flags(WEIGHT))]
+        return (whole or made)[-1]
     return made[0] if len(made) == 1 else None
 
 
@@ -89,6 +92,8 @@ def products_of_parameters(eqn: Any, ins: Sequence[Value]) -> list[Value]:
 def bilinear(eqn: Any, ins: Sequence[Value], ctx: Context, geometry: Geometry) -> Found:
     """A product of two operands, of which at least one depends on data."""
     ins = [ins[i] for i in geometry.places]
+    if prepared := _of_a_leaf(eqn, ins):
+        return Found([prepared])
     w = weight_of(ins, geometry)
     if w is None and not datas(ins):  # stored elements, whose indices alone are data
         cause = because(eqn, "parameters at places that data say")
@@ -109,6 +114,20 @@ def bilinear(eqn: Any, ins: Sequence[Value], ctx: Context, geometry: Geometry) -
                 union(t.weight.leaves for t in found), weight.axes, found[0].weight.place
             )
     return _weighted(eqn, ins, ctx, geometry, w, weight)
+
+
+def _of_a_leaf(eqn: Any, ins: Sequence[Value]) -> Value | None:
+    """A leaf that others have changed times a constant of the program: nothing drives it."""
+    plain = [i for i in ins if isinstance(i, Parameter) and not (i.leaves or i.outside)]
+    changed = [i for i in ins if isinstance(i, Data) and leaf_of(i)]
+    if not (plain and changed):
+        return None
+    shape = shape_of(eqn.outvars[0])
+    if plain[0].constant == 0:
+        return parameter_of(plain, shape, values=ZERO)
+    weight, axes = weights_in(changed[0]), varied(shape)
+    own = axes.relabelled(lambda s: WEIGHT if s & VARIES else 0)
+    return changed[0].apart(axes=axes, weight=Weight(weight.leaves, own, Place()))
 
 
 def _weighted(

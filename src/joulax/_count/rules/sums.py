@@ -96,6 +96,8 @@ def _analog_sum(eqn: Any, ins: Sequence[Value], ctx: Context, minus: bool) -> Fo
     terms |= bare_terms(ins, travels=ctx.chosen)
     found = mixed(eqn, ins, ctx, text, enters=not rows, terms=terms)
     out = data_of(found)
+    if out.is_leaf and out.is_gradient and not ctx.backward:  # a step of an optimiser
+        return found.but(outs=[out.but(terms=out.terms - frozenset(out.opened))])
     return found.but(outs=[out.but(births=out.births - births_in(rows))]) if rows else found
 
 

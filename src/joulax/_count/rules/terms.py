@@ -118,7 +118,7 @@ def walked(term: Term, other: Data) -> Term:
 def _new(d: Data, p: Value, shape: tuple[int, ...]) -> set[Term]:
     """The product of data and a leaf, or of data and a leaf that other data have changed."""
     weight = _followed(p)
-    if weight is None:
+    if weight is None or _are_leaves(p, d):
         return set()
     own = _fit(weight.axes, shape)
     axes = term_axes(own, _fit(d.axes, shape))
@@ -140,6 +140,11 @@ def _new(d: Data, p: Value, shape: tuple[int, ...]) -> set[Term]:
     if (d.place.is_combined or d.learned) and not found.is_spread:
         found = found.but(source=d.number, place=Place())
     return {found}
+
+
+def _are_leaves(p: Value, d: Data) -> bool:
+    """Whether two leaves that others have changed meet: their product is one."""
+    return isinstance(p, Data) and leaf_of(p) is not None and leaf_of(d) is not None
 
 
 def _followed(p: Value) -> Weight | None:
