@@ -14,6 +14,7 @@ from ..kinds import SPIKE, TERNARY, UNIT, Analog, Events, Parameter, Scale, Valu
 from .births import born, datas, fires, mixed
 from .chosen import through
 from .combined import logical
+from .curves import bent
 from .declared import declared_synapses
 from .pairs import pair_in
 from .registry import because, is_integer, parameter_of, rule, shape_of, spikes_of
@@ -245,7 +246,7 @@ def _function(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     if name == "sign":
         weak = is_integer(eqn.invars[0]) or ctx.backward
         return born(eqn, ins, ctx, "the sign of a value", values=TERNARY, nonneg=False, weak=weak)
-    return through(eqn, ins, ctx, f"`{name}` of data")
+    return bent(eqn, ins, through(eqn, ins, ctx, f"`{name}` of data"), ctx)
 
 
 def _of_counts(eqn: Any, x: Events, ctx: Context) -> Found | None:

@@ -25,6 +25,7 @@ from ..polynomial import multiplied
 from .births import datas, elementwise_axes, mixed
 from .combined import logical
 from .contents import spikes_in
+from .curves import bent, normalised
 from .gates import gates, is_shared
 from .made import is_mask, leaf_of, provenance
 from .pairs import pair_of
@@ -55,7 +56,9 @@ def _product(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     out = out.but(form=None if divide else _multiple(ins), **_source(ins, divide))
     out = out.but(births=out.births - _masking(ins, ctx) - changing(ins, terms))
     events = travelling(out, lambda ops: thinned(ops, out))
-    return found.but(outs=[out], events=events, gated=_gated(ins), gates=gates(ins, ctx))
+    found = found.but(outs=[out], events=events, gated=_gated(ins))
+    found = found.but(gates=gates(ins, ctx) | normalised(eqn, ins, ctx))
+    return bent(eqn, ins, found, ctx) if divide else found
 
 
 def _masking(ins: Sequence[Value], ctx: Context) -> Paths:
