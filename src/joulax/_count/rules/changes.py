@@ -80,8 +80,9 @@ def is_code(d: Data, ctx: Context, deep: int = DEEP) -> bool:
 
 
 def only_masks(d: Data, ctx: Context) -> bool:
-    """Whether data are comparisons or draws that no neuron and no encoder has made."""
-    if not isinstance(d, Events) or not (d.weak or d.random or d.weight is not None):
+    """Whether data are comparisons or draws that no neuron has made."""
+    made = d.random or d.weight is not None or bool(d.births)
+    if not isinstance(d, Events) or not (d.weak or made):
         return False
     return not any(b.feeds for b in ctx.births(d.births))
 

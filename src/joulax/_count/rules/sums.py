@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from ..events import magnitude
 from ..findings import EVENTS, Companions, Context, Found, Operands
 from ..kinds import Events, Form, Parameter, Value, is_simple
-from ..places import union
+from ..places import NONE, union
 from ..polynomial import added as added_powers
 from .apart import never_meet
 from .beside import beside
@@ -97,7 +97,7 @@ def _analog_sum(eqn: Any, ins: Sequence[Value], ctx: Context, minus: bool) -> Fo
     found = mixed(eqn, ins, ctx, text, enters=not rows, terms=terms)
     out = data_of(found)
     if out.is_leaf and out.is_gradient and not ctx.backward:  # a step of an optimiser
-        return found.but(outs=[out.but(terms=out.terms - frozenset(out.opened))])
+        return found.but(outs=[out.but(births=NONE, terms=out.terms - frozenset(out.opened))])
     return found.but(outs=[out.but(births=out.births - births_in(rows))]) if rows else found
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..axes import Chosen, Cut
-from ..findings import Context, Found
+from ..findings import Context, Found, is_reduced
 from ..kinds import Analog, Data, Parameter, Value
 from .births import datas, population
 from .changes import untaught
@@ -33,7 +33,8 @@ def unrolled(eqn: Any, found: Found, ins: Sequence[Value], ctx: Context) -> Foun
     found = _integrated(found, data, ctx)
     out = found.outs[0]
     adds = len(data) == 2 and eqn.primitive.name != "sub"  # a difference of two is no state
-    if not adds or ctx.backward or not isinstance(out, Analog):
+    sums = all(is_reduced(d.part) for d in data)  # of neurons: a loss
+    if not adds or sums or ctx.backward or not isinstance(out, Analog):
         return found
     if out.turns:
         return _leaked(eqn, found, data, ctx)
