@@ -231,12 +231,10 @@ def born(
     """Spikes are born here, of the region that was compared: or the signs of a leaf."""
     ins = unmasked(ins, ctx)
     found = mixed(eqn, ins, ctx, text)
-    if untaught(data_of(found), ctx).is_gradient and not (ctx.backward or fields.get("loose")):
+    if not fields.get("loose") and _is_gradient(found, ctx):
         return found.but(outs=[masked(data_of(found)).but(**fields)])
     made = common(eqn, ins, ctx)
-    copied = made["axes"].wholly(COPIED)
-    made["axes"] = made["axes"].relabelled(_firing)
-    made["axes"] = _competing(made["axes"], made["size"], copied) if weak else made["axes"]
+    made["axes"] = _fired_axes(made["axes"], made["size"], weak)
     feeds = made["feeds"] | frozenset(f.path for f in found.feeds)
     where = {k: made[k] for k in ("part", "turns", "held", "fired")}
     more = where | dict(given=made["given"])
@@ -261,9 +259,25 @@ def born(
         taps=taps(ctx, spikes, birth),
         births=(birth,),
         feeds=found.feeds,
-        neurons=() if weak or seen is None or ctx.own_echo(feeds) else (seen,),
+        neurons=_shown(seen, weak, ctx),
         met=found.met,
     )
+
+
+def _shown(seen: Population | None, weak: bool, ctx: Context) -> tuple[Population, ...]:
+    """Neurons that a comparison shows: none where it is one of their own spikes, a mask."""
+    return () if weak or seen is None or ctx.own_echo(seen.feeds) else (seen,)
+
+
+def _fired_axes(axes: Axes, size: float, weak: bool) -> Axes:
+    """Axes of spikes of a region that was compared: copies that fire on their own are samples."""
+    fired = axes.relabelled(_firing)
+    return _competing(fired, size, axes.wholly(COPIED)) if weak else fired
+
+
+def _is_gradient(found: Found, ctx: Context) -> bool:
+    """Whether gradients are compared, by an optimiser: nothing fires."""
+    return not ctx.backward and untaught(data_of(found), ctx).is_gradient
 
 
 def _competing(axes: Axes, size: float, copied: Sequence[bool]) -> Axes:

@@ -31,11 +31,14 @@ def is_raw(d: Data, weight: Axes, ctx: Context, deep: int = DEEP) -> bool:
     name, inner = made[0].primitive.name, made[1]
     if name in ("gather", "dot_general"):
         return False
-    if name in ("mul", "div"):
-        inner = [i for i in inner if _fills(i, weight)]  # others are gains: samples, rows, columns
-        return bool(inner) and all(is_raw(i, weight, ctx, deep - 1) for i in inner)
-    if any(is_raw(i, weight, ctx, deep - 1) for i in inner):
-        return True
+    raw = [i for i in inner if is_raw(i, weight, ctx, deep - 1)]
+    if name in ("mul", "div"):  # what does not fill it is a gain: of samples, rows, columns
+        return bool(raw) and len(raw) == sum(_fills(i, weight) for i in inner)
+    return bool(raw) or _is_moved(d, inner, weight)
+
+
+def _is_moved(d: Data, inner: Sequence[Data], weight: Axes) -> bool:
+    """Whether data were made of others of another shape, and nothing was learned."""
     return not (d.learned or all(_fits(i, weight) for i in inner))
 
 

@@ -144,14 +144,19 @@ def _is_driven(part: Data, leaves: Leaves, ctx: Context) -> bool:
 
 def _is_delivered(data: Data, weight: Axes, leaves: Leaves, ctx: Context) -> bool:
     """Whether data are what a layer of other leaves delivers, one to one with these."""
-    feeds = NONE if data.weight is not None or data.is_gradient else data.feeds
-    layers = [s.leaves for s in map(ctx.site, feeds) if s is not None and s.leaves]
-    if not layers or any(own & leaves for own in layers) or data.axes.shape != weight.shape:
+    if data.axes.shape != weight.shape or not _is_of_others(data, leaves, ctx):
         return False
     if is_outer(data, weight, ctx):
         return False
     alone = combined(lambda p, q: SPREAD if p & WEIGHT and not _is_own(q) else 0, weight, data.axes)
     return not any(alone.flags(SPREAD))
+
+
+def _is_of_others(data: Data, leaves: Leaves, ctx: Context) -> bool:
+    """Whether layers of other leaves alone deliver data, forwards."""
+    feeds = NONE if data.weight is not None or data.is_gradient else data.feeds
+    layers = [s.leaves for s in map(ctx.site, feeds) if s is not None and s.leaves]
+    return bool(layers) and not any(own & leaves for own in layers)
 
 
 def _is_own(labels: int) -> bool:

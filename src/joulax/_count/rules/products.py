@@ -37,10 +37,15 @@ def weight_of(ins: Sequence[Value], g: Geometry) -> int | None:
     if len(parameters) == 1:
         return parameters[0]
     made = [i for i in (0, 1) if isinstance(d := ins[i], Data) and _is_made(d, i, g)]
-    if len(made) == 2 and all(map(leaf_of, ins)):
-        whole = [i for i in made if all(weights_in(ins[i]).axes.flags(WEIGHT))]
-        return (whole or made)[-1]
-    return made[0] if len(made) == 1 else None
+    if len(made) < 2:
+        return made[0] if made else None
+    return _of_two_leaves(ins) if all(map(leaf_of, ins)) else None
+
+
+def _of_two_leaves(ins: Sequence[Value]) -> int:
+    """Of two leaves that others have changed, the last that differs along all axes."""
+    whole = [i for i in (0, 1) if all(weights_in(ins[i]).axes.flags(WEIGHT))]
+    return whole[-1] if whole else 1
 
 
 def _is_made(data: Data, i: int, g: Geometry) -> bool:

@@ -234,19 +234,22 @@ def _is_learned(info: Data) -> bool:
     return info.learned and not met
 
 
+def _is_added_up(ctx: Any, info: Analog, path: Path) -> bool:
+    """Whether a loop adds up something else than currents: a weighted sum, gradients, a weight."""
+    if _is_learned(info) or untaught(info, ctx).is_gradient:
+        return True
+    return any(t.counted and _walks(t, path) for t in info.terms) or _by_others(ctx, info, path)
+
+
 def claim_states(ctx: Any, frame: Path, states: Sequence[Value], path: Path) -> None:
     """A state that is carried on from itself makes its region a population of neurons.
 
     What spikes alone reach, one to one, is one only if it fires.
     """
-    for info in states:
-        if not isinstance(info, Analog) or ctx.backward or _is_learned(info):
+    for info in states if not ctx.backward else ():
+        if not isinstance(info, Analog) or _is_added_up(ctx, info, path):
             continue
-        if any(t.counted and _walks(t, path) for t in info.terms) or _by_others(ctx, info, path):
-            continue  # a weighted sum that the loop adds up term by term
         info = untaught(info, ctx)
-        if info.is_gradient:
-            continue
         size, driven = _neurons_of(ctx, info), any(map(ctx.site, info.feeds))
         if size and driven and any(s[:-1] == path for s in info.held):
             ctx.claim(population(info.but(size=size), info.axes.shape, state=True), frame)

@@ -117,8 +117,8 @@ def walked(term: Term, other: Data) -> Term:
 
 def _new(d: Data, p: Value, shape: tuple[int, ...]) -> set[Term]:
     """The product of data and a leaf, or of data and a leaf that other data have changed."""
-    weight = _followed(p)
-    if weight is None or _are_leaves(p, d):
+    weight = _followed(p, d)
+    if weight is None:
         return set()
     own = _fit(weight.axes, shape)
     axes = term_axes(own, _fit(d.axes, shape))
@@ -137,19 +137,23 @@ def _new(d: Data, p: Value, shape: tuple[int, ...]) -> set[Term]:
         of_leaf=of_leaf,
         name=(p.number, d.number),
     )
-    if (d.place.is_combined or d.learned) and not found.is_spread:
-        found = found.but(source=d.number, place=Place())
-    return {found}
+    return {_as_its_own(found, d)}
 
 
-def _are_leaves(p: Value, d: Data) -> bool:
-    """Whether two leaves that others have changed meet: their product is one."""
-    return isinstance(p, Data) and leaf_of(p) is not None and leaf_of(d) is not None
+def _as_its_own(term: Term, d: Data) -> Term:
+    """A product with data that are slices of several, or learned: no elements of anything else."""
+    alone = (d.place.is_combined or d.learned) and not term.is_spread
+    return term.but(source=d.number, place=Place()) if alone else term
 
 
-def _followed(p: Value) -> Weight | None:
-    """The leaf that a factor is made of, where its elements differ or are others step by step."""
+def _followed(p: Value, d: Data) -> Weight | None:
+    """The leaf that a factor is made of, where its elements differ or are others step by step.
+
+    A product of two leaves that others have changed is one.
+    """
     weight = made_of(p)
+    if isinstance(p, Data) and leaf_of(p) is not None and leaf_of(d) is not None:
+        return None
     if weight is None or any(weight.axes.flags(WEIGHT)):
         return weight
     return weight if weight.place.slices or weight.place.loops else None

@@ -32,9 +32,7 @@ def unrolled(eqn: Any, found: Found, ins: Sequence[Value], ctx: Context) -> Foun
     data = [untaught(d, ctx) for d in datas(ins)]
     found = _integrated(found, data, ctx)
     out = found.outs[0]
-    adds = len(data) == 2 and eqn.primitive.name != "sub"  # a difference of two is no state
-    sums = all(is_reduced(d.part) for d in data)  # of neurons: a loss
-    if not adds or sums or ctx.backward or not isinstance(out, Analog):
+    if not _is_state(eqn, data) or ctx.backward or not isinstance(out, Analog):
         return found
     if out.turns:
         return _leaked(eqn, found, data, ctx)
@@ -45,6 +43,12 @@ def unrolled(eqn: Any, found: Found, ins: Sequence[Value], ctx: Context) -> Foun
     shared = dict[str, Any](axes=out.axes, fired=out.fired, chain=out.feeds)
     steps = (dataclasses.replace(population(d, shape, state=True), **shared) for d in data)
     return found.but(neurons=(*found.neurons, *steps))
+
+
+def _is_state(eqn: Any, data: Sequence[Data]) -> bool:
+    """Whether two values may add up to a state: no difference, and no sums of neurons."""
+    adds = len(data) == 2 and eqn.primitive.name != "sub"
+    return adds and not all(is_reduced(d.part) for d in data)
 
 
 def _relaxes(old: Data, new: Data, ctx: Context) -> bool:
