@@ -50,6 +50,9 @@ NORMAL = {
 }
 LOSSES = {
     "cross-entropy": lambda z, y: (jnp.log(jnp.exp(z).sum(-1)) - (z * y).sum(-1)).mean(),
+    "of numbers": lambda z, y: (
+        jnp.log(jnp.exp(z).sum(-1)) - z[jnp.arange(B), y.argmax(-1)]
+    ).mean(),
     "of softmax": lambda z, y: -(y * jnp.log(soft(z))).sum(),
     "binary": lambda z, y: (jnp.log(ONE + jnp.exp(z)) - z * y).mean(),
     "poisson": lambda z, y: (jnp.exp(z) - y * z).mean(),

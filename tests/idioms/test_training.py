@@ -84,6 +84,32 @@ def unrolled(p, xs):
     return loss
 
 
+def thresholds(p, xs):
+    """Two layers with one threshold, a decay and a first state, all of them learned."""
+
+    def step(c, x):
+        v, u = c
+        v = p["a"] * v + x @ p["w"]
+        s = spike(v - p["l"])
+        u = HALF * u + s @ p["o"]
+        r = spike(u - p["l"])
+        return (v - s * p["l"], u - r * p["l"]), r
+
+    return lax.scan(step, (p["h"], jnp.zeros(K, jnp.float32)), xs)[1].mean()
+
+
+def looked_up(p, places):
+    return ((jax.nn.relu(p["e"][places] @ p["w"]) - Y[:, :1]) ** 2).mean()
+
+
+def plastic(p, xs):
+    def step(h, x):
+        y = jnp.tanh(x @ (p["w"] + p["u"] * h))
+        return HALF * h + RATE * jnp.outer(x, y), y
+
+    return (lax.scan(step, jnp.zeros((N, H), jnp.float32), xs)[1] ** 2).mean()
+
+
 TIME = dict(w=normal(N, H), t=normal(H))
 LOSSES = {
     **{name: (dense(act), DENSE, X) for name, act in ACTIVATIONS.items()},
@@ -109,6 +135,14 @@ LOSSES = {
         dict(w=normal(N, 4 * H), r=normal(H, 4 * H), b=normal(4 * H)),
         normal(2, T, N),
     ),
+    "one threshold": (
+        thresholds,
+        dict(w=normal(N, H), o=normal(H, K), h=f32([0] * H), a=HALF * f32(1), l=RATE * f32(1)),
+        XS,
+    ),
+    "rows": (looked_up, dict(e=normal(9, N), w=normal(N, H)), jnp.array([1, 4, 7])),
+    "plastic": (plastic, dict(w=normal(N, H), u=normal(N, H)), normal(T, N)),
+    "linear": (lambda p, x: ((x @ p["w"] + p["b"][None]) ** 2).mean(), DENSE, X),
     "written out": (unrolled, dict(w=normal(N, H), r=normal(H, H), o=normal(H, K)), XS),
 }
 OPTIMISERS = {
@@ -168,13 +202,32 @@ def test_steps_of_training_repeat_what_is_forward(name, looped):
 
 
 @pytest.mark.parametrize("optimiser", OPTIMISERS)
-@pytest.mark.parametrize("name", ["relu", "learned decay"])
+@pytest.mark.parametrize("name", ["relu", "learned decay", "one threshold", "linear", "plastic"])
 def test_an_optimiser_has_no_neurons(name, optimiser):
     loss, p, x = LOSSES[name]
     found, fired = populations(loss, p, x)
     steps = training(loss, 2, True, OPTIMISERS[optimiser])
     twice = {k: (neurons, 2 * updates) for k, (neurons, updates) in found.items()}
     assert populations(steps, p, x) == (twice, fired)
+
+
+@pytest.mark.parametrize("act", ["relu", "tanh"])
+def test_a_step_inside_a_loss_is_a_pass_of_its_own(act):
+    """Learning to learn: the slope of a loss behind a step."""
+    loss = dense(ACTIVATIONS[act])
+
+    def behind(p, x):
+        return loss(jax.tree.map(lambda a, b: a - RATE * b, p, jax.grad(loss)(p, x)), x)
+
+    assert populations(jax.value_and_grad(behind), DENSE, X)[0] == {"w": (H, 2 * B * H)}
+
+
+def test_the_sign_of_a_slope_with_a_decay_has_not_fired():
+    def f(p, x):
+        slope = jax.grad(lambda p: ((x @ p["w"]) ** 2).mean() + RATE * (p["w"] ** 2).sum())(p)
+        return p["w"] - RATE * jnp.sign(slope["w"])
+
+    assert populations(f, DENSE, X) == ({}, set())
 
 
 def least_squares(p, xs, symmetric):

@@ -11,7 +11,7 @@ from typing import Any, TypeGuard, TypeVar
 import jax.numpy as jnp
 import numpy as np
 
-from .axes import IDLE, MET, SOURCE, VARIES, WEIGHT, Axes, either
+from .axes import IDLE, MET, SOURCE, SPREAD, VARIES, WEIGHT, Axes, either
 from .labels import Met, Target
 from .pair import Pair
 from .places import NONE, Layer, Path, Paths, Place, union
@@ -240,8 +240,10 @@ class Data(Value):
     @property
     def is_leaf(self) -> bool:
         """Whether it is a leaf that others have changed: learned, noisy, pruned."""
-        axes = None if self.weight is None else self.weight.axes
-        return axes is not None and any(axes.flags(WEIGHT)) and not any(axes.flags(MET))
+        if self.weight is None or any(self.weight.axes.flags(MET)):
+            return False
+        axes = self.weight.axes
+        return any(axes.flags(WEIGHT)) or not any(axes.flags(SPREAD))
 
     @property
     def repeated(self) -> tuple[bool, ...]:

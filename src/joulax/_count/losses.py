@@ -9,6 +9,8 @@ from .labels import LABELS, LIKELIHOOD, Met
 from .places import Path, Paths, union
 from .plan import Claim, Tables
 
+CHOSEN = frozenset((Met.SETTLED, Met.COMPARED))  # labels choose beside what normalises
+
 
 def losses(tables: Tables, outs: Sequence[Data]) -> Paths:
     """Feeds of what was taken for neurons and is a loss.
@@ -53,7 +55,7 @@ class _Ends:
 def _is_likelihood(sums: Sequence[set[Met]]) -> bool:
     """Whether labels weigh all that was bent."""
     bent = [hows for hows in sums if Met.BENT in hows]
-    return bool(bent) and all(hows & LIKELIHOOD for hows in bent)
+    return bool(bent) and all(hows & LIKELIHOOD or hows >= CHOSEN for hows in bent)
 
 
 def _met(values: Sequence[Data], feed: Path) -> list[set[Met]]:

@@ -150,7 +150,7 @@ def _meeting(data: Sequence[Data]) -> tuple[tuple[Path, Any, Any], ...]:
 
 def statistics(data: Sequence[Data]) -> tuple[Paths, float]:
     """Regions that meet a reduction of themselves: normalisations, whose parts are no neurons."""
-    regions = [d for d in data if d.feeds and d.size]
+    regions = [d for d in data if d.feeds and d.size and not d.is_gradient]
     size = size_of(regions)
     whole = [d for d in regions if _is_whole(d, size)]
     return feeds_in(whole) & feeds_in([d for d in regions if not _is_whole(d, size)]), size
@@ -231,7 +231,7 @@ def born(
     """Spikes are born here, of the region that was compared: or the signs of a leaf."""
     ins = unmasked(ins, ctx)
     found = mixed(eqn, ins, ctx, text)
-    if not fields.get("loose") and _is_gradient(found, ctx):
+    if not fields.get("loose") and _is_gradient(ins, ctx):
         return found.but(outs=[masked(data_of(found)).but(**fields)])
     made = common(eqn, ins, ctx)
     made["axes"] = _fired_axes(made["axes"], made["size"], weak)
@@ -275,9 +275,9 @@ def _fired_axes(axes: Axes, size: float, weak: bool) -> Axes:
     return _competing(fired, size, axes.wholly(COPIED)) if weak else fired
 
 
-def _is_gradient(found: Found, ctx: Context) -> bool:
+def _is_gradient(ins: Sequence[Value], ctx: Context) -> bool:
     """Whether gradients are compared, by an optimiser: nothing fires."""
-    return not ctx.backward and untaught(data_of(found), ctx).is_gradient
+    return not ctx.backward and any(untaught(d, ctx).is_gradient for d in datas(ins))
 
 
 def _competing(axes: Axes, size: float, copied: Sequence[bool]) -> Axes:

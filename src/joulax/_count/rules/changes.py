@@ -109,8 +109,9 @@ def untaught(info: Data, ctx: Context) -> Data:
     """
     if info.weight is None or not info.is_leaf:
         return info
+    leaves, slope = info.weight.leaves, info.is_gradient
     sites = ((feed, ctx.site(feed)) for feed in info.feeds)
-    own = frozenset(f for f, site in sites if site is None or _drives(site, info.weight.leaves))
+    own = frozenset(f for f, s in sites if (s is None and not slope) or (s and _drives(s, leaves)))
     return info.but(feeds=own, targets=frozenset(t for t in info.targets if t[0] is not Met.SLOPE))
 
 

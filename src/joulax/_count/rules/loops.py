@@ -13,6 +13,7 @@ from ..kinds import Analog, Data, Parameter, Value
 from ..places import Path
 from ..resolution import BySample
 from ..run import LAST, STEPS, Runner, Taps, merged, split, wanted
+from .changes import untaught
 from .packed import Packed
 from .registry import because, rule
 from .samples import chosen, going_on, of_running, of_samples, samples_in
@@ -24,7 +25,8 @@ from .states import claim_states, leaving, sliced, stacked
 def _scan(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
     p, path = eqn.params, ctx.path
     consts, carry, length = p["num_consts"], p["num_carry"], p["length"]
-    fixed, start = list(ins[:consts]), list(ins[consts : consts + carry])
+    fixed = list(ins[:consts])
+    start = _untaught(ins[consts : consts + carry], ctx)
     rest = [sliced(i, path, length) for i in ins[consts + carry :]]
     stepped = ctx.keeps_steps(length)
 
@@ -49,6 +51,11 @@ def _scan(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
 
     run = _steps(eqn, ctx, plan, place, (ins, [*fixed, *state, *rest], state), stepped)
     return Found(out, run=run, inner=((plan, place),), packs=packs)
+
+
+def _untaught(start: Sequence[Value], ctx: Any) -> list[Value]:
+    """States before the first step: of leaves that were learned, without what teaches them."""
+    return [untaught(s, ctx) if isinstance(s, Data) else s for s in start]
 
 
 def is_quiet(ctx: Any, plans: Sequence[Any], outs: Sequence[Value]) -> bool:
@@ -145,7 +152,8 @@ def _while(eqn: Any, ins: Sequence[Value], ctx: Any) -> Found:
     p, path = eqn.params, ctx.path
     samples, apart = samples_in(eqn, ctx), isinstance(ctx.resolution, BySample)
     nc, nb = p["cond_nconsts"], p["body_nconsts"]
-    tests, fixed, start = list(ins[:nc]), list(ins[nc : nc + nb]), list(ins[nc + nb :])
+    tests, fixed = list(ins[:nc]), list(ins[nc : nc + nb])
+    start = _untaught(ins[nc + nb :], ctx)
     plans: dict[str, Any] = {}
     start = start if samples is None else [of_samples(s) for s in start]
     packed = Packed(ctx, fixed, start, p["body_jaxpr"])

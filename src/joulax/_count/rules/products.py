@@ -39,7 +39,8 @@ def weight_of(ins: Sequence[Value], g: Geometry) -> int | None:
     made = [i for i in (0, 1) if isinstance(d := ins[i], Data) and _is_made(d, i, g)]
     if len(made) < 2:
         return made[0] if made else None
-    return _of_two_leaves(ins) if all(map(leaf_of, ins)) else None
+    leaves = [i for i in made if leaf_of(ins[i]) is not None]  # of the others data pick rows
+    return _of_two_leaves(ins) if len(leaves) == 2 else next(iter(leaves), None)
 
 
 def _of_two_leaves(ins: Sequence[Value]) -> int:

@@ -231,7 +231,7 @@ def _is_learned(info: Data) -> bool:
     A leaf that meets it in every step is a decay: that of neurons.
     """
     met = info.weight is not None and any(info.weight.axes.flags(MET))
-    return info.learned and not met
+    return (info.is_leaf and info.is_gradient) or (info.learned and not met)
 
 
 def _is_added_up(ctx: Any, info: Analog, path: Path) -> bool:

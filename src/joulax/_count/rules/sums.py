@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from ..events import magnitude
 from ..findings import EVENTS, Companions, Context, Found, Operands
-from ..kinds import Events, Form, Parameter, Value, is_simple
+from ..kinds import Data, Events, Form, Parameter, Value, is_simple
 from ..places import NONE, union
 from ..polynomial import added as added_powers
 from .apart import never_meet
@@ -86,7 +86,13 @@ def _sum(eqn: Any, ins: Sequence[Value], ctx: Context) -> Found | None:
     found = unrolled(eqn, found or _analog_sum(eqn, ins, ctx, minus), ins, ctx)
     out = found.outs[0]
     events = found.events or travelling(out, lambda ops: _added(ops, out))
-    return found.but(outs=[out.but(form=form)], events=events)
+    return found.but(outs=[_as_slope(eqn, out).but(form=form)], events=events)
+
+
+def _as_slope(eqn: Any, out: Value) -> Value:
+    """A sum; where slopes come together it is no leaf, whatever it is made of."""
+    slope = eqn.primitive.name == "add_any" and isinstance(out, Data)
+    return out.but(weight=None) if slope else out
 
 
 def _analog_sum(eqn: Any, ins: Sequence[Value], ctx: Context, minus: bool) -> Found:

@@ -46,8 +46,9 @@ def unrolled(eqn: Any, found: Found, ins: Sequence[Value], ctx: Context) -> Foun
 
 
 def _is_state(eqn: Any, data: Sequence[Data]) -> bool:
-    """Whether two values may add up to a state: no difference, and no sums of neurons."""
+    """Whether two values may add up to a state: no difference, gradient, or sums of neurons."""
     adds = len(data) == 2 and eqn.primitive.name != "sub"
+    adds = adds and not any(d.is_gradient for d in data)
     return adds and not all(is_reduced(d.part) for d in data)
 
 
