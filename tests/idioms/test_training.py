@@ -231,11 +231,12 @@ def test_the_sign_of_a_slope_with_a_decay_has_not_fired():
 
 
 def least_squares(p, xs, symmetric):
-    del symmetric
+    """As it is, or normalised by the size of the input."""
 
     def step(w, x):
         e = Y[0, 0] - x @ w
-        return w + RATE * jnp.outer(x, e), (e**2).mean()
+        rate = RATE / (1 + x @ x) if symmetric else RATE
+        return w + rate * jnp.outer(x, e), (e**2).mean()
 
     return lax.scan(step, p["w"], xs)
 

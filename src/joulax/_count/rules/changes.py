@@ -55,19 +55,6 @@ def is_learned(eqn: Any, data: Sequence[Data], axes: Axes) -> bool:
     return any(d.learned for d in fitting)
 
 
-def is_outer(d: Data, weight: Axes, ctx: Context, deep: int = DEEP) -> bool:
-    """Whether data are a product of what is before the synapses of a leaf and what is behind."""
-    made = _maker(d, ctx, deep)
-    if made is None:
-        return False
-    filling = [i for i in made[1] if _fills(i, weight)]
-    if filling:
-        return any(is_outer(i, weight, ctx, deep - 1) for i in filling)
-    name, params = made[0].primitive.name, made[0].params
-    outer = name == "mul" or (name == "dot_general" and not params["dimension_numbers"][0][0])
-    return outer and len(made[1]) == 2
-
-
 def is_code(d: Data, ctx: Context, deep: int = DEEP) -> bool:
     """Whether data vary, and not as weights, draws or products of two do."""
     if d.random or not any(d.axes.flags(VARIES)):

@@ -8,20 +8,30 @@ from ..kinds import Data, Parameter, Value
 from ..labels import Met
 from ..places import NONE, Paths
 from .births import datas, fires
+from .changes import DEEP
+from .contents import feeds_in
 
 CURVES = "cbrt exp exp2 expm1 log log1p pow rsqrt sqrt".split()
-DEEP = 8  # equations that are followed back
 
 
 def bent(eqn: Any, ins: Sequence[Value], found: Found, ctx: Context) -> Found:
     """The same finding, where its equation bends a region into neurons.
 
-    Sums of neurons are none, nor is what was normalised by them: softmax, norms, entropies.
+    Sums of neurons are none, nor is what was normalised by them (softmax, norms, entropies), nor
+    are products of data with data (kernels, sizes of inputs).
     """
     data = [d for d in datas(ins) if d.feeds]
+    if not any(_is_layer(d, ctx) for d in data):
+        return found
     if not _is_curve(eqn, ins) or any(is_reduced(d.part) or _is_normal(d, ctx) for d in data):
         return found
     return fires(eqn, found, ctx)
+
+
+def _is_layer(data: Data, ctx: Context) -> bool:
+    """Whether weights or spikes drive a region, and not only data that meet data: a kernel."""
+    sites = map(ctx.site, data.feeds)
+    return any(s is None or len(s.operands) < 2 for s in sites)
 
 
 def _is_curve(eqn: Any, ins: Sequence[Value]) -> bool:
@@ -34,7 +44,7 @@ def _is_curve(eqn: Any, ins: Sequence[Value]) -> bool:
     above, below = ins
     if not (isinstance(below, Data) and below.feeds):
         return False
-    return isinstance(above, Parameter) or bool(_feeds(above) & below.feeds)
+    return isinstance(above, Parameter) or bool(feeds_in([above]) & below.feeds)
 
 
 def _is_normal(data: Data, ctx: Context, deep: int = DEEP) -> bool:
@@ -58,7 +68,3 @@ def normalised(eqn: Any, ins: Sequence[Value], ctx: Context) -> Paths:
     if not inner or any(how is Met.BENT for how, _ in inner[0].targets):
         return NONE
     return inner[0].feeds & below.feeds
-
-
-def _feeds(value: Value) -> Paths:
-    return value.feeds if isinstance(value, Data) else NONE

@@ -19,7 +19,7 @@ from ..kinds import (
     shared,
 )
 from ..places import NONE, Place, union
-from .changes import is_code, is_outer, is_raw, only_masks
+from .changes import is_code, is_raw, only_masks
 
 
 def provenance(
@@ -144,9 +144,7 @@ def _is_driven(part: Data, leaves: Leaves, ctx: Context) -> bool:
 
 def _is_delivered(data: Data, weight: Axes, leaves: Leaves, ctx: Context) -> bool:
     """Whether data are what a layer of other leaves delivers, one to one with these."""
-    if data.axes.shape != weight.shape or not _is_of_others(data, leaves, ctx):
-        return False
-    if is_outer(data, weight, ctx):
+    if data.learned or data.axes.shape != weight.shape or not _is_of_others(data, leaves, ctx):
         return False
     alone = combined(lambda p, q: SPREAD if p & WEIGHT and not _is_own(q) else 0, weight, data.axes)
     return not any(alone.flags(SPREAD))

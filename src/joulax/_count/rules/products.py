@@ -16,7 +16,7 @@ from ..axes import IDLE, REPEATED, SOURCE, SPREAD, VARIES, WEIGHT, Axes
 from ..events import mask
 from ..exact import MANY, Sum, total
 from ..findings import Context, Fanout, Found, Operands, Site, Tap
-from ..kinds import ZERO, Analog, Data, Events, Parameter, Term, Value, Weight, varied
+from ..kinds import ZERO, Analog, Data, Events, Leaves, Parameter, Term, Value, Weight, varied
 from ..labels import Met
 from ..places import NONE, Paths, Place, union
 from .arriving import Arriving
@@ -131,9 +131,13 @@ def _of_a_leaf(eqn: Any, ins: Sequence[Value]) -> Value | None:
     shape = shape_of(eqn.outvars[0])
     if plain[0].constant == 0:
         return parameter_of(plain, shape, values=ZERO)
-    weight, axes = weights_in(changed[0]), varied(shape)
-    own = axes.relabelled(lambda s: WEIGHT if s & VARIES else 0)
-    return changed[0].apart(axes=axes, weight=Weight(weight.leaves, own, Place()))
+    leaves, axes = weights_in(changed[0]).leaves, varied(shape)
+    return changed[0].apart(axes=axes, weight=_whole(leaves, axes))
+
+
+def _whole(leaves: Leaves, axes: Axes) -> Weight:
+    """Some leaves as all of a value."""
+    return Weight(leaves, axes.relabelled(lambda s: WEIGHT if s & VARIES else 0), Place())
 
 
 def _weighted(
@@ -175,10 +179,7 @@ def _weighted(
 def _of_leaves(data: Data, weight: Weight, axes: Axes) -> Weight | None:
     """What a product of two leaves is made of, of which data have changed one: of both."""
     leaf = leaf_of(data) if weight.leaves else None
-    if leaf is None:
-        return None
-    own = axes.relabelled(lambda s: WEIGHT if s & VARIES else 0)
-    return Weight(leaf.leaves | weight.leaves, own, Place())
+    return None if leaf is None else _whole(leaf.leaves | weight.leaves, axes)
 
 
 def _unmoved(number: int, ctx: Context) -> int:
@@ -328,7 +329,8 @@ def _pair(eqn: Any, ins: Sequence[Value], ctx: Context, g: Geometry) -> Found:
         operands=(known_by(first), known_by(second)),
     )
     taps, births = _pair_taps(eqn, ins, ctx, g, axes, spiking), first.births | second.births
-    return Found([current(site, axes)], taps=taps, sites=(site,), arrived=arrived(ctx, births))
+    out = current(site, axes).but(learned=not g.contracted[0])  # an outer product
+    return Found([out], taps=taps, sites=(site,), arrived=arrived(ctx, births))
 
 
 def _batch(ins: Sequence[Value], g: Geometry) -> list[int]:

@@ -226,9 +226,10 @@ def _by_others(ctx: Any, info: Analog, path: Path) -> bool:
 
 
 def _is_learned(info: Data) -> bool:
-    """Whether products of what is before synapses and of what is behind add up in a state.
+    """Whether a state is a leaf that gradients change, or adds up products of what is before
+    synapses and of what is behind.
 
-    A leaf that meets it in every step is a decay: that of neurons.
+    A leaf that meets these in every step is a decay: that of neurons.
     """
     met = info.weight is not None and any(info.weight.axes.flags(MET))
     return (info.is_leaf and info.is_gradient) or (info.learned and not met)
